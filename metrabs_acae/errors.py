@@ -1,0 +1,8 @@
+"""The one exception that stands for bad input."""
+
+
+class UserError(ValueError):
+    """Input that cannot be used: one sentence saying what was wrong, what was expected and what to do.
+
+    The command line prints it alone (no traceback) and exits with code 2.
+    """

