@@ -1,0 +1,80 @@
+"""Skeletons against the counts of the datasets' documentation and against their own invariants."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from metrabs_acae import skeletons
+from metrabs_acae.errors import UserError
+from metrabs_acae.skeletons import Skeleton, get_skeleton
+
+JOINTS_PER_CONVENTION = {
+    "smpl": 24, "h36m": 25, "sailvos": 26, "coco": 25, "3dhp": 28, "gpa": 34, "aspset": 17, "smplx": 42, "3doh": 14,
+    "3dpeople": 29, "bmlmovi": 87, "mads": 19, "umpm": 15, "bmhad": 43, "totcap": 21, "jta": 22, "ikea": 17,
+    "human4d": 32, "ghum": 35,
+}  # fmt: skip
+
+
+def test_union_has_the_papers_555_joints():
+    whole = get_skeleton("union_555")
+    assert {s: k.n_joints for s, k in skeletons.dataset_skeletons().items()} == JOINTS_PER_CONVENTION
+    assert whole.n_joints == 555
+    assert Counter(skeletons.side(n) for n in whole.joint_names) == {"l": 222, "r": 222, "c": 111}
+
+
+@pytest.mark.parametrize("name", [*JOINTS_PER_CONVENTION, "union_555", "smpl+head_30", "h36m_17"])
+def test_mirror_is_an_involution_that_swaps_sides_and_keeps_edges(name):
+    skeleton = get_skeleton(name)
+    assert np.array_equal(skeleton.mirror[skeleton.mirror], np.arange(skeleton.n_joints))
+    for i, j in enumerate(skeleton.mirror):
+        a, b = skeleton.joint_names[i], skeleton.joint_names[j]
+        assert a[1:] == b[1:] and (a[0], b[0]) in {("l", "r"), ("r", "l"), (a[0], a[0])}
+        assert (i == j) == (skeletons.side(a) == "c")
+    edges = {frozenset(e) for e in skeleton.edges}
+    assert {frozenset((skeleton.mirror[a], skeleton.mirror[b])) for a, b in edges} == edges
+
+
+@pytest.mark.parametrize("name", ["smpl", "h36m", "3dhp", "gpa", "bmhad", "human4d"])
+def test_fully_connected_conventions_are_trees(name):
+    skeleton = get_skeleton(name)
+    assert len(skeleton.edges) == skeleton.n_joints - 1
+
+
+def test_output_skeletons_have_the_size_in_their_name():
+    for name in skeletons.output_skeletons():
+        assert get_skeleton(name).n_joints == int(name.rsplit("_", 1)[1])
+    assert get_skeleton("h36m_17").joint_names[:3] == ("pelv_h36m", "rhip_h36m", "rkne_h36m")
+    assert get_skeleton("mpi_inf_3dhp_17").joint_names[14] == "pelv_3dhp"
+
+
+def test_2d_joints_match_as_many_3d_joints_as_the_reference_counts():
+    groups = skeletons.prefix_groups(skeletons.COMMON_2D_JOINTS, get_skeleton("union_555").joint_names)
+    counts = {n: len(g) for n, g in zip(skeletons.COMMON_2D_JOINTS, groups, strict=True)}
+    assert counts == {
+        "rank": 20, "lank": 20, "rkne": 20, "lkne": 20, "rhip": 21, "lhip": 21, "rwri": 21, "lwri": 21, "relb": 21,
+        "lelb": 21, "rsho": 21, "lsho": 21, "leye": 6, "reye": 6, "lear": 4, "rear": 4, "nose": 4,
+    }  # fmt: skip
+
+
+def test_merging_by_name_gives_the_papers_163_joints():
+    merged, target = skeletons.merge_by_name(get_skeleton("union_555"))
+    assert merged.n_joints == 163
+    assert set(target) == set(range(163))
+    assert np.array_equal(merged.mirror[target], target[get_skeleton("union_555").mirror])
+
+
+def test_select_keeps_the_order_asked_for_and_the_edges_among_the_joints():
+    s = Skeleton("s", ("lhip", "rhip", "pelv", "neck"), ((0, 2), (1, 2), (2, 3)))
+    t = s.select(["neck", "pelv", "lhip"])
+    assert t.joint_names == ("neck", "pelv", "lhip") and set(t.edges) == {(2, 1), (1, 0)}
+    assert Skeleton.from_dict(s.to_dict()) == s
+
+
+def test_errors_name_the_joint_and_the_choices():
+    with pytest.raises(UserError, match="no joint nose"):
+        get_skeleton("smpl").indices(["nose"])
+    with pytest.raises(UserError, match="known ones: .*h36m_17"):
+        get_skeleton("h36m_18")
+    with pytest.raises(UserError, match="twice: a"):
+        Skeleton("s", ("a", "a"))
