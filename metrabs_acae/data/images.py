@@ -1,0 +1,85 @@
+"""Where a store's image files come from: a folder, or one barecat archive; and the size of an image from its header."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path, PurePosixPath
+
+from metrabs_acae.errors import UserError
+
+_JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+class FolderImages:
+    """Image files in a folder, by relative path with forward slashes."""
+
+    def __init__(self, root: Path):
+        self.root = Path(root)
+
+    def path(self, key: str) -> Path:
+        return self.root / check_key(key)
+
+    def read(self, key: str) -> bytes:
+        """The file's bytes; OSError where it is missing."""
+        return self.path(key).read_bytes()
+
+
+class BarecatImages:
+    """Image files in a barecat archive; opened by the process that reads first."""
+
+    def __init__(self, archive: Path):
+        self.archive = Path(archive)
+        self._reader = None
+
+    def path(self, key: str) -> Path:
+        return self.archive / check_key(key)
+
+    def read(self, key: str) -> bytes:
+        """The file's bytes; OSError where it is missing."""
+        if self._reader is None:
+            try:
+                import barecat
+            except ImportError:
+                raise UserError(
+                    f"{self.archive} is a barecat archive: install the package with `pip install barecat`."
+                ) from None
+            self._reader = barecat.Barecat(str(self.archive), readonly=True, threadsafe=True)
+        try:
+            return self._reader[check_key(key)]
+        except KeyError:
+            raise FileNotFoundError(f"{key} is not in {self.archive}") from None
+
+    def __getstate__(self):
+        return {"archive": self.archive, "_reader": None}
+
+
+def check_key(key: str) -> str:
+    """The key itself; UserError where it would leave the image folder."""
+    parts = PurePosixPath(key).parts
+    if not parts or key.startswith("/") or ".." in parts or "\\" in key or "\0" in key:
+        raise UserError(f"The image key '{key}' must be a relative path inside the image folder.")
+    return key
+
+
+def image_size_wh(data: bytes) -> tuple[int, int]:
+    """Width and height as decoders see them, from the header of a JPEG or PNG file; ValueError for anything else.
+
+    Only the first bytes are read, so a file cut off after its header passes.
+    """
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+        return struct.unpack(">II", data[16:24])
+    if data[:2] == b"\xff\xd8":
+        position = 2
+        while position + 9 <= len(data):
+            if data[position] != 0xFF:
+                break
+            marker = data[position + 1]
+            if marker == 0xFF:  # fill byte
+                position += 1
+                continue
+            if marker in _JPEG_FRAME_MARKERS:
+                height, width = struct.unpack(">HH", data[position + 5 : position + 9])
+                return width, height
+            (length,) = struct.unpack(">H", data[position + 2 : position + 4])
+            position += 2 + length
+    raise ValueError("not a JPEG or PNG file, or one cut off in its header")

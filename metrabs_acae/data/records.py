@@ -1,0 +1,145 @@
+"""What a pose store holds: its columns, one example, its camera, and the checks that a row must pass.
+
+Millimetres and pixels; camera frame x right, y down, z forward; pixel (0, 0) is the centre of the top-left pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metrabs_acae.errors import UserError
+
+FORMAT = "metrabs_acae pose store"
+SCHEMA_VERSION = 1
+SPLITS = ("train", "valid", "test")
+RAGGED_COLUMNS = {
+    "image_key": "u1",
+    "sequence": "u1",
+    "activity": "u1",
+    "mask_counts": "u1",
+    "distortion": "<f4",
+}
+DISTORTION_LENGTHS = (4, 5, 8, 12, 14)
+"""Numbers of coefficients that OpenCV's lens models have (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1..s4[, tx, ty]]]])."""
+
+
+def fixed_columns(kind: str, n_joints: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Column name -> data type and shape of one row."""
+    return {
+        "box_ltwh_px": ("<f4", (4,)),
+        "coords": ("<f4", (n_joints, 3 if kind == "3d" else 2)),
+        "has_camera": ("u1", ()),
+        "R": ("<f4", (3, 3)),
+        "optical_center_mm": ("<f8", (3,)),
+        "K": ("<f4", (3, 3)),
+        "world_up": ("<f4", (3,)),
+        "image_size_wh": ("<i4", (2,)),
+        "mask_size_hw": ("<i4", (2,)),
+        "frame": ("<i4", ()),
+        "person": ("<i4", ()),
+    }
+
+
+@dataclass(frozen=True)
+class CameraParams:
+    """A calibrated camera.
+
+    Attributes:
+        R: [3, 3] rotation from world to camera axes.
+        optical_center_mm: [3] camera position in the world.
+        K: [3, 3] intrinsic matrix in pixels.
+        distortion: OpenCV's coefficients, or None for a lens without distortion.
+        world_up: [3] the world's up direction.
+    """
+
+    R: np.ndarray
+    optical_center_mm: np.ndarray
+    K: np.ndarray
+    distortion: np.ndarray | None = None
+    world_up: np.ndarray = (0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of a pose store.
+
+    Attributes:
+        coords: [J, 3] world millimetres (3D stores) or [J, 2] pixels (2D stores); NaN = not labelled.
+        box_ltwh_px: [4] the person's box: left, top, width, height.
+        mask: run-length encoded mask of the person (`rlemasklib`), or None.
+        image_size_wh: [2] size of the stored image.
+    """
+
+    image_key: str
+    image_path: Path
+    box_ltwh_px: np.ndarray
+    camera: CameraParams | None
+    coords: np.ndarray
+    mask: dict | None
+    sequence: str
+    frame: int
+    activity: str
+    person: int
+    image_size_wh: np.ndarray
+
+
+def check_camera(camera: CameraParams) -> CameraParams:
+    """The camera with plain float64 arrays; UserError says what is wrong with it."""
+    arrays = {
+        "R": (camera.R, (3, 3)),
+        "optical_center_mm": (camera.optical_center_mm, (3,)),
+        "K": (camera.K, (3, 3)),
+        "world_up": (camera.world_up, (3,)),
+    }
+    checked = {}
+    for name, (value, shape) in arrays.items():
+        value = np.asarray(value, np.float64)
+        if value.shape != shape:
+            raise UserError(f"the camera's {name} has shape {value.shape}, expected {shape}")
+        if not np.isfinite(value).all():
+            raise UserError(f"the camera's {name} is not finite")
+        checked[name] = value
+    R, K = checked["R"], checked["K"]
+    if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
+        raise UserError("the camera's R is not a rotation matrix")
+    if K[0, 0] <= 0 or K[1, 1] <= 0 or np.abs(K[2] - (0, 0, 1)).max() > 1e-6:
+        raise UserError("the camera's K is not an intrinsic matrix (positive focal lengths, last row 0 0 1)")
+    if not np.any(checked["world_up"]):
+        raise UserError("the camera's world_up is zero")
+    distortion = None
+    if camera.distortion is not None:
+        distortion = np.asarray(camera.distortion, np.float64).ravel()
+        if len(distortion) not in DISTORTION_LENGTHS or not np.isfinite(distortion).all():
+            raise UserError(f"the camera's distortion must be {DISTORTION_LENGTHS} finite numbers or None")
+        if not distortion.any():
+            distortion = None
+    return CameraParams(distortion=distortion, **checked)
+
+
+def check_box(box_ltwh_px, image_size_wh) -> np.ndarray:
+    """The box as float32 [4]; UserError where it has no area or does not touch the image."""
+    box = np.asarray(box_ltwh_px, np.float32)
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise UserError(f"the box must be four finite numbers (left, top, width, height), not {box_ltwh_px}")
+    if box[2] <= 0 or box[3] <= 0:
+        raise UserError(f"the box {box.tolist()} has no area")
+    width, height = image_size_wh
+    if box[0] >= width or box[1] >= height or box[0] + box[2] <= 0 or box[1] + box[3] <= 0:
+        raise UserError(f"the box {box.tolist()} lies outside the image of {width} x {height} pixels")
+    return box
+
+
+def check_coords(coords, n_joints: int, n_dims: int) -> np.ndarray:
+    """The coordinates as float32 [J, n_dims], half-missing joints made wholly NaN; UserError where unusable."""
+    coords = np.array(coords, np.float32)
+    if coords.shape != (n_joints, n_dims):
+        raise UserError(f"the coordinates have shape {coords.shape}, expected {(n_joints, n_dims)}")
+    if np.isinf(coords).any():
+        raise UserError("a coordinate is infinite (missing joints are NaN)")
+    coords[np.isnan(coords).any(axis=1)] = np.nan
+    if np.isnan(coords).all():
+        raise UserError("all joints are missing (NaN)")
+    return coords

@@ -1,0 +1,259 @@
+"""Writes pose stores: validated row by row, in constant memory, visible only when complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from metrabs_acae.data.images import check_key, image_size_wh
+from metrabs_acae.data.records import (
+    FORMAT,
+    RAGGED_COLUMNS,
+    SCHEMA_VERSION,
+    SPLITS,
+    CameraParams,
+    check_box,
+    check_camera,
+    check_coords,
+    fixed_columns,
+)
+from metrabs_acae.errors import UserError
+from metrabs_acae.skeletons import Skeleton
+
+
+class PoseStoreWriter:
+    """Writes a pose store row by row in constant memory.
+
+    The store is built in a hidden sibling folder and renamed on `close`, so `path` never holds half a store. As a
+    context manager it closes on success and discards everything on an exception.
+
+    Args:
+        path: the folder to create; UserError if it exists.
+        kind: "3d" (world coordinates in mm, a camera for every row) or "2d" (pixels, camera optional).
+        skeleton: the joints, in the order of the rows' coordinates.
+        realistic_background: True makes background replacement rarer (rendered datasets).
+        color_fix: {"gamma": g} and/or {"white_balance": [a, b]} applied to crops, {"sequences": [...]} limits it.
+        clean: True if the labels are good enough to draw pseudo-labels from.
+    """
+
+    def __init__(
+        self,
+        path,
+        *,
+        name: str,
+        kind: str = "3d",
+        skeleton: Skeleton,
+        licence: str,
+        realistic_background: bool = False,
+        color_fix: dict | None = None,
+        clean: bool = False,
+        provenance: dict | None = None,
+    ):
+        self.path = Path(path)
+        if kind not in ("3d", "2d"):
+            raise UserError(f"A pose store is of kind '3d' or '2d', not '{kind}'.")
+        if self.path.exists():
+            raise UserError(f"{self.path} exists already; remove it or choose another folder for the pose store.")
+        self.name = name
+        self.kind = kind
+        self.skeleton = skeleton
+        self.counts: dict[str, int] = {}
+        self._metadata = {
+            "format": FORMAT,
+            "schema_version": SCHEMA_VERSION,
+            "name": name,
+            "kind": kind,
+            "licence": licence,
+            "skeleton": {**skeleton.to_dict(), "mirror": skeleton.mirror.tolist()},
+            "realistic_background": bool(realistic_background),
+            "color_fix": color_fix,
+            "clean": bool(clean),
+            "provenance": provenance or {},
+        }
+        self._columns = fixed_columns(kind, skeleton.n_joints)
+        self._files: dict[tuple[str, str], object] = {}
+        self._ends: dict[tuple[str, str], int] = {}
+        self._sizes = (None, None)
+        self._folder = self.path.parent / f".{self.path.name}.partial"
+        shutil.rmtree(self._folder, ignore_errors=True)
+        (self._folder / "images").mkdir(parents=True)
+        (self._folder / "columns").mkdir()
+
+    def image_path(self, image_key: str) -> Path:
+        """Where the image file belongs; its folder is made. The caller may write the file there before `add`."""
+        path = self._folder / "images" / check_key(image_key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def add(
+        self,
+        split: str,
+        *,
+        image_key: str,
+        image=None,
+        box_ltwh_px,
+        camera: CameraParams | None,
+        coords,
+        mask=None,
+        sequence: str = "",
+        frame: int = 0,
+        activity: str = "",
+        person: int = 0,
+    ) -> None:
+        """Appends one example; UserError names the row and says what is wrong with it.
+
+        Args:
+            split: "train", "valid" or "test".
+            image: [H, W, 3] uint8 RGB (stored as JPEG of quality 95) or the bytes of a JPEG or PNG file; None where
+                the file is in place already (several people in one image, files written by other processes).
+            box_ltwh_px: [4] person box.
+            coords: [J, 3] world mm or [J, 2] px, NaN where a joint is not labelled.
+            mask: [H, W] boolean, or a run-length encoding by `rlemasklib.encode`.
+        """
+        if split not in SPLITS:
+            raise UserError(f"'{split}' is not a split of a pose store; use {', '.join(SPLITS)}.")
+        try:
+            size = self._store_image(image_key, image)
+            row = {
+                "box_ltwh_px": check_box(box_ltwh_px, size),
+                "coords": check_coords(coords, self.skeleton.n_joints, 3 if self.kind == "3d" else 2),
+                "image_size_wh": size,
+                "frame": frame,
+                "person": person,
+                "image_key": image_key.encode(),
+                "sequence": sequence.encode(),
+                "activity": activity.encode(),
+                **self._camera_columns(camera),
+                **_mask_columns(mask, size),
+            }
+        except UserError as error:
+            number = self.counts.get(split, 0)
+            raise UserError(f"{self.name}, {split} row {number} ({image_key}): {str(error).rstrip('.')}.") from None
+        for column, (dtype, shape) in self._columns.items():
+            self._file(split, column).write(np.asarray(row[column], dtype).reshape(shape).tobytes())
+        for column, dtype in RAGGED_COLUMNS.items():
+            value = row[column]
+            data = value if isinstance(value, bytes) else np.asarray(value, dtype).tobytes()
+            self._file(split, f"{column}.data").write(data)
+            end = self._ends.get((split, column), 0) + len(data) // np.dtype(dtype).itemsize
+            self._ends[split, column] = end
+            self._file(split, f"{column}.start").write(np.int64(end).tobytes())
+        self.counts[split] = self.counts.get(split, 0) + 1
+
+    def close(self) -> None:
+        """Assembles the annotation file and moves the store to its place."""
+        if not self.counts:
+            self.discard()
+            raise UserError(f"The pose store {self.path} has no example.")
+        self._close_files()
+        self._assemble()
+        shutil.rmtree(self._folder / "columns")
+        (self._folder / "store.json").write_text(json.dumps({**self._metadata, "splits": self.counts}, indent=1))
+        os.rename(self._folder, self.path)
+
+    def discard(self) -> None:
+        """Drops everything written so far."""
+        self._close_files()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> PoseStoreWriter:
+        return self
+
+    def __exit__(self, exc_type, exc, traceback) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _store_image(self, image_key: str, image) -> tuple[int, int]:
+        if self._sizes[0] == image_key and image is None:
+            return self._sizes[1]
+        path = self.image_path(image_key)
+        if isinstance(image, bytes):
+            path.write_bytes(image)
+        elif image is not None:
+            path.write_bytes(_encode_jpeg(image))
+        try:
+            with open(path, "rb") as file:
+                size = image_size_wh(file.read(1 << 16))
+        except OSError:
+            raise UserError("no image was given and there is none under that key") from None
+        except ValueError as error:
+            raise UserError(f"the image is {error}") from None
+        self._sizes = (image_key, size)
+        return size
+
+    def _camera_columns(self, camera: CameraParams | None) -> dict:
+        if camera is None:
+            if self.kind == "3d":
+                raise UserError("a 3D example needs a camera")
+            nan = np.full((3, 3), np.nan)
+            absent = {"R": nan, "K": nan, "optical_center_mm": nan[0], "world_up": nan[0]}
+            return {**absent, "has_camera": 0, "distortion": b""}
+        camera = check_camera(camera)
+        names = ("R", "K", "optical_center_mm", "world_up")
+        distortion = () if camera.distortion is None else camera.distortion
+        return {**{n: getattr(camera, n) for n in names}, "has_camera": 1, "distortion": distortion}
+
+    def _file(self, split: str, column: str):
+        key = (split, column)
+        if key not in self._files:
+            self._files[key] = open(self._folder / "columns" / f"{split}.{column}", "wb")
+            if column.endswith(".start"):
+                self._files[key].write(np.int64(0).tobytes())
+        return self._files[key]
+
+    def _close_files(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def _assemble(self) -> None:
+        import h5py
+
+        with h5py.File(self._folder / "annotations.h5", "w") as h5:
+            for split, column in self._files:
+                base, _, part = column.partition(".")
+                if part == "start":
+                    dtype, shape = "<i8", ()
+                elif part == "data":
+                    dtype, shape = RAGGED_COLUMNS[base], ()
+                else:
+                    dtype, shape = self._columns[column]
+                path = self._folder / "columns" / f"{split}.{column}"
+                row_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+                n_rows = path.stat().st_size // row_bytes
+                dataset = h5.create_dataset(f"{split}/{column}", (n_rows, *shape), dtype)
+                n_block = max(1, (1 << 24) // row_bytes)
+                with open(path, "rb") as file:
+                    for start in range(0, n_rows, n_block):
+                        block = np.frombuffer(file.read(n_block * row_bytes), dtype).reshape(-1, *shape)
+                        dataset[start : start + len(block)] = block
+                path.unlink()
+
+
+def _encode_jpeg(image) -> bytes:
+    import cv2
+
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise UserError(f"the image must be uint8 [H, W, 3], not {image.dtype} {image.shape}")
+    done, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+    if not done:
+        raise UserError("the image could not be encoded")
+    return encoded.tobytes()
+
+
+def _mask_columns(mask, size_wh: tuple[int, int]) -> dict:
+    if mask is None:
+        return {"mask_counts": b"", "mask_size_hw": (0, 0)}
+    if not isinstance(mask, dict):
+        import rlemasklib
+
+        mask = rlemasklib.encode(np.asarray(mask, bool).astype(np.uint8))
+    if "counts" not in mask or tuple(mask["size"]) != (size_wh[1], size_wh[0]):
+        raise UserError(f"the mask has size {mask.get('size')}, expected {[size_wh[1], size_wh[0]]} (height, width)")
+    return {"mask_counts": bytes(mask["counts"]), "mask_size_hw": mask["size"]}
