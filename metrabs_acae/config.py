@@ -1,0 +1,396 @@
+"""Settings: frozen dataclasses, one per concern, and the presets. The only place that knows the command line's flags.
+
+A flag's name is its field's name with dashes; names and meanings follow the reference's program where it has them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from metrabs_acae.errors import UserError
+
+
+@dataclass(frozen=True)
+class Verbs:
+    """What to do: exactly one of these."""
+
+    train: bool = False
+    """Train a model, then evaluate and export it. Goes on with an unfinished run of the same settings."""
+    evaluate: bool = False
+    """Evaluate the model of --load-path on the benchmarks."""
+    export: bool = False
+    """Write the model of --load-path as a SavedModel to --export-file."""
+    demo: tuple[str, ...] = ()
+    """Draw the poses of these photographs with the model of --load-path (a run folder or a SavedModel)."""
+    show_batches: int = 0
+    """Draw this many training batches with their joints, then stop: the first look at new data."""
+
+    @property
+    def chosen(self) -> str:
+        """The field name of the one verb given; UserError if there is none or more than one."""
+        given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name)]
+        if len(given) != 1:
+            flags = ", ".join(_flag(f.name) for f in dataclasses.fields(self))
+            raise UserError(f"Give exactly one of {flags}; got {' and '.join(map(_flag, given)) or 'none'}.")
+        return given[0]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where things are read and written."""
+
+    logdir: str = ""
+    """Run folder of --train; empty: the unfinished or else a new runs/PRESET-NUMBER."""
+    load_path: str = ""
+    """Run folder (or, for --demo, SavedModel folder) to use; empty: the newest finished run in runs/."""
+    init_path: str = ""
+    """Run folder or checkpoint folder whose weights a new training starts from."""
+    export_file: str = ""
+    """Folder that --export writes; empty: model/ inside the run folder."""
+    out_dir: str = "demo"
+    """Folder for the pictures of --demo and --show-batches."""
+    data_dir: str = "synthetic-data"
+    """Folder of the embedded synthetic stores; made at first use."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which pose stores, and how many examples of each stand in a batch."""
+
+    dataset3d: tuple[str, ...] = ()
+    """3D pose stores as PATH or PATH:EXAMPLES_PER_BATCH; empty: the embedded synthetic ones."""
+    dataset2d: tuple[str, ...] = ()
+    """2D pose stores for weak supervision, as --dataset3d."""
+    validate_on: tuple[str, ...] = ()
+    """Pose stores whose valid split is the validation set; empty: all of --dataset3d that have one."""
+    test_on: tuple[str, ...] = ()
+    """Pose stores whose test split is evaluated after training; empty: the synthetic benchmarks, if they are used."""
+    synthetic_size: Literal["tiny", "small", "large"] = "small"
+    """Size of the embedded synthetic data."""
+    batch_size: int = 24
+    """3D-labelled examples per batch, shared among the stores that name no number."""
+    batch_size_2d: int = 8
+    """2D-labelled examples per batch, shared likewise."""
+    batch_size_test: int = 64
+    """Examples per batch in validation and evaluation."""
+    workers: int | None = None
+    """Loader workers; none: one per processor core."""
+    max_bad_fraction: float = 0.01
+    """Training stops when more than this fraction of the examples cannot be read."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to the training examples."""
+
+    geom_aug: bool = True
+    """Rotate, zoom, shift and flip."""
+    rot_aug: float = 20.0
+    """Largest rotation, degrees."""
+    full_rot_aug_prob: float = 0.0
+    """Probability of a rotation by any angle."""
+    scale_aug_up: float = 25.0
+    """Largest zoom in, percent."""
+    scale_aug_down: float = 25.0
+    """Largest zoom out, percent."""
+    shift_aug: float = 10.0
+    """Largest shift, percent of the box."""
+    partial_visibility_prob: float = 0.0
+    """Probability of training on a random part of the box."""
+    color_aug: bool = True
+    """Brightness, contrast, hue and saturation."""
+    occlude_aug_prob: float = 0.5
+    """Probability of an occluder or an erased rectangle."""
+    background_aug_prob: float = 0.7
+    """Probability of another background, for examples with a mask."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network."""
+
+    backbone: str = "mobilenetv3-small"
+    """Backbone from keras.applications."""
+    backbone_weights: str = ""
+    """'imagenet', a weights file, or empty for random ones."""
+    proc_side: int = 128
+    """Side of the square crop, px."""
+    depth: int = 8
+    """Depth cells of the volumetric heatmap."""
+    box_size_mm: float = 2200.0
+    """Side of the cube that the volumetric heatmap spans, mm."""
+    centered_stride: bool = True
+    """Centre the receptive fields of the heatmap cells in the crop."""
+    weak_perspective: bool = False
+    """Reconstruct absolute poses with the weak perspective model at test time."""
+    mix_3d_inside_fov: float = 0.5
+    """Share of the 3D head in the absolute pose of joints inside the picture, at test time."""
+    ghost_bn: int = 16
+    """Group size of ghost batch normalization; 0: ordinary batch normalization."""
+    batch_norm_momentum: float = 0.9
+    """Momentum of the batch normalization statistics."""
+    constrain_kernel_norm: float = 20.0
+    """Largest norm of a convolution kernel per output channel; inf: no limit."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Optimization."""
+
+    training_steps: int = 2000
+    """Optimizer steps."""
+    base_learning_rate: float = 1e-3
+    """Initial learning rate."""
+    weight_decay: float = 3e-3
+    """Decoupled weight decay, divided by sqrt(training_steps) as in the reference."""
+    ema_momentum: float = 1.0
+    """Momentum of the moving average of the weights; 1: no average."""
+    grad_accum_steps: int = 1
+    """Batches whose gradients are averaged into one step."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Compute precision; 16 bits mean mixed precision with float32 weights, heads and geometry."""
+    loss_scale: float = 128.0
+    """Static loss scale for float16."""
+    dynamic_loss_scale: bool = False
+    """Adapt the loss scale instead."""
+    finetune_in_inference_mode: int | None = None
+    """Last steps, trained with frozen batch normalization statistics; none: min(1000, training_steps / 40)."""
+    loss2d_factor: float = 0.2
+    """Weight of the 2D-labelled examples' loss."""
+    absloss_factor: float = 0.1
+    """Weight of the absolute position loss."""
+    absloss_start_step: int | None = None
+    """Step after which the absolute loss counts; none: min(5000, training_steps / 8)."""
+    validate_period: int = 500
+    """Steps between validations."""
+    checkpoint_period: int = 250
+    """Steps between checkpoints."""
+    log_period: int = 50
+    """Steps between rows of metrics.csv."""
+    seed: int = 1
+    """Seed of weights, data order and augmentation."""
+    jit_compile: bool | None = None
+    """Compile the step with XLA; none: on a GPU only."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Settings of --demo."""
+
+    boxes: str = ""
+    """People's boxes LEFT,TOP,WIDTH,HEIGHT[;...] in pixels, the same for every photograph, or a JSON file
+    {photograph name: [[left, top, width, height], ...]}; empty: the model's detector."""
+    skeleton: str = ""
+    """Named skeleton to draw; empty: the model's first."""
+    intrinsics: str = ""
+    """Focal lengths and principal point FX,FY,CX,CY in pixels; empty: from --fov."""
+    fov: float = 55.0
+    """Assumed field of view along the larger side, degrees."""
+    num_aug: int = 1
+    """Test-time augmentations to average."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one call of the program."""
+
+    verbs: Verbs = field(default_factory=Verbs)
+    files: Files = field(default_factory=Files)
+    data: Data = field(default_factory=Data)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    model: Model = field(default_factory=Model)
+    training: Training = field(default_factory=Training)
+    demo_settings: Demo = field(default_factory=Demo)
+    preset: str = "default"
+    """Starting values of all settings; see the README."""
+
+    def run_settings(self) -> dict:
+        """What decides the result of a training, as plain types: the part that a resumed run must share."""
+        parts = {name: dataclasses.asdict(getattr(self, name)) for name in RUN_SECTIONS}
+        for section, names in FREE_ON_RESUME.items():
+            for name in names:
+                parts[section].pop(name)
+        parts["files"] = {"init_path": self.files.init_path}
+        return parts
+
+
+RUN_SECTIONS = ("data", "augmentation", "model", "training")
+FREE_ON_RESUME = {
+    "data": ("workers", "batch_size_test", "test_on", "max_bad_fraction"),
+    "training": ("checkpoint_period", "validate_period", "log_period", "jit_compile"),
+}
+
+
+def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
+    """Name -> (one line of help, settings that differ from the dataclasses' defaults)."""
+    return {
+        "default": ("a first model on the embedded data, minutes on two cores", {}),
+        "one-hour": (
+            "a better model on the embedded data, an hour on two cores",
+            {"training": dict(training_steps=12000, validate_period=2000, checkpoint_period=1000)},
+        ),
+        "tiny": (
+            "every step once, for tests",
+            {
+                "data": dict(synthetic_size="tiny", batch_size=10, batch_size_2d=2, batch_size_test=16),
+                "training": dict(training_steps=8, validate_period=4, checkpoint_period=2, log_period=2),
+                "model": dict(proc_side=64, ghost_bn=4),
+            },
+        ),
+        "paper": (
+            "WACV 2023: 400k steps of 96 + 32 crops of 256 px, EfficientNetV2-S from ImageNet",
+            {
+                "data": dict(batch_size=96, batch_size_2d=32),
+                "model": dict(backbone="efficientnetv2-s", backbone_weights="imagenet", proc_side=256),
+                "training": dict(
+                    training_steps=400_000,
+                    base_learning_rate=2.121e-4,
+                    dtype="float16",
+                    finetune_in_inference_mode=1000,
+                    absloss_start_step=5000,
+                    validate_period=2000,
+                    checkpoint_period=2000,
+                    log_period=100,
+                ),
+            },
+        ),
+    }
+
+
+def preset(name: str) -> Config:
+    """The settings of a preset; UserError lists the names."""
+    presets = _presets()
+    if name not in presets:
+        raise UserError(f"There is no preset '{name}'; choose from {', '.join(presets)}.")
+    sections = {
+        section: dataclasses.replace(getattr(Config(), section), **changes)
+        for section, changes in presets[name][1].items()
+    }
+    return Config(preset=name, **sections)
+
+
+def parse_arguments(arguments: list[str], program: str) -> Config:
+    """Settings from the command line. A wrong flag raises UserError; --help prints and exits."""
+    import contextlib
+    import io
+
+    import tyro
+
+    default = preset(_preset_name(arguments))
+    described = "; ".join(f"{name}: {text}" for name, (text, _) in _presets().items())
+    messages = io.StringIO()
+    asks_help = any(a in ("-h", "--help") for a in arguments)
+    try:
+        with contextlib.nullcontext() if asks_help else contextlib.redirect_stderr(messages):
+            config = tyro.cli(
+                Config,
+                args=arguments,
+                prog=program,
+                default=default,
+                description=f"Train, evaluate, export and show 3D human pose models. Presets: {described}.",
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(_one_sentence(messages.getvalue()) + " See --help.") from None
+    check(config)
+    return config
+
+
+def _preset_name(arguments: list[str]) -> str:
+    for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
+        if argument == "--preset":
+            return following
+        if argument.startswith("--preset="):
+            return argument.split("=", 1)[1]
+    return "default"
+
+
+def _one_sentence(message: str) -> str:
+    """What stands under the title of a framed parser message, up to the next rule."""
+    lines = [line.strip(" │|╭╮╰╯") for line in message.splitlines()]
+    filled = [bool(line.strip(" ─-")) for line in lines]
+    title = filled.index(True) if any(filled) else len(lines)
+    after = itertools.dropwhile(lambda i: not filled[i], range(title + 1, len(lines)))
+    text = " ".join(lines[i] for i in itertools.takewhile(lambda i: filled[i], after))
+    return (text or "The arguments could not be read").rstrip(".") + "."
+
+
+def check(config: Config) -> None:
+    """Raises UserError for values and combinations that cannot work, before anything heavy is loaded."""
+    verbs, model, training, data = config.verbs, config.model, config.training, config.data
+    _ = verbs.chosen
+    stride = 32
+    if model.proc_side < 2 * stride or model.proc_side % stride:
+        raise UserError(f"--proc-side must be a multiple of {stride} and at least {2 * stride}; got {model.proc_side}.")
+    positive = {
+        "--training-steps": training.training_steps,
+        "--batch-size": data.batch_size,
+        "--batch-size-test": data.batch_size_test,
+        "--depth": model.depth,
+        "--box-size-mm": model.box_size_mm,
+        "--base-learning-rate": training.base_learning_rate,
+        "--grad-accum-steps": training.grad_accum_steps,
+        "--validate-period": training.validate_period,
+        "--checkpoint-period": training.checkpoint_period,
+        "--log-period": training.log_period,
+        "--loss-scale": training.loss_scale,
+        "--constrain-kernel-norm": model.constrain_kernel_norm,
+        "--num-aug": config.demo_settings.num_aug,
+    }
+    for flag, value in positive.items():
+        if not value > 0:
+            raise UserError(f"{flag} must be greater than zero; got {value}.")
+    for flag, value in {
+        "--batch-size-2d": data.batch_size_2d,
+        "--ghost-bn": model.ghost_bn,
+        "--weight-decay": training.weight_decay,
+        "--finetune-in-inference-mode": training.finetune_in_inference_mode or 0,
+        "--rot-aug": config.augmentation.rot_aug,
+        "--shift-aug": config.augmentation.shift_aug,
+        "--scale-aug-up": config.augmentation.scale_aug_up,
+    }.items():
+        if not value >= 0:
+            raise UserError(f"{flag} must not be negative; got {value}.")
+    fractions = {
+        "--max-bad-fraction": data.max_bad_fraction,
+        "--mix-3d-inside-fov": model.mix_3d_inside_fov,
+        "--batch-norm-momentum": model.batch_norm_momentum,
+        "--ema-momentum": training.ema_momentum,
+        **{
+            _flag(name): getattr(config.augmentation, name)
+            for name in ("full_rot_aug_prob", "partial_visibility_prob", "occlude_aug_prob", "background_aug_prob")
+        },
+    }
+    for flag, value in fractions.items():
+        if not 0 <= value <= 1:
+            raise UserError(f"{flag} must lie between 0 and 1; got {value}.")
+    if not 0 <= config.augmentation.scale_aug_down < 100:
+        raise UserError(f"--scale-aug-down must be at least 0 and below 100; got {config.augmentation.scale_aug_down}.")
+    if not 0 < config.demo_settings.fov < 180:
+        raise UserError(f"--fov must lie between 0 and 180 degrees; got {config.demo_settings.fov}.")
+    if training.dynamic_loss_scale and training.dtype != "float16":
+        raise UserError("--dynamic-loss-scale needs --dtype float16.")
+    for path in [*data.dataset3d, *data.dataset2d]:
+        store_and_count(path)
+
+
+def store_and_count(text: str) -> tuple[Path, int | None]:
+    """A store's path and, where given, its examples per batch, from PATH or PATH:COUNT."""
+    path, colon, count = text.rpartition(":")
+    if not colon:
+        return Path(text), None
+    if not count.isdigit() or int(count) == 0:
+        raise UserError(
+            f"'{text}': what follows the last colon must be the examples per batch, a whole number above 0."
+        )
+    return Path(path), int(count)
+
+
+def _flag(field_name: str) -> str:
+    return "--" + field_name.replace("_", "-")

@@ -1,0 +1,126 @@
+"""Checkpoints: every variable of a training and the step it stands at, written so that a kill never leaves half of one.
+
+A checkpoint is a folder `ckpt-00001234` with `variables.npz` (arrays by name), written under a temporary name and
+renamed. It holds what the bit-exact continuation needs: weights, batch normalization statistics, seed generators,
+step counter and optimizer state. Metrics are left out: they start anew at every log row.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from metrabs_acae.errors import UserError
+
+_FOLDER = re.compile(r"ckpt-(\d{8})(-\w+)?")
+
+
+def checkpoint_variables(training_model) -> dict[str, object]:
+    """All state of a training model and its optimizer except metrics, by a name that is unique and stable."""
+    metrics = {id(v) for metric in training_model.metrics for v in metric.variables}
+    named = {f"model/{v.path}": v for v in training_model.variables if id(v) not in metrics}
+    named.update({f"optimizer/{i:05d}": v for i, v in enumerate(training_model.optimizer.variables)})
+    return named
+
+
+def save(folder: Path, step: int, training_model, *, keep: int = 2, tag: str = "") -> Path:
+    """Writes the checkpoint of `step` into `folder`, then removes all untagged ones but the newest `keep`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_temporaries(folder)
+    target = folder / (f"ckpt-{step:08d}" + (f"-{tag}" if tag else ""))
+    if not target.exists():
+        temporary = folder / f".{target.name}.tmp"
+        temporary.mkdir()
+        arrays = {n: np.asarray(v) for n, v in checkpoint_variables(training_model).items()}
+        with open(temporary / "variables.npz", "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, target)
+    for old in [path for _, path in list_checkpoints(folder)][:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def list_checkpoints(folder: Path, *, tag: str = "") -> list[tuple[int, Path]]:
+    """(step, path) of all checkpoints in `folder` with this tag, oldest first."""
+    found = []
+    for path in folder.glob("ckpt-*") if folder.is_dir() else ():
+        match = _FOLDER.fullmatch(path.name)
+        if match and (match[2] or "") == (f"-{tag}" if tag else ""):
+            found.append((int(match[1]), path))
+    return sorted(found)
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of one checkpoint by variable name; UserError if it cannot be read."""
+    try:
+        with np.load(path / "variables.npz", allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        raise UserError(f"The checkpoint {path} cannot be read ({error}).") from None
+
+
+def restore_newest(folder: Path, training_model, *, report=print) -> int:
+    """Loads the newest complete checkpoint of `folder` into the model; returns its step (0 if there is none).
+
+    Checkpoints that cannot be read are named through `report` and passed over.
+    """
+    _remove_temporaries(folder)
+    for step, path in reversed(list_checkpoints(folder)):
+        try:
+            arrays = read(path)
+        except UserError as error:
+            report(f"{error} Passing over it.")
+            continue
+        assign(checkpoint_variables(training_model), arrays, path)
+        return step
+    return 0
+
+
+def assign(variables: dict[str, object], arrays: dict[str, np.ndarray], source: Path) -> None:
+    """Sets every variable from the array of its name; UserError if names or shapes differ."""
+    missing = sorted(set(variables) - set(arrays))
+    extra = sorted(set(arrays) - set(variables))
+    if missing or extra:
+        example = (missing or extra)[0]
+        raise UserError(
+            f"The checkpoint {source} belongs to another model: {len(missing)} variables are missing in it and "
+            f"{len(extra)} are unknown here, e.g. {example}. Use the settings it was made with."
+        )
+    for name, variable in variables.items():
+        if tuple(variable.shape) != arrays[name].shape:
+            raise UserError(
+                f"The checkpoint {source} belongs to another model: {name} has shape {arrays[name].shape}, "
+                f"expected {tuple(variable.shape)}."
+            )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def restore_weights(folder: Path, model, *, tag: str = "") -> int:
+    """Loads only the weights of `model` (a part of the training model) from the newest checkpoint of `folder`.
+
+    Where the training kept a moving average of the weights, the average is taken. Returns the step.
+    """
+    checkpoints = list_checkpoints(folder, tag=tag)
+    if not checkpoints:
+        raise UserError(f"There is no checkpoint in {folder}; expected folders named ckpt-00001234.")
+    step, path = checkpoints[-1]
+    arrays = read(path)
+    by_path = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
+    for variable in model.variables:
+        if variable.path not in by_path or by_path[variable.path].shape != tuple(variable.shape):
+            raise UserError(f"The checkpoint {path} belongs to another model: it has no fitting {variable.path}.")
+        variable.assign(by_path[variable.path])
+    return step
+
+
+def _remove_temporaries(folder: Path) -> None:
+    for leftover in folder.glob(".ckpt-*.tmp") if folder.is_dir() else ():
+        shutil.rmtree(leftover)

@@ -1,0 +1,143 @@
+"""A run folder: everything about one training in one place, and which folder a training command means.
+
+config.json, versions.json, skeleton.json, log.txt, metrics.csv, curves.png, tensorboard/, overlays/, checkpoints/,
+evaluation.json, evaluation.md, model/ (the SavedModel with its card).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from metrabs_acae.errors import UserError
+
+_PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python", "deltacamera", "h5py", "scipy")
+
+
+class RunFolder:
+    """Paths and small files of one run."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics_csv = self.path / "metrics.csv"
+        self.curves_png = self.path / "curves.png"
+        self.tensorboard = self.path / "tensorboard"
+        self.overlays = self.path / "overlays"
+        self.model = self.path / "model"
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "config.json").is_file()
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "finished.json").is_file()
+
+    def create(self, settings: dict) -> None:
+        """Makes the folder, with the settings and the versions of everything that decides the result."""
+        if self.path.exists() and any(self.path.iterdir()):
+            raise UserError(
+                f"The folder {self.path} holds other files and no run (no config.json); give --logdir a new folder."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_json("versions.json", versions())
+        self.write_json("config.json", settings)
+
+    def require_same_settings(self, settings: dict) -> None:
+        """UserError naming what differs, if this run was begun with other settings."""
+        before = flatten(self.read_json("config.json"))
+        now = flatten(json.loads(json.dumps(settings)))
+        different = [k for k in {**before, **now} if before.get(k) != now.get(k)]
+        if different:
+            listed = ", ".join(f"{k} (was {before.get(k)}, now {now.get(k)})" for k in different[:3])
+            raise UserError(
+                f"The run in {self.path} was begun with other settings: {listed}. "
+                "Use the same flags to go on with it, or give --logdir a new folder."
+            )
+
+    def write_json(self, name: str, data) -> None:
+        """Writes atomically: the file is old or new, never half."""
+        temporary = self.path / f".{name}.tmp"
+        temporary.write_text(json.dumps(data, indent=1) + "\n")
+        os.replace(temporary, self.path / name)
+
+    def read_json(self, name: str):
+        try:
+            return json.loads((self.path / name).read_text())
+        except FileNotFoundError:
+            raise UserError(f"{self.path} is not a complete run folder: {name} is missing in it.") from None
+        except ValueError as error:
+            raise UserError(f"{self.path / name} is not readable JSON ({error}).") from None
+
+    def log(self, line: str) -> None:
+        """Adds a line to log.txt and prints it."""
+        with open(self.path / "log.txt", "a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        print(line, flush=True)
+
+
+def choose(root: Path, stem: str, settings: dict) -> RunFolder:
+    """The newest unfinished run `root/stem-N` of the same settings, else a new one with the next number."""
+    numbers = sorted(
+        int(match[1]) for p in root.glob(f"{stem}-*") if (match := re.fullmatch(rf"{re.escape(stem)}-(\d+)", p.name))
+    )
+    if numbers:
+        last = RunFolder(root / f"{stem}-{numbers[-1]}")
+        if last.exists and not last.finished:
+            try:
+                last.require_same_settings(settings)
+                return last
+            except UserError:
+                pass
+    return RunFolder(root / f"{stem}-{numbers[-1] + 1 if numbers else 1}")
+
+
+def newest_finished(root: Path) -> RunFolder:
+    """The finished run in `root` that ended last; UserError if there is none."""
+    ended = [(p.stat().st_mtime, p.parent) for p in root.glob("*/finished.json")]
+    if not ended:
+        raise UserError(f"There is no finished run in {root}/; train one with --train, or name one with --load-path.")
+    return RunFolder(max(ended)[1])
+
+
+def flatten(settings: dict, prefix: str = "") -> dict:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def versions() -> dict:
+    """Versions of Python, the packages and, in a git checkout, this project's revision."""
+    found = {"python": platform.python_version(), "machine": platform.machine(), "processors": os.cpu_count()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    found["command"] = sys.argv[1:]
+    revision = _git("rev-parse", "HEAD")
+    if revision:
+        found["git_revision"] = revision + ("-dirty" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    return found
+
+
+def _git(*arguments: str) -> str:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
