@@ -1,0 +1,114 @@
+"""The prediction head: 2D and volumetric heatmaps from one 1x1 convolution, decoded to coordinates."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..errors import UserError
+from ..geometry.heatmaps import (
+    CropGrid,
+    at_least_float32,
+    heatmap_to_image,
+    heatmap_to_metric,
+    last_cell_px,
+    soft_argmax,
+)
+
+
+@keras.saving.register_keras_serializable("metrabs_acae")
+class HeatmapHeads(keras.layers.Layer):
+    """Features to 2D crop coordinates and root-free 3D coordinates of `n_points` points (T-BIOM 2021, sec. III).
+
+    The convolution runs in the layer's compute dtype, everything after it in float32. Its output channels are
+    the `n_points` 2D heatmaps first, then the volumetric ones, depth-major (channel P + d P + j).
+
+    Args:
+        n_points: number of points P.
+        depth: number of depth cells D of the volumetric heatmap.
+        image_size, stride, centered_stride, box_size_mm: see `CropGrid`.
+    """
+
+    def __init__(
+        self,
+        n_points: int,
+        *,
+        depth: int = 8,
+        image_size: int = 256,
+        stride: int = 32,
+        centered_stride: bool = True,
+        box_size_mm: float = 2200.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.n_points = n_points
+        self.depth = depth
+        self.grid = CropGrid(image_size, stride, centered_stride, box_size_mm)
+        self.conv = keras.layers.Conv2D(
+            n_points * (1 + depth), 1, kernel_initializer="glorot_uniform", dtype=self.dtype_policy, name="conv"
+        )
+
+    def build(self, features_shape):
+        n_cells = last_cell_px(self.grid.image_size, self.grid.stride) // self.grid.stride + 1
+        if len(features_shape) != 4 or tuple(features_shape[1:3]) != (n_cells, n_cells):
+            raise UserError(
+                f"features have shape {list(features_shape)}, expected [*, {n_cells}, {n_cells}, *] for "
+                f"image_size {self.grid.image_size} and stride {self.grid.stride}."
+            )
+        self.conv.build(features_shape)
+
+    def call(self, features):
+        """[B, H, W, C] to (coords2d_px [B, P, 2], coords3d_rel_mm [B, P, 3]), both float32."""
+        return self.decode(self.conv(features))
+
+    def decode(self, logits):
+        """Logits [B, H, W, P (1 + D)] to the two sets of coordinates."""
+        height, width = logits.shape[1:3]
+        logits2d, logits3d = ops.split(at_least_float32(logits), [self.n_points], axis=-1)
+        logits3d = ops.reshape(logits3d, (-1, height, width, self.depth, self.n_points))
+        grid = {
+            "image_size": self.grid.image_size,
+            "stride": self.grid.stride,
+            "centered_stride": self.grid.centered_stride,
+        }
+        coords2d_px = heatmap_to_image(soft_argmax(logits2d, (2, 1)), **grid)
+        coords3d_mm = heatmap_to_metric(soft_argmax(logits3d, (2, 1, 3)), **grid, box_size_mm=self.grid.box_size_mm)
+        return coords2d_px, coords3d_mm
+
+    def set_last_points(self, kernel, bias) -> None:
+        """Copies a head of n <= P points into the last n points of each group of channels.
+
+        Args:
+            kernel: [1, 1, C, n (1 + D)] in the same channel order.
+            bias: [n (1 + D)].
+        """
+        n_groups = 1 + self.depth
+        kernel, bias = np.asarray(kernel), np.asarray(bias)
+        new_kernel, new_bias = (np.array(w) for w in self.conv.get_weights())
+        n_new = kernel.shape[-1] // n_groups
+        if (
+            kernel.shape != (*new_kernel.shape[:3], n_new * n_groups)
+            or bias.shape != (n_new * n_groups,)
+            or n_new > self.n_points
+        ):
+            raise UserError(
+                f"kernel {list(kernel.shape)} and bias {list(bias.shape)} do not fit a head with kernel "
+                f"{list(new_kernel.shape)}: expected {list(new_kernel.shape[:3])} + n * {n_groups} channels, "
+                f"n at most {self.n_points}."
+            )
+        for new, old in ((new_kernel, kernel), (new_bias, bias)):
+            grouped = new.reshape(*new.shape[:-1], n_groups, self.n_points)  # a view: assigning fills `new`
+            grouped[..., self.n_points - n_new :] = old.reshape(*old.shape[:-1], n_groups, n_new)
+        self.conv.set_weights([new_kernel, new_bias])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "n_points": self.n_points,
+            "depth": self.depth,
+            "image_size": self.grid.image_size,
+            "stride": self.grid.stride,
+            "centered_stride": self.grid.centered_stride,
+            "box_size_mm": self.grid.box_size_mm,
+        }

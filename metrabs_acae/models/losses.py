@@ -1,0 +1,259 @@
+"""Losses of absolute poses, in metres (L1 throughout).
+
+Means run over all supervised joints of the batch together, so that a densely annotated dataset weighs more than a
+sparse one. A mean over nothing is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+from ..errors import UserError
+from ..geometry.checks import require_shape
+from ..geometry.heatmaps import CropGrid
+from ..geometry.perspective import NEAR_FOV_BORDER_FACTOR, is_within_fov, project
+from ..geometry.points import combine_points, masked_mean
+
+MM_PER_M = 1000.0
+MIN_TRUE_DEPTH_MM = 300.0  # nearer joints give no absolute and no projection loss
+FAR_DEPTH_MM = 10_000.0  # beyond, depth errors count in proportion to it
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the loss terms; the defaults are the paper's.
+
+    Attributes:
+        projection, absolute: of the pose loss, besides the mean-relative term of weight 1.
+        weak_2d: of everything about the 2D-labelled examples.
+        manifold, manifold_2d: of the distance between joints and their auto-encoded selves (the second is a
+            further factor for the 2D-labelled examples).
+        autoencoded: of the pose loss on auto-encoded joints; None means 1 for hybrid, 0 for regularize.
+        teacher: of the pose loss between the latent head and the encoded joints.
+        stop_gradient_teacher: whether that loss leaves the joints alone.
+    """
+
+    projection: float = 1.0
+    absolute: float = 0.1
+    weak_2d: float = 0.2
+    manifold: float = 1.0
+    manifold_2d: float = 1.0
+    autoencoded: float | None = None
+    teacher: float = 1.0
+    stop_gradient_teacher: bool = True
+
+
+PAPER_WEIGHTS = LossWeights()
+
+
+def pose_terms_3d(pred_mm, true_mm, intrinsics, valid, *, grid: CropGrid) -> dict:
+    """The three terms of the 3D pose loss, unweighted.
+
+    Args:
+        pred_mm, true_mm: [B, J, 3] absolute, camera frame. Invalid joints of `true_mm` may hold anything.
+        intrinsics: [B, 3, 3].
+        valid: bool [B, J].
+        grid: crop size and stride, for the field of view and the scale of pixels.
+
+    Returns:
+        Scalars in metres: "relative" (both poses centred on the mean of the valid joints), "projection" (pixel
+        error at the scale of the crop's cube, over joints that both project into view), "absolute".
+    """
+    n_joints = pred_mm.shape[1]
+    for name, value, shape in (
+        ("pred_mm", pred_mm, (None, n_joints, 3)),
+        ("true_mm", true_mm, (None, n_joints, 3)),
+        ("intrinsics", intrinsics, (None, 3, 3)),
+        ("valid", valid, (None, n_joints)),
+    ):
+        require_shape(name, value, shape)
+    valid = ops.cast(valid, "bool")[..., None]
+    true_mm = ops.where(valid, ops.cast(true_mm, pred_mm.dtype), 0)
+
+    centered = [p - masked_mean(p, valid, axis=1, keepdims=True) for p in (pred_mm, true_mm)]
+    relative = masked_mean(ops.abs(centered[0] - centered[1]), valid)
+
+    true_depth = true_mm[..., 2:]
+    in_front = ops.logical_and(valid, true_depth > MIN_TRUE_DEPTH_MM)
+    pred_px, true_px = project(pred_mm, intrinsics), project(true_mm, intrinsics)
+    in_view = ops.logical_and(_in_view(pred_px, true_px, grid), pred_mm[..., 2:] > 1)
+    projection = masked_mean(ops.abs(pred_px - true_px), ops.logical_and(in_front, in_view))
+
+    error = ops.abs(pred_mm - true_mm)
+    depth_factor = FAR_DEPTH_MM / ops.maximum(ops.abs(true_depth), FAR_DEPTH_MM)
+    absolute = masked_mean(ops.concatenate([error[..., :2], error[..., 2:] * depth_factor], axis=-1), in_front)
+    return {
+        "relative": relative / MM_PER_M,
+        "projection": projection * grid.mm_per_px / MM_PER_M,
+        "absolute": absolute / MM_PER_M,
+    }
+
+
+def pose_loss_3d(pred_mm, true_mm, intrinsics, valid, *, grid: CropGrid, projection_weight=1.0, absolute_weight=0.1):
+    """relative + projection_weight * projection + absolute_weight * absolute: see `pose_terms_3d`.
+
+    The weights may be scalar tensors, so that a compiled step can switch a term on.
+    """
+    terms = pose_terms_3d(pred_mm, true_mm, intrinsics, valid, grid=grid)
+    return terms["relative"] + projection_weight * terms["projection"] + absolute_weight * terms["absolute"]
+
+
+def pose_loss_2d(pred_mm, true_px, intrinsics, valid, *, joint_groups, grid: CropGrid):
+    """Pixel error of the projected pose against 2D labels, in metres at the scale of the crop's cube.
+
+    Args:
+        pred_mm: [B, J, 3] absolute, camera frame.
+        true_px: [B, J2, 2]. Invalid joints may hold anything.
+        intrinsics: [B, 3, 3].
+        valid: bool [B, J2].
+        joint_groups: [J, J2] from `joint_group_matrix`: which 3D joints stand for a 2D joint.
+    """
+    n_joints, n_joints_2d = joint_groups.shape
+    for name, value, shape in (
+        ("pred_mm", pred_mm, (None, n_joints, 3)),
+        ("true_px", true_px, (None, n_joints_2d, 2)),
+        ("intrinsics", intrinsics, (None, 3, 3)),
+        ("valid", valid, (None, n_joints_2d)),
+    ):
+        require_shape(name, value, shape)
+    valid = ops.cast(valid, "bool")[..., None]
+    true_px = ops.where(valid, ops.cast(true_px, pred_mm.dtype), 0)
+    pred_px = combine_points(project(pred_mm, intrinsics), joint_groups)
+    mask = ops.logical_and(valid, _in_view(pred_px, true_px, grid))
+    return masked_mean(ops.abs(pred_px - true_px), mask) * grid.mm_per_px / MM_PER_M
+
+
+def manifold_loss(points_mm, reconstructed_mm):
+    """Mean absolute distance, per coordinate, between points [B, J, 3] and their auto-encoded selves, in metres."""
+    return masked_mean(ops.abs(points_mm - reconstructed_mm), True) / MM_PER_M
+
+
+def joint_group_matrix(groups: Sequence[Sequence[int]], n_joints: int, names: Sequence[str] = ()) -> np.ndarray:
+    """Averaging matrix [J, J2] float32 from, for each 2D joint, the indices of the 3D joints that stand for it.
+
+    Raises:
+        UserError: when a 2D joint has none (`names` are used in the message).
+    """
+    matrix = np.zeros((n_joints, len(groups)), np.float32)
+    for i, group in enumerate(groups):
+        if len(group) == 0:
+            name = names[i] if i < len(names) else f"number {i}"
+            raise UserError(f"No 3D joint has a name that starts with 2D joint {name}; leave this joint out.")
+        matrix[np.asarray(group), i] = 1 / len(group)
+    return matrix
+
+
+def training_loss(
+    variant: str,
+    points: dict,
+    batch: dict,
+    *,
+    grid: CropGrid,
+    encoder=None,
+    decoder=None,
+    joint_groups_2d=None,
+    weights: LossWeights = PAPER_WEIGHTS,
+    absolute_gate=1.0,
+    teacher_gate=1.0,
+):
+    """The whole training loss of one variant (WACV 2023, section 3).
+
+    Args:
+        variant: "separate", "regularize", "latent" or "hybrid".
+        points: absolute predictions in mm for the whole batch: "joints" [B, J, 3] (all but latent) and/or
+            "latents" [B, L, 3] (latent, hybrid).
+        batch: intrinsics [B, 3, 3]; coords3d_mm [B3, J, 3], valid3d [B3, J] for the first B3 examples;
+            coords2d_px [B2, J2, 2], valid2d [B2, J2] for the rest.
+        encoder, decoder: [J, L] and [L, J] of the frozen autoencoder (all but separate).
+        joint_groups_2d: [J, J2] from `joint_group_matrix`; None leaves the 2D-labelled part out.
+        absolute_gate, teacher_gate: factors 0 or 1, numbers or scalar tensors.
+
+    Returns:
+        (total, terms): a scalar, and its unweighted terms by name, each scalar.
+    """
+    n_3d = ops.shape(batch["coords3d_mm"])[0]
+    intrinsics = ops.cast(batch["intrinsics"], "float32")
+    pose_weights = {
+        "projection_weight": weights.projection,
+        "absolute_weight": weights.absolute * absolute_gate,
+        "grid": grid,
+    }
+
+    def supervise_3d(pred_mm):
+        return pose_loss_3d(pred_mm, batch["coords3d_mm"], intrinsics[:n_3d], batch["valid3d"], **pose_weights)
+
+    def supervise_2d(pred_mm):
+        return pose_loss_2d(
+            pred_mm,
+            batch["coords2d_px"],
+            intrinsics[n_3d:],
+            batch["valid2d"],
+            joint_groups=joint_groups_2d,
+            grid=grid,
+        )
+
+    def half(points, intrinsics, supervise, manifold_weight, teacher_weight):
+        """Terms of one half of the batch as {name: (weight, value)}."""
+        joints, latents = points.get("joints"), points.get("latents")
+        terms = {}
+        if joints is not None:
+            terms["pose"] = 1.0, supervise(joints)
+        if latents is not None:
+            terms["decoded"] = 1.0, supervise(combine_points(latents, decoder))
+        if joints is not None and variant != "separate":
+            reconstructed = combine_points(combine_points(joints, encoder), decoder)
+            terms["manifold"] = manifold_weight, manifold_loss(joints, reconstructed)
+            if autoencoded_weight:
+                terms["autoencoded"] = autoencoded_weight, supervise(reconstructed)
+        if variant == "hybrid":
+            teacher_joints = ops.stop_gradient(joints) if weights.stop_gradient_teacher else joints
+            teacher = combine_points(teacher_joints, encoder)
+            everywhere = ops.ones_like(teacher[..., 0], dtype="bool")
+            terms["teacher"] = (
+                teacher_weight * teacher_gate,
+                pose_loss_3d(latents, teacher, intrinsics, everywhere, **pose_weights),
+            )
+        return terms
+
+    autoencoded_weight = weights.autoencoded
+    if autoencoded_weight is None:
+        autoencoded_weight = 1.0 if variant == "hybrid" else 0.0
+    halves = {
+        "3d": (
+            1.0,
+            half(
+                {k: v[:n_3d] for k, v in points.items()},
+                intrinsics[:n_3d],
+                supervise_3d,
+                weights.manifold,
+                weights.teacher,
+            ),
+        )
+    }
+    if joint_groups_2d is not None:
+        share = 0.5 if variant == "hybrid" else 1.0
+        halves["2d"] = (
+            weights.weak_2d,
+            half(
+                {k: v[n_3d:] for k, v in points.items()},
+                intrinsics[n_3d:],
+                supervise_2d,
+                share * weights.manifold * weights.manifold_2d,
+                share * weights.teacher,
+            ),
+        )
+    total = sum(
+        half_weight * weight * value for half_weight, terms in halves.values() for weight, value in terms.values()
+    )
+    return total, {f"{name}_{kind}": value for kind, (_, terms) in halves.items() for name, (_, value) in terms.items()}
+
+
+def _in_view(pred_px, true_px, grid: CropGrid):
+    """Whether the prediction lies in view and the truth at least near it: bool [B, J, 1]."""
+    fov = {"image_size": grid.image_size, "stride": grid.stride, "centered_stride": grid.centered_stride}
+    near = is_within_fov(true_px, **fov, border_factor=NEAR_FOV_BORDER_FACTOR)
+    return ops.logical_and(is_within_fov(pred_px, **fov), near)[..., None]

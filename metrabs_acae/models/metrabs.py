@@ -1,0 +1,233 @@
+"""The MeTRAbs model: backbone, heatmap heads, absolute reconstruction, and the variants of its output."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..errors import UserError
+from ..geometry.checks import require_shape
+from ..geometry.perspective import reconstruct_absolute
+from ..geometry.points import combine_points
+from ..layers.heatmap_heads import HeatmapHeads
+from .gates import Gates
+from .losses import PAPER_WEIGHTS, LossWeights, training_loss
+
+VARIANTS = ("separate", "regularize", "latent", "hybrid")
+
+
+class Metrabs(keras.Model):
+    """Absolute 3D poses from crops (MeTRAbs, T-BIOM 2021; the variants: WACV 2023).
+
+    | variant    | points of the head     | prediction          |
+    |------------|------------------------|---------------------|
+    | separate   | joints                 | joints              |
+    | regularize | joints                 | joints              |
+    | latent     | latents                | latents, decoded    |
+    | hybrid     | latents, then joints   | latents, decoded    |
+
+    Args:
+        backbone: model from images [B, S, S, 3] in [0, 1] to features [B, h, w, C].
+        skeleton: what the joints of the output are (its `n_joints` is used).
+        variant: see the table.
+        acae: object with `encoder` [J, L] and `decoder` [L, J]; kept as non-trainable weights. Needed by all
+            variants but separate.
+        depth: cells of the volumetric heatmap along depth.
+        box_size_mm: side of the volumetric heatmap's cube.
+        image_size: crop side, px; taken from the backbone's input shape if that is fixed.
+        stride, centered_stride: of the backbone.
+        mix_3d_inside_fov, weak_perspective: defaults of the reconstruction at inference.
+        stop_gradient_features: hybrid only: keep the losses of the latent head from reaching the backbone.
+
+    The computation outside the backbone and the head's convolution is float32 under any dtype policy.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        skeleton,
+        *,
+        variant: str = "separate",
+        acae=None,
+        depth: int = 8,
+        box_size_mm: float = 2200.0,
+        image_size: int | None = None,
+        stride: int = 32,
+        centered_stride: bool = True,
+        mix_3d_inside_fov: float = 0.5,
+        weak_perspective: bool = False,
+        stop_gradient_features: bool = False,
+        name: str | None = None,
+    ):
+        # Intrinsics must not be cast to half precision, so the model itself is float32 under any policy.
+        super().__init__(name=name, dtype="float32")
+        if variant not in VARIANTS:
+            raise UserError(f"variant is {variant!r}, expected one of {', '.join(VARIANTS)}.")
+        if variant != "separate" and acae is None:
+            raise UserError(f"variant {variant!r} needs acae (an object with encoder and decoder).")
+        if image_size is None:
+            image_size = backbone.input_shape[1]
+        if image_size is None:
+            raise UserError("image_size is needed, because the backbone's input size is not fixed.")
+        self.backbone = backbone
+        self.skeleton = skeleton
+        self.variant = variant
+        self.mix_3d_inside_fov = mix_3d_inside_fov
+        self.weak_perspective = weak_perspective
+        self.stop_gradient_features = stop_gradient_features
+
+        n_joints = skeleton.n_joints
+        self.encoder = self.decoder = None
+        self.n_latents = 0
+        if variant != "separate":
+            encoder, decoder = (np.asarray(w, np.float32) for w in (acae.encoder, acae.decoder))
+            require_shape("acae.encoder", encoder, (n_joints, None))
+            require_shape("acae.decoder", decoder, (encoder.shape[1], n_joints))
+            self.encoder = self._frozen("acae_encoder", encoder)
+            self.decoder = self._frozen("acae_decoder", decoder)
+            self.n_latents = encoder.shape[1]
+
+        n_points = {"latent": self.n_latents, "hybrid": self.n_latents + n_joints}.get(variant, n_joints)
+        self.head = HeatmapHeads(
+            n_points,
+            depth=depth,
+            image_size=image_size,
+            stride=stride,
+            centered_stride=centered_stride,
+            box_size_mm=box_size_mm,
+            dtype=keras.config.dtype_policy(),
+            name="head",
+        )
+        self.head.build(backbone.compute_output_shape((None, image_size, image_size, 3)))
+        self.build()
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    @property
+    def grid(self):
+        """How heatmap cells lie in the crop (`CropGrid`)."""
+        return self.head.grid
+
+    def call(self, inputs, training=None):
+        """{"image": [B, S, S, 3] in [0, 1], "intrinsics": [B, 3, 3]} to coords3d_mm [B, J, 3], camera frame."""
+        points = self.points(inputs["image"], inputs["intrinsics"], training=training)
+        return self.output_joints(points)
+
+    def heads(self, image, training=None):
+        """What the network itself says: (coords2d_px [B, P, 2], coords3d_rel_mm [B, P, 3]) of the head's points."""
+        size = self.grid.image_size
+        require_shape("image", image, (None, size, size, 3))
+        features = self.backbone(image, training=training)
+        if not (self.variant == "hybrid" and self.stop_gradient_features):
+            return self.head(features)
+        of_joints, of_latents = self.head(features), self.head(ops.stop_gradient(features))
+        n = self.n_latents
+        return tuple(ops.concatenate([z[:, :n], a[:, n:]], axis=1) for z, a in zip(of_latents, of_joints, strict=True))
+
+    def reconstruct(self, coords2d_px, coords3d_rel_mm, intrinsics, *, mix=None, weak_perspective=None):
+        """Absolute points [B, P, 3] mm of the head's points by name: "latents" and/or "joints".
+
+        In the hybrid variant each of the two sets has a reference point of its own.
+        """
+        require_shape("intrinsics", intrinsics, (None, 3, 3))
+        n_latents = self.n_latents if self.variant in ("latent", "hybrid") else 0
+        slices = {"latents": slice(0, n_latents), "joints": slice(n_latents, self.head.n_points)}
+        return {
+            name: reconstruct_absolute(
+                coords2d_px[:, part],
+                coords3d_rel_mm[:, part],
+                intrinsics,
+                image_size=self.grid.image_size,
+                stride=self.grid.stride,
+                centered_stride=self.grid.centered_stride,
+                mix_3d_inside_fov=self.mix_3d_inside_fov if mix is None else mix,
+                weak_perspective=self.weak_perspective if weak_perspective is None else weak_perspective,
+            )
+            for name, part in slices.items()
+            if part.start < part.stop
+        }
+
+    def points(self, image, intrinsics, *, training=None, mix=None, weak_perspective=None):
+        """Absolute points by name, from images: `heads`, then `reconstruct`.
+
+        Args:
+            mix: share of the 3D-based estimate inside the field of view; a number or [B]; None: the default.
+            weak_perspective: bool or boolean scalar tensor; None: the default.
+        """
+        coords2d_px, coords3d_rel_mm = self.heads(image, training=training)
+        return self.reconstruct(coords2d_px, coords3d_rel_mm, intrinsics, mix=mix, weak_perspective=weak_perspective)
+
+    def output_joints(self, points):
+        """The model's prediction [B, J, 3] from the absolute points: decoded latents if there are any."""
+        if "latents" in points:
+            return combine_points(points["latents"], self.decoder)
+        return points["joints"]
+
+    def compute_losses(
+        self,
+        batch,
+        *,
+        step,
+        gates: Gates,
+        mix=None,
+        joint_groups_2d=None,
+        weights: LossWeights = PAPER_WEIGHTS,
+        training=True,
+    ):
+        """Forward pass and loss of one training batch.
+
+        Args:
+            batch: image [B3 + B2, S, S, 3], intrinsics [B3 + B2, 3, 3], coords3d_mm [B3, J, 3],
+                valid3d [B3, J], and, unless `joint_groups_2d` is None, coords2d_px [B2, J2, 2], valid2d [B2, J2].
+            step: integer, number or tensor.
+            mix: [B3 + B2], uniform draws from [0, 1); None: the default of inference.
+            joint_groups_2d: [J, J2], see `losses.joint_group_matrix`.
+
+        Returns:
+            (total loss, unweighted terms by name, absolute points by name)
+        """
+        points = self.points(
+            batch["image"],
+            batch["intrinsics"],
+            training=training,
+            mix=mix,
+            weak_perspective=gates.use_weak_perspective(step),
+        )
+        total, terms = training_loss(
+            self.variant,
+            points,
+            batch,
+            grid=self.grid,
+            encoder=self.encoder,
+            decoder=self.decoder,
+            joint_groups_2d=joint_groups_2d,
+            weights=weights,
+            absolute_gate=gates.absolute_loss(step),
+            teacher_gate=gates.teacher_loss(step),
+        )
+        return total, terms, points
+
+    def initialize_from(self, other: Metrabs) -> None:
+        """Starts fine-tuning: copies the backbone of a trained separate-heads model and, where there are joint
+        channels, its head (into the last J points of a hybrid's). The latent channels keep their random start.
+        """
+        if other.variant not in ("separate", "regularize"):
+            raise UserError(f"The initial model is of variant {other.variant!r}, expected separate or regularize.")
+        if other.skeleton.n_joints != self.skeleton.n_joints:
+            raise UserError(
+                f"The initial model has {other.skeleton.n_joints} joints, expected {self.skeleton.n_joints}."
+            )
+        self.backbone.set_weights(other.backbone.get_weights())
+        if self.variant != "latent":
+            self.head.set_last_points(*other.head.conv.get_weights())
+
+    def _frozen(self, name: str, value: np.ndarray):
+        return self.add_weight(
+            name=name,
+            shape=value.shape,
+            initializer=lambda shape, dtype=None: ops.convert_to_tensor(value, dtype=dtype),
+            dtype="float32",
+            trainable=False,
+        )
