@@ -1,0 +1,145 @@
+"""From a row of a pose store and a random generator to the arrays of one training example."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from metrabs_acae.data.augmentation.appearance import AppearanceAugmenter
+from metrabs_acae.data.augmentation.geometric import GeometricDraw, draw_geometry
+from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.data.crop import Crop, crop_camera, crop_camera_2d, pixels_per_source_pixel, render
+from metrabs_acae.data.records import Example, check_box, check_camera, check_coords
+from metrabs_acae.data.store import PoseStore
+
+_DECODE_FLAGS = {
+    1: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
+}
+LOWEST_VISIBLE_2D = 0.95
+"""2D joints below this part of the image height count as not labelled: annotators guess there (MeTRAbs)."""
+
+BAD_EXAMPLE_ERRORS = (ValueError, OSError, IndexError, KeyError, ArithmeticError, cv2.error)
+"""What a broken image or row raises; `UserError` is a `ValueError`."""
+
+
+@dataclass(frozen=True)
+class CropExample:
+    """One cropped example, in the joint order of its store.
+
+    Attributes:
+        image: [S, S, 3] uint8 RGB.
+        crop: the crop camera.
+        coords: [J, 3] millimetres in the crop camera's frame, or [J, 2] crop pixels; 0 where not valid.
+        valid: [J] bool.
+    """
+
+    image: np.ndarray
+    crop: Crop
+    coords: np.ndarray
+    valid: np.ndarray
+
+
+def load_training_example(
+    store: PoseStore,
+    split: str,
+    row: int,
+    image_size: int,
+    rng: np.random.Generator,
+    settings: AugmentationSettings,
+    augmenter: AppearanceAugmenter | None,
+    *,
+    partial_visibility: float | None = None,
+) -> CropExample:
+    """One augmented example. Raises one of `BAD_EXAMPLE_ERRORS` where row or image is broken."""
+    geometry_rng, appearance_rng = rng.spawn(2)
+    draw = draw_geometry(geometry_rng, settings, partial_visibility=partial_visibility)
+    example = store.row(split, row)
+    crop = make_crop(example, image_size, draw)
+    coords, valid = crop_coords(example, store, crop)
+    image = read_crop(store, example, crop, image_size, draw)
+    if augmenter is not None:
+        image = augmenter(image, example, store, crop, appearance_rng)
+    return CropExample(image, crop, coords, valid)
+
+
+def load_plain_example(
+    store: PoseStore, split: str, row: int, image_size: int, *, antialias: int = 1, flip: bool = False
+) -> CropExample:
+    """One example without augmentation, for evaluation. Colour fixes of the store apply."""
+    example = store.row(split, row)
+    draw = GeometricDraw(flip=flip)
+    crop = make_crop(example, image_size, draw)
+    coords, valid = crop_coords(example, store, crop)
+    image = read_crop(store, example, crop, image_size, draw, antialias=antialias)
+    return CropExample(fix_colors(image, store.color_fix, example.sequence), crop, coords, valid)
+
+
+def make_crop(example: Example, image_size: int, draw: GeometricDraw, *, principal_point: float | None = None) -> Crop:
+    """The example's crop camera; UserError where box or camera are unusable."""
+    box = check_box(example.box_ltwh_px, example.image_size_wh)
+    if example.camera is None:
+        return crop_camera_2d(example.image_size_wh, box, image_size, draw, principal_point=principal_point)
+    camera = check_camera(example.camera)
+    return crop_camera(camera, box, image_size, draw, principal_point=principal_point)
+
+
+def crop_coords(example: Example, store: PoseStore, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
+    """Joints in the crop camera's frame [J, 3] mm or in the crop [J, 2] px, and which are valid."""
+    n_dims = 3 if store.kind == "3d" else 2
+    coords = check_coords(example.coords, store.skeleton.n_joints, n_dims).astype(np.float64)
+    valid = ~np.isnan(coords[:, 0])
+    if n_dims == 3:
+        coords = crop.to_camera(coords)
+    else:
+        valid &= ~(coords[:, 1] > LOWEST_VISIBLE_2D * example.image_size_wh[1])
+        coords = crop.from_image(np.nan_to_num(coords))
+    valid &= np.isfinite(coords).all(axis=1)
+    coords[~valid] = 0
+    if crop.flip:
+        coords, valid = coords[store.skeleton.mirror], valid[store.skeleton.mirror]
+    return coords.astype(np.float32), valid
+
+
+def read_crop(
+    store: PoseStore,
+    example: Example,
+    crop: Crop,
+    image_size: int,
+    draw: GeometricDraw = GeometricDraw(),  # noqa: B008 (frozen)
+    *,
+    antialias: int = 1,
+) -> np.ndarray:
+    """Decodes the stored image, at reduced scale where the crop shows less detail, and renders the crop."""
+    scale = pixels_per_source_pixel(crop, example.box_ltwh_px) * antialias
+    reduction = max((r for r in _DECODE_FLAGS if r * scale <= 1), default=1)
+    image, reduction = decode_image(store.images.read(example.image_key), example.image_size_wh, reduction)
+    return render(image, crop, image_size, reduction=reduction, antialias=antialias)
+
+
+def decode_image(data: bytes, image_size_wh, reduction: int = 1) -> tuple[np.ndarray, int]:
+    """RGB image [H, W, 3] and the factor by which it was reduced (only JPEG files are).
+
+    Pixels as stored: orientation tags are ignored. ValueError where the file is broken, cut off or of another size
+    than the row says.
+    """
+    is_jpeg = data[:2] == b"\xff\xd8"
+    if is_jpeg and data.rfind(b"\xff\xd9", len(data) // 2) < 0:
+        raise ValueError("the JPEG file is cut off")
+    reduction = reduction if is_jpeg else 1
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE_FLAGS[reduction]) if data else None
+    if image is None:
+        raise ValueError("the image file is broken")
+    width, height = (-(-int(n) // reduction) for n in image_size_wh)
+    if image.shape[:2] != (height, width):
+        raise ValueError(f"the image has {image.shape[1]} x {image.shape[0]} pixels, expected {width} x {height}")
+    return image, reduction
+
+
+def fix_colors(image: np.ndarray, color_fix: dict | None, sequence: str) -> np.ndarray:
+    """Placeholder until colour fixes land with the appearance augmentation."""
+    return image

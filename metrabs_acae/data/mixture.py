@@ -1,0 +1,165 @@
+"""Which example of which store stands at which slot of which batch: a pure function of (seed, step).
+
+Every entry of a mixture is an endless stream of its own, reshuffled every epoch; a batch takes `count` examples from
+each, 3D stores first, always in the same order (ghost batch norm relies on it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metrabs_acae.data.shuffle import mix_key, shuffled_index
+from metrabs_acae.data.store import PoseStore
+from metrabs_acae.errors import UserError
+from metrabs_acae.skeletons import COMMON_2D_JOINTS, Skeleton, union
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`count` examples per batch from one split of one store.
+
+    `partial_visibility` is the probability of cropping a random part of the box; None takes the common setting.
+    """
+
+    store: PoseStore
+    split: str
+    count: int
+    partial_visibility: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stands at the slots of one batch: [B] entry numbers and [B] rows in those entries' splits."""
+
+    entry: np.ndarray
+    row: np.ndarray
+
+
+class Mixture:
+    """Stores with their numbers of examples per batch.
+
+    Args:
+        entries: in batch order; 2D stores are moved behind the 3D ones.
+        seed: chooses the order of examples and every random draw of the pipeline.
+
+    Attributes:
+        skeleton: union over the 3D stores, in order of first appearance.
+        joint_names_2d: those of the 17 common 2D joints that the 2D stores have (all 17 without a 2D store).
+        joint_indices: for each entry the positions of its joints in `skeleton` or, for 2D, pairs
+            (positions in `joint_names_2d`, positions in the store).
+    """
+
+    def __init__(self, entries: Sequence[Entry], *, seed: int):
+        entries_3d = [e for e in entries if e.store.kind == "3d"]
+        entries_2d = [e for e in entries if e.store.kind == "2d"]
+        self.entries = (*entries_3d, *entries_2d)
+        self.seed = int(seed)
+        if not entries_3d:
+            raise UserError("The mixture has no 3D pose store; training needs at least one.")
+        for entry in self.entries:
+            if entry.count < 1:
+                raise UserError(f"{entry.store.name} has {entry.count} examples per batch; at least 1 is needed.")
+            if not entry.store.splits.get(entry.split):
+                raise UserError(f"Pose store {entry.store.path} has no examples in split '{entry.split}'.")
+        self.skeleton: Skeleton = union(e.store.skeleton for e in entries_3d)
+        base_names = {_base(n) for e in entries_2d for n in e.store.skeleton.joint_names}
+        self.joint_names_2d = tuple(n for n in COMMON_2D_JOINTS if n in base_names or not entries_2d)
+        if not self.joint_names_2d:
+            raise UserError(f"None of the 2D pose stores has one of the joints {', '.join(COMMON_2D_JOINTS)}.")
+        self.joint_indices = [self._joint_indices(e) for e in self.entries]
+        self.batch_size_3d = sum(e.count for e in entries_3d)
+        self.batch_size_2d = sum(e.count for e in entries_2d)
+
+        counts = np.array([e.count for e in self.entries])
+        self._entry = np.repeat(np.arange(len(counts)), counts)
+        self._position = np.concatenate([np.arange(c) for c in counts])
+        self._count = counts[self._entry]
+        self._size = np.array([e.store.splits[e.split] for e in self.entries])[self._entry]
+
+    @property
+    def batch_size(self) -> int:
+        return self.batch_size_3d + self.batch_size_2d
+
+    def plan(self, step: int, attempt: int = 0) -> Plan:
+        """The examples of batch number `step`.
+
+        `attempt` > 0 names replacements for broken examples: other rows of the same entries, as pure a function.
+        """
+        stream = int(step) * self._count + self._position
+        epoch, index = np.divmod(stream, self._size)
+        row = shuffled_index(index, self._size, mix_key(self.seed, self._entry, epoch))
+        if attempt:
+            row = (row + mix_key(self.seed, self._entry, stream, attempt) % self._size.astype(np.uint64)) % self._size
+        return Plan(self._entry, row.astype(np.int64))
+
+    def describe(self, total_steps: int | None = None) -> str:
+        """The composition as a table: dataset, joints, examples, number per batch, epochs over the run."""
+        header = ("dataset", "kind", "joints", "split", "examples", "per batch", "epochs")
+        rows = []
+        for entry in self.entries:
+            n = entry.store.splits[entry.split]
+            epochs = f"{total_steps * entry.count / n:.2f}" if total_steps else "-"
+            joints = str(entry.store.skeleton.n_joints)
+            rows.append((entry.store.name, entry.store.kind, joints, entry.split, f"{n:,}", str(entry.count), epochs))
+        total = sum(e.store.splits[e.split] for e in self.entries)
+        rows.append(("total", "", str(self.skeleton.n_joints), "", f"{total:,}", str(self.batch_size), ""))
+        widths = [max(len(r[i]) for r in (header, *rows)) for i in range(len(header))]
+        lines = []
+        for row in (header, *rows):
+            cells = zip(row, widths, range(len(row)), strict=True)
+            lines.append("  ".join(v.ljust(w) if i in (0, 1, 3) else v.rjust(w) for v, w, i in cells))
+        rule = "  ".join("-" * w for w in widths)
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    def _joint_indices(self, entry: Entry):
+        names = entry.store.skeleton.joint_names
+        if entry.store.kind == "3d":
+            return self.skeleton.indices(names)
+        base = [_base(n) for n in names]
+        pairs = [(self.joint_names_2d.index(n), base.index(n)) for n in self.joint_names_2d if n in base]
+        return np.array(pairs, np.int64).reshape(-1, 2).T
+
+
+def _base(name: str) -> str:
+    return name.split("_")[0]
+
+
+PAPER_COUNTS_3D: dict[str, dict[str, int]] = {
+    "full": {
+        **{"h36m": 4, "muco": 6, "humbi": 5, "3doh": 3, "agora": 3, "surreal": 5, "panoptic": 7, "aist": 6},
+        **{"aspset": 4, "gpa": 4, "3dpeople": 4, "sailvos": 5, "bml_movi": 5, "mads": 2, "umpm": 2, "bmhad": 3},
+        **{"3dhp": 3, "totalcapture": 3, "jta": 3, "ikea": 2, "human4d": 1, "behave": 3, "rich": 4, "spec": 2},
+        **{"fit3d": 2, "chi3d": 1, "humansc3d": 1, "hspace": 3},
+    },
+    "medium": {
+        **{"h36m": 9, "muco": 9, "humbi": 7, "agora": 5, "surreal": 8, "panoptic": 9, "aist": 9, "3dpeople": 6},
+        **{"sailvos": 7, "3dhp": 5, "totalcapture": 5, "jta": 5, "rich": 7, "hspace": 5},
+    },
+    "small": {"h36m": 32, "muco": 32, "surreal": 32},
+}
+"""Examples per batch in the paper's three settings, 96 in each, by store name."""
+
+PAPER_COUNTS_2D: dict[int, dict[str, int]] = {
+    1: {"mpii": 8, "coco": 8, "jrdb": 8, "posetrack": 8},
+    3: {"mpii": 8, "coco": 9, "jrdb": 8, "posetrack": 8},
+    6: {"mpii": 8, "coco": 8, "jrdb": 7, "posetrack": 7},
+}
+"""Examples per batch of the 2D stores by (replicas x accumulation steps): 32, or the nearest that divides evenly."""
+
+
+def paper_mixture(stores: Mapping[str, PoseStore], size: str, *, seed: int, n_parts: int = 1, split="train") -> Mixture:
+    """The paper's mixture "full" (28 stores), "medium" (14) or "small" (3) with the four 2D stores.
+
+    Args:
+        stores: by name, at least the ones that the setting lists; UserError names the missing ones.
+        n_parts: replicas x accumulation steps.
+    """
+    if size not in PAPER_COUNTS_3D:
+        raise UserError(f"'{size}' is not a setting of the paper; use {', '.join(PAPER_COUNTS_3D)}.")
+    counts = PAPER_COUNTS_3D[size] | PAPER_COUNTS_2D.get(n_parts, PAPER_COUNTS_2D[1])
+    if missing := [name for name in counts if name not in stores]:
+        raise UserError(f"The paper's setting '{size}' needs the pose stores {', '.join(missing)}.")
+    return Mixture([Entry(stores[name], split, count) for name, count in counts.items()], seed=seed)

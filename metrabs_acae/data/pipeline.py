@@ -1,0 +1,111 @@
+"""The mixture and single stores as `tf.data` datasets (shapes and units: DESIGN section 4)."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.data.loading import BatchLoader
+from metrabs_acae.data.mixture import Mixture
+from metrabs_acae.data.plain_loading import EvaluationLoader
+from metrabs_acae.data.store import PoseStore
+from metrabs_acae.skeletons import Skeleton
+
+
+def training_dataset(
+    mixture: Mixture,
+    *,
+    image_size: int,
+    start_step: int = 0,
+    augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (frozen)
+    workers: int | None = None,
+    max_bad_fraction: float = 0.02,
+    micro_batches: int = 1,
+) -> tf.data.Dataset:
+    """Endless training batches, a pure function of the mixture's seed and the step, whatever `workers` is.
+
+    Each element is a dict: image [B, S, S, 3] in [0, 1], intrinsics [B, 3, 3], coords3d_mm [B3, J, 3],
+    valid3d [B3, J], coords2d_px [B2, J2, 2], valid2d [B2, J2]; the 3D-labelled examples first.
+
+    Args:
+        start_step: the first batch is that of this step (exact resume).
+        workers: number of loading threads; None takes the usable CPU cores.
+        max_bad_fraction: loading stops where more of the examples than this are broken.
+        micro_batches: splits each batch into that many equal parts (gradient accumulation).
+
+    Returns:
+        a dataset whose attribute `health` (`DataHealth`) counts broken examples; wrap its consumer in `user_errors`.
+    """
+    loader = BatchLoader(
+        mixture,
+        image_size=image_size,
+        augmentation=augmentation,
+        workers=workers,
+        max_bad_fraction=max_bad_fraction,
+        micro_batches=micro_batches,
+    )
+    example = loader.empty_batch()
+    signature = {
+        name: tf.TensorSpec((len(array) // micro_batches, *array.shape[1:]), array.dtype, name)
+        for name, array in example.items()
+    }
+    dataset = tf.data.Dataset.from_generator(lambda: loader.batches(start_step), output_signature=signature)
+    dataset = dataset.map(_float_image, num_parallel_calls=1, deterministic=True).prefetch(1)
+    dataset.health = loader.health
+    return dataset
+
+
+def evaluation_dataset(
+    store: PoseStore,
+    split: str,
+    *,
+    image_size: int,
+    batch_size: int,
+    skeleton: Skeleton | None = None,
+    mirror: bool = False,
+    antialias: int = 1,
+    workers: int | None = None,
+) -> tf.data.Dataset:
+    """Every example of a split once, in order, without augmentation; the last batch may be smaller.
+
+    Each element is a dict: image [B, S, S, 3] in [0, 1]; intrinsics [B, 3, 3]; coords3d_mm [B, J, 3] in the crop
+    camera's frame; valid3d [B, J]; rotation_to_world [B, 3, 3] and camera_position_mm [B, 3], so that
+    `coords @ rotation_to_world^T + camera_position_mm` are world coordinates; rotation_to_camera [B, 3, 3], the same
+    for the original camera's frame (without translation); index [B], the row. A broken example keeps its place, all
+    its joints not valid.
+
+    Args:
+        skeleton: joints of the result, a superset or subset of the store's by name; None takes the store's.
+        mirror: True mirrors the crops; coordinates and joints are mirrored with them.
+    """
+    loader = EvaluationLoader(
+        store, split, image_size=image_size, skeleton=skeleton, mirror=mirror, antialias=antialias, workers=workers
+    )
+    signature = {
+        name: tf.TensorSpec((None, *array.shape[1:]), array.dtype, name)
+        for name, array in loader.empty_batch(1).items()
+    }
+    dataset = tf.data.Dataset.from_generator(lambda: loader.batches(batch_size), output_signature=signature)
+    n_batches = -(-store.splits[split] // batch_size)
+    dataset = dataset.map(_float_image, num_parallel_calls=1, deterministic=True)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(1)
+    dataset.health = loader.health
+    return dataset
+
+
+@contextlib.contextmanager
+def user_errors(dataset: tf.data.Dataset):
+    """Turns TensorFlow's report of a stopped loader back into the loader's own UserError."""
+    try:
+        yield
+    except tf.errors.OpError:
+        if dataset.health.error is not None:
+            raise dataset.health.error from None
+        raise
+
+
+def _float_image(batch: dict) -> dict:
+    return {**batch, "image": tf.cast(batch["image"], tf.float32) * np.float32(1 / 255)}
