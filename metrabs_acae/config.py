@@ -105,8 +105,14 @@ class Augmentation:
     """Brightness, contrast, hue and saturation."""
     occlude_aug_prob: float = 0.5
     """Probability of an occluder or an erased rectangle."""
+    occlude_aug_prob_2d: float = 0.7
+    """The same for 2D-labelled examples."""
     background_aug_prob: float = 0.7
     """Probability of another background, for examples with a mask."""
+    background_dir: str = ""
+    """Folder of background pictures, e.g. INRIA Holidays; empty: generated ones."""
+    occluder_dir: str = ""
+    """Folder of RGBA cut-outs of objects, e.g. from Pascal VOC; empty: generated ones."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,7 @@ class Training:
     ema_momentum: float = 1.0
     """Momentum of the moving average of the weights; 1: no average."""
     grad_accum_steps: int = 1
-    """Batches whose gradients are averaged into one step."""
+    """Parts that each batch is split into, whose gradients are averaged into one step: less memory, same batch."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     """Compute precision; 16 bits mean mixed precision with float32 weights, heads and geometry."""
     loss_scale: float = 128.0
@@ -364,7 +370,13 @@ def check(config: Config) -> None:
         "--ema-momentum": training.ema_momentum,
         **{
             _flag(name): getattr(config.augmentation, name)
-            for name in ("full_rot_aug_prob", "partial_visibility_prob", "occlude_aug_prob", "background_aug_prob")
+            for name in (
+                "full_rot_aug_prob",
+                "partial_visibility_prob",
+                "occlude_aug_prob",
+                "occlude_aug_prob_2d",
+                "background_aug_prob",
+            )
         },
     }
     for flag, value in fractions.items():

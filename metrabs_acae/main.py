@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(config: Config) -> None:
     """Calls the module of `metrabs_acae.commands` that does what `config.verbs` asks for."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     importlib.import_module(f"metrabs_acae.commands.{config.verbs.chosen}").run(config)
 
 

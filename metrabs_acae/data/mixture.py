@@ -47,7 +47,8 @@ class Mixture:
 
     Attributes:
         skeleton: union over the 3D stores, in order of first appearance.
-        joint_names_2d: those of the 17 common 2D joints that the 2D stores have (all 17 without a 2D store).
+        joint_names_2d: those of the 17 common 2D joints that the 2D stores have (all 17 without a 2D store) and
+            that stand for a joint of `skeleton`.
         joint_indices: for each entry the positions of its joints in `skeleton` or, for 2D, pairs
             (positions in `joint_names_2d`, positions in the store).
     """
@@ -66,9 +67,17 @@ class Mixture:
                 raise UserError(f"Pose store {entry.store.path} has no examples in split '{entry.split}'.")
         self.skeleton: Skeleton = union(e.store.skeleton for e in entries_3d)
         base_names = {_base(n) for e in entries_2d for n in e.store.skeleton.joint_names}
-        self.joint_names_2d = tuple(n for n in COMMON_2D_JOINTS if n in base_names or not entries_2d)
-        if not self.joint_names_2d:
-            raise UserError(f"None of the 2D pose stores has one of the joints {', '.join(COMMON_2D_JOINTS)}.")
+        names_3d = self.skeleton.joint_names
+        self.joint_names_2d = tuple(
+            n
+            for n in COMMON_2D_JOINTS
+            if (n in base_names or not entries_2d) and any(name.startswith(n) for name in names_3d)
+        )
+        if entries_2d and not self.joint_names_2d:
+            raise UserError(
+                f"None of the joints {', '.join(COMMON_2D_JOINTS)} is both in a 2D pose store and, with any suffix, "
+                "in a 3D one."
+            )
         self.joint_indices = [self._joint_indices(e) for e in self.entries]
         self.batch_size_3d = sum(e.count for e in entries_3d)
         self.batch_size_2d = sum(e.count for e in entries_2d)

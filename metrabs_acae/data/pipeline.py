@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -67,6 +68,7 @@ def evaluation_dataset(
     skeleton: Skeleton | None = None,
     mirror: bool = False,
     antialias: int = 1,
+    rows: Sequence[int] | None = None,
     workers: int | None = None,
 ) -> tf.data.Dataset:
     """Every example of a split once, in order, without augmentation; the last batch may be smaller.
@@ -80,16 +82,24 @@ def evaluation_dataset(
     Args:
         skeleton: joints of the result, a superset or subset of the store's by name; None takes the store's.
         mirror: True mirrors the crops; coordinates and joints are mirrored with them.
+        rows: only these rows of the split, in this order.
     """
     loader = EvaluationLoader(
-        store, split, image_size=image_size, skeleton=skeleton, mirror=mirror, antialias=antialias, workers=workers
+        store,
+        split,
+        image_size=image_size,
+        skeleton=skeleton,
+        mirror=mirror,
+        antialias=antialias,
+        rows=rows,
+        workers=workers,
     )
     signature = {
         name: tf.TensorSpec((None, *array.shape[1:]), array.dtype, name)
         for name, array in loader.empty_batch(1).items()
     }
     dataset = tf.data.Dataset.from_generator(lambda: loader.batches(batch_size), output_signature=signature)
-    n_batches = -(-store.splits[split] // batch_size)
+    n_batches = -(-len(loader.rows) // batch_size)
     dataset = dataset.map(_float_image, num_parallel_calls=1, deterministic=True)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(1)
     dataset.health = loader.health

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -28,6 +28,7 @@ class EvaluationLoader:
         skeleton: Skeleton | None = None,
         mirror: bool = False,
         antialias: int = 1,
+        rows: Sequence[int] | None = None,
         workers: int | None = None,
     ):
         if store.kind != "3d":
@@ -40,6 +41,7 @@ class EvaluationLoader:
         self.skeleton = skeleton or store.skeleton
         self.mirror = mirror
         self.antialias = antialias
+        self.rows = range(store.splits[split]) if rows is None else [int(row) for row in rows]
         self.workers = workers or len(os.sched_getaffinity(0))
         self.health = DataHealth(max_bad_fraction=1.0)
         position = {name: i for i, name in enumerate(self.skeleton.joint_names)}
@@ -51,14 +53,13 @@ class EvaluationLoader:
     def batches(self, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
         """All batches in order; images as uint8."""
         cv2.setNumThreads(1)
-        n = self.store.splits[self.split]
-        starts = range(0, n, batch_size)
+        starts = range(0, len(self.rows), batch_size)
         with ThreadPoolExecutor(self.workers, thread_name_prefix="loader") as pool:
             upcoming = None
             for start in [*starts, None]:
                 current, upcoming = upcoming, None
                 if start is not None:
-                    rows = range(start, min(start + batch_size, n))
+                    rows = self.rows[start : start + batch_size]
                     batch = self.empty_batch(len(rows))
                     upcoming = (batch, [pool.submit(self._load, row, i, batch) for i, row in enumerate(rows)])
                 if current is not None:

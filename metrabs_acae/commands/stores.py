@@ -1,0 +1,100 @@
+"""Which pose stores a command works on: the user's, or the embedded synthetic ones, made at first use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metrabs_acae.config import Data, store_and_count
+from metrabs_acae.data.mixture import Entry, Mixture
+from metrabs_acae.data.store import PoseStore
+from metrabs_acae.errors import UserError
+
+
+def training_mixture(data: Data, *, data_dir: str, seed: int) -> Mixture:
+    """The mixture that `data` describes; the embedded data are made first if they are used and absent."""
+    wanted_3d, wanted_2d = _wanted(data, data_dir)
+    entries = []
+    for wanted, kind, batch_size in ((wanted_3d, "3d", data.batch_size), (wanted_2d, "2d", data.batch_size_2d)):
+        stores = [PoseStore(path) for path, _ in wanted]
+        for store in stores:
+            if store.kind != kind:
+                raise UserError(f"{store.path} is a {store.kind} pose store; name it with --dataset{store.kind}.")
+        counts = share([count for _, count in wanted], batch_size)
+        entries += [
+            Entry(store, "train", count) for store, count in zip(stores, counts, strict=True) if count or kind == "3d"
+        ]
+    return Mixture(entries, seed=seed)
+
+
+def share(counts: list[int | None], total: int) -> list[int]:
+    """Fills in the missing counts: what is left of `total`, as evenly as it goes, at least one each.
+
+    If all are given they count as they are, whatever `total` says. With `total` 0 the missing ones are 0.
+    """
+    open_slots = [i for i, count in enumerate(counts) if count is None]
+    left = total - sum(count or 0 for count in counts)
+    if open_slots and total and left < len(open_slots):
+        raise UserError(
+            f"A batch of {total} examples is too small for {len(counts)} pose stores; "
+            "raise --batch-size (or --batch-size-2d), or name fewer stores."
+        )
+    filled = list(counts)
+    for rank, i in enumerate(open_slots):
+        filled[i] = max(0, left // len(open_slots) + (rank < left % len(open_slots)))
+    return filled
+
+
+def validation_stores(data: Data, mixture: Mixture) -> list[PoseStore]:
+    """The stores whose valid split is the validation set."""
+    if data.validate_on:
+        stores = [PoseStore(path) for path in data.validate_on]
+        for store in stores:
+            _require_split(store, "valid")
+        return stores
+    return [e.store for e in mixture.entries if e.store.kind == "3d" and e.store.splits.get("valid")]
+
+
+def test_stores(data: Data, data_dir: str) -> list[PoseStore]:
+    """The stores whose test split is evaluated: --test-on, or the synthetic benchmarks where those are used."""
+    if data.test_on:
+        stores = [PoseStore(path) for path in data.test_on]
+    elif data.dataset3d:
+        stores = [s for s in (PoseStore(store_and_count(t)[0]) for t in data.dataset3d) if s.splits.get("test")]
+    else:
+        from data_processing.synthetic.datasets import BENCHMARKS
+
+        folder = synthetic_folder(data, data_dir)
+        stores = [PoseStore(folder / benchmark.store) for benchmark in BENCHMARKS]
+    for store in stores:
+        _require_split(store, "test")
+    return stores
+
+
+def synthetic_folder(data: Data, data_dir: str) -> Path:
+    """Folder with the embedded stores of the asked-for size; generates them unless they are there."""
+    from data_processing.synthetic.generate import generate
+
+    folder = Path(data_dir) / data.synthetic_size
+    generate(folder, size=data.synthetic_size, workers=data.workers)
+    return folder
+
+
+def _wanted(data: Data, data_dir: str) -> tuple[list[tuple[Path, int | None]], list[tuple[Path, int | None]]]:
+    """(path, count) of the 3D and 2D stores."""
+    if data.dataset3d:
+        return [store_and_count(t) for t in data.dataset3d], [store_and_count(t) for t in data.dataset2d]
+    if data.dataset2d:
+        raise UserError("--dataset2d needs --dataset3d: training needs at least one 3D pose store.")
+    from data_processing.synthetic.datasets import TRAIN_2D, TRAIN_3D
+
+    folder = synthetic_folder(data, data_dir)
+    scaled = []
+    for table, batch_size in ((TRAIN_3D, data.batch_size), (TRAIN_2D, data.batch_size_2d)):
+        whole = sum(count for _, count in table) == batch_size
+        scaled.append([(folder / name, count if whole else None) for name, count in table])
+    return scaled[0], scaled[1]
+
+
+def _require_split(store: PoseStore, split: str) -> None:
+    if not store.splits.get(split):
+        raise UserError(f"{store.path} has no examples in split '{split}'; it has {store.splits}.")

@@ -1,0 +1,195 @@
+"""--train: from pose stores to a trained, evaluated and exported model."""
+
+from __future__ import annotations
+
+import time
+
+from metrabs_acae.commands import evaluate, export, models, stores
+from metrabs_acae.config import Augmentation, Config
+from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.data.mixture import Mixture
+from metrabs_acae.skeletons import prefix_groups
+from metrabs_acae.training.run_folder import RunFolder, choose
+
+
+def run(config: Config) -> None:
+    """Trains (or goes on training), then evaluates and exports, all in one run folder."""
+    began = time.monotonic()
+    import keras
+
+    training = config.training
+    settings = config.run_settings()
+    folder = RunFolder(config.files.logdir) if config.files.logdir else choose(models.RUNS, config.preset, settings)
+    if folder.exists:
+        folder.require_same_settings(settings)
+    mixture = stores.training_mixture(config.data, data_dir=config.files.data_dir, seed=training.seed)
+    if not folder.exists:
+        folder.create(settings)
+        folder.write_json("skeleton.json", mixture.skeleton.to_dict())
+    folder.log(f"Run folder: {folder.path}")
+    print(mixture.describe(training.training_steps), flush=True)
+
+    keras.utils.set_random_seed(training.seed)
+    set_precision(training.dtype)
+    pose_model = models.build_pose_model(config.model, mixture.skeleton)
+    finished = fit(config, folder, mixture, pose_model, began)
+    if not finished:
+        folder.log("Stopped; the same command goes on from here.")
+        raise KeyboardInterrupt
+    evaluate.evaluate_and_report(pose_model, mixture.skeleton, config, folder)
+    export.export_run(pose_model, mixture.skeleton, folder, folder.model)
+    folder.write_json("finished.json", {"seconds": round(time.monotonic() - began, 1)})
+    folder.log(f"Done in {(time.monotonic() - began) / 60:.1f} minutes. Curves: {folder.curves_png}")
+    folder.log(
+        f"Try it: python -m metrabs_acae.main --demo PHOTO.jpg --boxes LEFT,TOP,WIDTH,HEIGHT --load-path {folder.path}"
+    )
+
+
+def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: float) -> bool:
+    """Trains to the last step, from the newest checkpoint if there is one; False if stopped before."""
+    from metrabs_acae.data import pipeline
+    from metrabs_acae.models.losses import joint_group_matrix
+    from metrabs_acae.training import callbacks as cb
+    from metrabs_acae.training import checkpoints, trainer
+    from metrabs_acae.training.optimizers import build_optimizer
+    from metrabs_acae.training.schedules import MainSchedule
+
+    training = config.training
+    gates = training_gates(config)
+    groups = None
+    if mixture.batch_size_2d:
+        joint_names = mixture.skeleton.joint_names
+        groups = joint_group_matrix(prefix_groups(mixture.joint_names_2d, joint_names), len(joint_names))
+    model = trainer.TrainingModel(
+        pose_model,
+        gates=gates,
+        loss_weights=loss_weights(config),
+        joint_groups_2d=groups,
+        accum_steps=training.grad_accum_steps,
+        seed=training.seed,
+    )
+    schedule = MainSchedule(training.base_learning_rate, training.training_steps)
+    loss_scale = "dynamic" if training.dynamic_loss_scale else training.loss_scale
+    optimizer = build_optimizer(
+        schedule,
+        total_steps=training.training_steps,
+        base_learning_rate=training.base_learning_rate,
+        weight_decay=training.weight_decay,
+        accum_steps=training.grad_accum_steps,
+        ema_momentum=training.ema_momentum if training.ema_momentum < 1 else None,
+        loss_scale=loss_scale if training.dtype == "float16" else None,
+    )
+    model.compile(optimizer=optimizer, jit_compile=use_xla(training.jit_compile), auto_scale_loss=False)
+    optimizer.build(model.trainable_variables)
+    start = checkpoints.restore_newest(folder.checkpoints, model, report=folder.log)
+    if start:
+        folder.log(f"Going on from step {start}.")
+    if start >= training.training_steps:
+        return True
+
+    augmentation = augmentation_settings(config.augmentation)
+
+    def make_dataset(step: int):
+        return pipeline.training_dataset(
+            mixture,
+            image_size=config.model.proc_side,
+            start_step=step,
+            augmentation=augmentation,
+            workers=config.data.workers,
+            max_bad_fraction=config.data.max_bad_fraction,
+            micro_batches=training.grad_accum_steps,
+        )
+
+    validator = evaluate.Validator(pose_model, mixture, config, folder)
+    switch = trainer.switch_step(training.training_steps, gates.inference_mode_steps)
+    log = cb.MetricsLog(
+        folder,
+        total_steps=training.training_steps,
+        images_per_step=mixture.batch_size,
+        learning_rate=lambda step: float(schedule(step)),
+        extra_columns=tuple(f"val_{name}" for name in validator.names),
+    )
+    folder.log(f"First step after {time.monotonic() - began:.0f} s of start-up.")
+    with cb.OrderlyStop() as stop:
+        try:
+            return trainer.run_training(
+                model,
+                make_dataset,
+                total_steps=training.training_steps,
+                inference_mode_steps=gates.inference_mode_steps,
+                log_period=training.log_period,
+                callbacks=[
+                    stop,
+                    cb.FiniteLoss(),
+                    cb.Checkpoints(
+                        folder.checkpoints,
+                        period=training.checkpoint_period,
+                        total_steps=training.training_steps,
+                        switch=switch,
+                    ),
+                    cb.Validation(validator, period=training.validate_period, total_steps=training.training_steps),
+                    log,
+                ],
+            )
+        finally:
+            log.close()
+
+
+def training_gates(config: Config):
+    """When loss terms switch on: the paper's steps or, for short runs, their share of the run; flags override."""
+    import dataclasses
+
+    from metrabs_acae.models.gates import gates_for
+
+    gates = gates_for(config.training.training_steps)
+    if config.training.absloss_start_step is not None:
+        gates = dataclasses.replace(gates, absolute_loss_after=config.training.absloss_start_step)
+    if config.training.finetune_in_inference_mode is not None:
+        gates = dataclasses.replace(gates, inference_mode_steps=config.training.finetune_in_inference_mode)
+    return gates
+
+
+def augmentation_settings(flags: Augmentation) -> AugmentationSettings:
+    """The pipeline's settings: fractions for the flags' percents."""
+    return AugmentationSettings(
+        geometry=flags.geom_aug,
+        shift=flags.shift_aug / 100,
+        scale_up=flags.scale_aug_up / 100,
+        scale_down=flags.scale_aug_down / 100,
+        rotation_deg=flags.rot_aug,
+        full_rotation_prob=flags.full_rot_aug_prob,
+        partial_visibility_prob=flags.partial_visibility_prob,
+        color=flags.color_aug,
+        background_prob=flags.background_aug_prob,
+        background_prob_realistic=min(0.2, flags.background_aug_prob),
+        occlusion_prob=flags.occlude_aug_prob,
+        occlusion_prob_2d=flags.occlude_aug_prob_2d,
+        background_dir=flags.background_dir,
+        occluder_dir=flags.occluder_dir,
+    )
+
+
+def loss_weights(config: Config):
+    from metrabs_acae.models.losses import LossWeights
+
+    return LossWeights(absolute=config.training.absloss_factor, weak_2d=config.training.loss2d_factor)
+
+
+def set_precision(dtype: str) -> None:
+    """Keras's policy: 16-bit types compute in 16 bits and keep weights, heads and geometry in 32."""
+    import keras
+
+    keras.config.set_dtype_policy(dtype if dtype == "float32" else f"mixed_{dtype}")
+
+
+def use_xla(asked: bool | None) -> bool:
+    """XLA on a GPU (and always on JAX, which is XLA); on a CPU it makes TensorFlow several times slower."""
+    if asked is not None:
+        return asked
+    import keras
+
+    if keras.backend.backend() == "jax":
+        return True
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))

@@ -1,0 +1,209 @@
+"""What happens beside the optimization: log rows, progress, checkpoints, validation, an orderly stop."""
+
+from __future__ import annotations
+
+import csv
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+
+from metrabs_acae.errors import UserError
+from metrabs_acae.training import checkpoints
+from metrabs_acae.training.run_folder import RunFolder
+
+
+class OrderlyStop(keras.callbacks.Callback):
+    """The first SIGINT or SIGTERM ends the training after the current step; a second one ends it at once.
+
+    Use as a context manager around the training, which restores the signals' handlers.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.requested = False
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._request)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _request(self, number, frame):
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.requested:
+            self.model.stop_training = True
+
+
+class FiniteLoss(keras.callbacks.Callback):
+    """Stops with a clear error when the loss is no number any more; put it before `Checkpoints`."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        bad = [name for name, value in logs.items() if not math.isfinite(value)]
+        if bad:
+            raise UserError(
+                f"The loss is not finite any more at step {self.model.step} ({', '.join(bad)}). The last checkpoint "
+                "is kept; try a lower --base-learning-rate or, with 16 bits, --dynamic-loss-scale."
+            )
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves every `period` steps, before the inference-mode phase (tagged), at the end and on an orderly stop."""
+
+    def __init__(self, folder: Path, *, period: int, total_steps: int, switch: int, keep: int = 2):
+        super().__init__()
+        self.folder, self.period, self.keep = folder, period, keep
+        self.total_steps, self.switch = total_steps, switch
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = self.model.step
+        if step == self.switch and step < self.total_steps:
+            checkpoints.save(self.folder, step, self.model, tag="before_switch")
+        if step % self.period == 0 or step == self.total_steps or self.model.stop_training:
+            checkpoints.save(self.folder, step, self.model, keep=self.keep)
+
+
+class Validation(keras.callbacks.Callback):
+    """Calls `validate(step) -> {name: number}` every `period` steps and at the end, and adds the result to the logs."""
+
+    def __init__(self, validate: Callable[[int], dict[str, float]], *, period: int, total_steps: int):
+        super().__init__()
+        self.validate, self.period, self.total_steps = validate, period, total_steps
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = self.model.step
+        if step % self.period == 0 or step == self.total_steps:
+            logs.update({f"val_{name}": value for name, value in self.validate(step).items()})
+
+
+class MetricsLog(keras.callbacks.Callback):
+    """One row per log period in metrics.csv and TensorBoard, and a line or progress bar with the time left.
+
+    On a terminal a progress bar is drawn; on a pipe or file only lines are printed.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        *,
+        total_steps: int,
+        images_per_step: int,
+        learning_rate: Callable[[int], float],
+        extra_columns: tuple[str, ...] = (),
+        extra: Callable[[], dict[str, float]] = dict,
+    ):
+        super().__init__()
+        self.run, self.total_steps, self.images_per_step = run, total_steps, images_per_step
+        self.learning_rate, self.extra = learning_rate, extra
+        self.extra_columns = list(extra_columns)
+        self._columns: list[str] | None = None
+        self._writer = None
+        self._bar = None
+        self._last = self._first = (0, 0.0)
+
+    def on_train_begin(self, logs=None):
+        if self._writer is not None:
+            return
+        import tensorflow as tf
+
+        self._writer = tf.summary.create_file_writer(str(self.run.tensorboard))
+        start = self.model.step
+        self._columns = _keep_rows_up_to(self.run.metrics_csv, start)
+        self._last = self._first = (start, time.monotonic())
+        if sys.stderr.isatty():
+            import tqdm
+
+            self._bar = tqdm.tqdm(total=self.total_steps, initial=start, unit="step", smoothing=0.05)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._bar is not None and (batch + 1) % self.model.accum_steps == 0:
+            self._bar.update(1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        import tensorflow as tf
+
+        step, now = self.model.step, time.monotonic()
+        steps_per_s = (step - self._last[0]) / max(now - self._last[1], 1e-9)
+        row = {
+            "step": step,
+            **{name: float(value) for name, value in logs.items()},
+            "learning_rate": self.learning_rate(step),
+            "images_per_s": steps_per_s * self.images_per_step,
+            **self.extra(),
+        }
+        with self._writer.as_default(step=step):
+            for name, value in row.items():
+                if name != "step":
+                    tf.summary.scalar(name.replace("val_", "validation/"), value)
+        self._append(row)
+        self._print(row, now)
+        if self._first is self._last:
+            self._first = (step, now)  # the first rows hold the compilation: the time left is reckoned without it
+        self._last = (step, time.monotonic())
+
+    def close(self):
+        """Closes the files and the bar; call it when the training has ended, however it ended."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._bar is not None:
+            self._bar.close()
+
+    def _append(self, row: dict[str, float]) -> None:
+        if self._columns is None:
+            self._columns = [*row, *(c for c in self.extra_columns if c not in row)]
+            with open(self.run.metrics_csv, "w", newline="") as file:
+                csv.writer(file).writerow(self._columns)
+        with open(self.run.metrics_csv, "a", newline="") as file:
+            csv.DictWriter(file, self._columns, extrasaction="ignore", restval="").writerow(
+                {k: v if k == "step" else f"{v:.6g}" for k, v in row.items()}
+            )
+
+    def _print(self, row: dict[str, float], now: float) -> None:
+        step = row["step"]
+        done = step - self._first[0]
+        left = (now - self._first[1]) / max(done, 1) * (self.total_steps - step)
+        validation = "".join(f"  {k} {v:.1f}" for k, v in row.items() if k in ("val_mpjpe", "val_pa_mpjpe"))
+        line = (
+            f"step {step}/{self.total_steps}  loss {row['loss']:.4f}{validation}  "
+            f"{row['images_per_s']:.0f} images/s  {clock(left)} left"
+        )
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {row['loss']:.4f}{validation}")
+        else:
+            self.run.log(line)
+
+
+def clock(seconds: float) -> str:
+    """3725 -> '1:02:05'."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
+
+
+def _keep_rows_up_to(path: Path, step: int) -> list[str] | None:
+    """Removes the rows after `step` from a metrics file (they will be computed again); returns its columns."""
+    if not path.exists():
+        return None
+    with open(path, newline="") as file:
+        rows = list(csv.reader(file))
+    if not rows or step == 0:
+        path.unlink()
+        return None
+    kept = [r for r in rows[1:] if len(r) == len(rows[0]) and int(r[0]) <= step]
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([rows[0], *kept])
+    return rows[0]
