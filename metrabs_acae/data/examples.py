@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from metrabs_acae.data.augmentation.appearance import AppearanceAugmenter
+from metrabs_acae.data.augmentation.color import fix_colors
 from metrabs_acae.data.augmentation.geometric import GeometricDraw, draw_geometry
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.crop import Crop, crop_camera, crop_camera_2d, pixels_per_source_pixel, render
@@ -63,7 +64,9 @@ def load_training_example(
     coords, valid = crop_coords(example, store, crop)
     image = read_crop(store, example, crop, image_size, draw)
     if augmenter is not None:
-        image = augmenter(image, example, store, crop, appearance_rng)
+        image = augmenter.apply(image, augmenter.draw(store, appearance_rng), example, store, crop)
+    else:
+        image = fix_colors(image, store.color_fix, example.sequence)
     return CropExample(image, crop, coords, valid)
 
 
@@ -138,8 +141,3 @@ def decode_image(data: bytes, image_size_wh, reduction: int = 1) -> tuple[np.nda
     if image.shape[:2] != (height, width):
         raise ValueError(f"the image has {image.shape[1]} x {image.shape[0]} pixels, expected {width} x {height}")
     return image, reduction
-
-
-def fix_colors(image: np.ndarray, color_fix: dict | None, sequence: str) -> np.ndarray:
-    """Placeholder until colour fixes land with the appearance augmentation."""
-    return image

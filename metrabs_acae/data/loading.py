@@ -107,7 +107,7 @@ class BatchLoader:
         self.n_ahead = n_ahead
         self.micro_batches = micro_batches
         self.health = DataHealth(max_bad_fraction)
-        self._augmenter = AppearanceAugmenter(augmentation) if augmentation.appearance else None
+        self._augmenter = AppearanceAugmenter(augmentation, image_size) if augmentation.appearance else None
 
     def batches(self, start_step: int = 0) -> Iterator[dict[str, np.ndarray]]:
         """Endless batches from `start_step` on, images as uint8; UserError where too many examples are broken."""

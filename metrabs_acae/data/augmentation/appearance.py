@@ -1,17 +1,99 @@
-"""Appearance augmentation of one crop: colour fixes, background, occlusion, colour, random erasing."""
+"""Appearance augmentation of one crop: colour fix, background, occlusion, colour, random erasing, in this order."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from metrabs_acae.data.augmentation.background import (
+    BackgroundDraw,
+    draw_background,
+    render_mask,
+    replace_background,
+)
+from metrabs_acae.data.augmentation.color import ColorDraw, adjust_color, draw_color, fix_colors
+from metrabs_acae.data.augmentation.occlusion import (
+    EraseDraw,
+    ObjectDraw,
+    draw_erasing,
+    draw_objects,
+    erase,
+    paste_objects,
+)
+from metrabs_acae.data.augmentation.pictures import load_backgrounds, load_occluders
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.data.crop import Crop
+from metrabs_acae.data.records import Example
+
+
+@dataclass(frozen=True)
+class AppearanceDraw:
+    """One draw; None or empty means that the operation does not take place."""
+
+    background: BackgroundDraw | None = None
+    objects: tuple[ObjectDraw, ...] = ()
+    color: ColorDraw | None = None
+    erasing: EraseDraw | None = None
+
+
+def draw_appearance(
+    rng: np.random.Generator,
+    settings: AugmentationSettings,
+    *,
+    is_2d: bool,
+    realistic_background: bool,
+    n_backgrounds: int,
+    n_occluders: int,
+) -> AppearanceDraw:
+    """Draws from an independent stream per operation, so that switching one off leaves the others as they were."""
+    background_rng, occlusion_rng, color_rng = rng.spawn(3)
+    background = objects = color = erasing = None
+    probability = settings.background_prob_realistic if realistic_background else settings.background_prob
+    if background_rng.random() < probability and n_backgrounds:
+        background = draw_background(background_rng, n_backgrounds)
+    occludes, by_object = occlusion_rng.random(2)
+    if occludes < (settings.occlusion_prob_2d if is_2d else settings.occlusion_prob):
+        if by_object < 0.5 and n_occluders:
+            objects = draw_objects(occlusion_rng, n_occluders)
+        else:
+            erasing = draw_erasing(occlusion_rng)
+    if settings.color:
+        color = draw_color(color_rng)
+    return AppearanceDraw(background, objects or (), color, erasing)
 
 
 class AppearanceAugmenter:
-    """Applies the settings' appearance augmentation to crops; holds the occluders and backgrounds."""
+    """Applies the settings' appearance augmentation to crops; holds the occluders and backgrounds (read-only)."""
 
-    def __init__(self, settings: AugmentationSettings):
+    def __init__(self, settings: AugmentationSettings, image_size: int):
         self.settings = settings
+        self.backgrounds = self.occluders = ()
+        if max(settings.background_prob, settings.background_prob_realistic) > 0:
+            self.backgrounds = load_backgrounds(settings.background_dir, image_size)
+        if max(settings.occlusion_prob, settings.occlusion_prob_2d) > 0:
+            self.occluders = load_occluders(settings.occluder_dir)
 
-    def __call__(self, image: np.ndarray, example, store, crop, rng: np.random.Generator) -> np.ndarray:
+    def draw(self, store, rng: np.random.Generator) -> AppearanceDraw:
+        return draw_appearance(
+            rng,
+            self.settings,
+            is_2d=store.kind == "2d",
+            realistic_background=store.realistic_background,
+            n_backgrounds=len(self.backgrounds),
+            n_occluders=len(self.occluders),
+        )
+
+    def apply(self, image: np.ndarray, draw: AppearanceDraw, example: Example, store, crop: Crop) -> np.ndarray:
+        """The augmented crop; [S, S, 3] uint8 in and out."""
+        image = fix_colors(image, store.color_fix, example.sequence)
+        if draw.background is not None and example.mask is not None:
+            alpha = render_mask(example.mask, example.image_size_wh, crop, image.shape[0])
+            image = replace_background(image, alpha, self.backgrounds[draw.background.index], draw.background)
+        if draw.objects:
+            image = paste_objects(image, self.occluders, draw.objects, scale=self.settings.occlusion_scale)
+        if draw.color is not None:
+            image = adjust_color(image, draw.color)
+        if draw.erasing is not None:
+            image = erase(image, draw.erasing)
         return image
