@@ -16,7 +16,7 @@ MIN_DEPTH_MM = 1.0
 BORDER_FACTOR = 0.75  # points nearer to the crop's border than this many strides count as outside
 NEAR_FOV_BORDER_FACTOR = -20.0  # outside by up to 20 strides still counts as near
 _MASK_FLOOR = 1e-4  # row weight that joints outside keep in the full-perspective solve
-_RIDGE = 1e-2  # in the scaled system
+RIDGE = 1e-2  # of the full-perspective solve, in the scaled system
 
 
 def project(coords3d_mm, intrinsics):
@@ -70,6 +70,7 @@ def reconstruct_absolute(
     centered_stride: bool,
     mix_3d_inside_fov=0.5,
     weak_perspective=False,
+    ridge: float = RIDGE,
 ):
     """The absolute pose that agrees with both heads (T-BIOM 2021, section III-D).
 
@@ -82,6 +83,8 @@ def reconstruct_absolute(
         intrinsics: [B, 3, 3].
         mix_3d_inside_fov: share of the 3D-based result inside the field of view; a number or [B].
         weak_perspective: bool or boolean scalar tensor: find R with weak instead of full perspective.
+        ridge: regularisation of the full-perspective solve. It keeps the solve finite for any input, at the price
+            that the origin of the relative pose matters slightly; with 0 it does not matter at all.
 
     Returns:
         [B, J, 3] mm in the camera frame. Finite, with finite gradients, whatever the (finite) input.
@@ -89,23 +92,20 @@ def reconstruct_absolute(
     coords2d_px, coords3d_rel_mm = at_least_float32(coords2d_px), at_least_float32(coords3d_rel_mm)
     normalized = normalize(coords2d_px, intrinsics)
     inside = is_within_fov(coords2d_px, image_size=image_size, stride=stride, centered_stride=centered_stride)
-    if isinstance(weak_perspective, bool):
-        solve = reference_point_weak if weak_perspective else reference_point_full
-        reference = solve(coords3d_rel_mm, normalized, inside)
+    if isinstance(weak_perspective, bool) and weak_perspective:
+        reference = reference_point_weak(coords3d_rel_mm, normalized, inside)
     else:
-        reference = ops.where(
-            weak_perspective,
-            reference_point_weak(coords3d_rel_mm, normalized, inside),
-            reference_point_full(coords3d_rel_mm, normalized, inside),
-        )
+        reference = reference_point_full(coords3d_rel_mm, normalized, inside, ridge=ridge)
+    if not isinstance(weak_perspective, bool):
+        reference = ops.where(weak_perspective, reference_point_weak(coords3d_rel_mm, normalized, inside), reference)
     from_3d = coords3d_rel_mm + reference[:, None]
     from_2d = back_project(normalized, from_3d[..., 2])
-    mix = ops.cast(mix_3d_inside_fov, from_3d.dtype)
+    mix = ops.convert_to_tensor(mix_3d_inside_fov, dtype=from_3d.dtype)
     mix = ops.reshape(mix, (-1, 1, 1))
     return ops.where(inside[..., None], mix * from_3d + (1 - mix) * from_2d, from_3d)
 
 
-def reference_point_full(coords3d_rel_mm, coords2d_normalized, inside):
+def reference_point_full(coords3d_rel_mm, coords2d_normalized, inside, *, ridge: float = RIDGE):
     """Translation [B, 3] mm by linear least squares over the rays, two equations per joint.
 
     X - n_x Z = n_x r_z - r_x and Y - n_y Z = n_y r_z - r_y, with the column of Z and the right side divided by
@@ -121,11 +121,11 @@ def reference_point_full(coords3d_rel_mm, coords2d_normalized, inside):
     n_mean = ops.sum(weight * n, axis=1) / total
     rhs_mean = ops.sum(weight * rhs, axis=1) / total
     n_centered, rhs_centered = n - n_mean[:, None], rhs - rhs_mean[:, None]
-    shrink = _RIDGE * total / (total + _RIDGE)
+    shrink = ridge * total / (total + ridge)
     slope = ops.sum(weight * n_centered * rhs_centered, axis=(1, 2)) + ops.sum(shrink * n_mean * rhs_mean, axis=1)
     curvature = ops.sum(weight * ops.square(n_centered), axis=(1, 2)) + ops.sum(shrink * ops.square(n_mean), axis=1)
-    z = -slope[:, None] / (curvature[:, None] + _RIDGE)  # [B, 1]
-    xy = (rhs_mean + n_mean * z) * total / (total + _RIDGE)
+    z = -slope[:, None] / (curvature[:, None] + ridge)  # [B, 1]
+    xy = (rhs_mean + n_mean * z) * total / (total + ridge)
     return ops.concatenate([xy, z / n_scale[:, 0]], axis=-1) * rhs_scale[:, 0]
 
 
