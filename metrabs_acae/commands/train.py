@@ -17,6 +17,8 @@ def run(config: Config) -> None:
     began = time.monotonic()
     import keras
 
+    from metrabs_acae.training import checkpoints
+
     training = config.training
     settings = config.run_settings()
     folder = RunFolder(config.files.logdir) if config.files.logdir else choose(models.RUNS, config.preset, settings)
@@ -36,6 +38,7 @@ def run(config: Config) -> None:
     if not finished:
         folder.log("Stopped; the same command goes on from here.")
         raise KeyboardInterrupt
+    checkpoints.restore_weights(folder.checkpoints, pose_model)  # the moving average, where there is one
     evaluate.evaluate_and_report(pose_model, mixture.skeleton, config, folder)
     export.export_run(pose_model, mixture.skeleton, folder, folder.model)
     folder.write_json("finished.json", {"seconds": round(time.monotonic() - began, 1)})

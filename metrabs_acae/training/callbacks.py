@@ -15,6 +15,7 @@ import keras
 from metrabs_acae.errors import UserError
 from metrabs_acae.training import checkpoints
 from metrabs_acae.training.run_folder import RunFolder
+from metrabs_acae.training.trainer import averaged_weights
 
 
 class OrderlyStop(keras.callbacks.Callback):
@@ -85,7 +86,9 @@ class Validation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         step = self.model.step
         if step % self.period == 0 or step == self.total_steps:
-            logs.update({f"val_{name}": value for name, value in self.validate(step).items()})
+            with averaged_weights(self.model):
+                results = self.validate(step)
+            logs.update({f"val_{name}": value for name, value in results.items()})
 
 
 class MetricsLog(keras.callbacks.Callback):

@@ -2,7 +2,8 @@
 
 A checkpoint is a folder `ckpt-00001234` with `variables.npz` (arrays by name), written under a temporary name and
 renamed. It holds what the bit-exact continuation needs: weights, batch normalization statistics, seed generators,
-step counter and optimizer state. Metrics are left out: they start anew at every log row.
+step counter and optimizer state. Metrics are left out: they start anew at every log row. Where the optimizer keeps a
+moving average of the weights, the averages also stand under `average/`, for whoever wants only the model.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.training.optimizers import average_weights
 
 _FOLDER = re.compile(r"ckpt-(\d{8})(-\w+)?")
 
@@ -37,6 +39,10 @@ def save(folder: Path, step: int, training_model, *, keep: int = 2, tag: str = "
         temporary = folder / f".{target.name}.tmp"
         temporary.mkdir()
         arrays = {n: np.asarray(v) for n, v in checkpoint_variables(training_model).items()}
+        weights = training_model.trainable_variables
+        for weight, average in zip(weights, average_weights(training_model.optimizer, weights), strict=True):
+            if average is not weight:
+                arrays[f"average/{weight.path}"] = np.asarray(average)
         with open(temporary / "variables.npz", "wb") as file:
             np.savez(file, **arrays)
             file.flush()
@@ -85,6 +91,7 @@ def restore_newest(folder: Path, training_model, *, report=print) -> int:
 
 def assign(variables: dict[str, object], arrays: dict[str, np.ndarray], source: Path) -> None:
     """Sets every variable from the array of its name; UserError if names or shapes differ."""
+    arrays = {name: array for name, array in arrays.items() if not name.startswith("average/")}
     missing = sorted(set(variables) - set(arrays))
     extra = sorted(set(arrays) - set(variables))
     if missing or extra:
@@ -113,7 +120,9 @@ def restore_weights(folder: Path, model, *, tag: str = "") -> int:
         raise UserError(f"There is no checkpoint in {folder}; expected folders named ckpt-00001234.")
     step, path = checkpoints[-1]
     arrays = read(path)
-    by_path = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
+    by_path = {}
+    for prefix in ("model/", "average/"):
+        by_path.update({n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)})
     for variable in model.variables:
         if variable.path not in by_path or by_path[variable.path].shape != tuple(variable.shape):
             raise UserError(f"The checkpoint {path} belongs to another model: it has no fitting {variable.path}.")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 from keras import ops
+
+from metrabs_acae.training.optimizers import average_weights
 
 TERMS = {
     "separate": ("pose",),
@@ -78,6 +82,27 @@ class TrainingModel(keras.Model):
             tracker.update_state(y_pred[name])
         self.batches_seen.assign_add(1)
         return y_pred["loss"]
+
+
+@contextlib.contextmanager
+def averaged_weights(model: TrainingModel):
+    """Inside, the model has the moving average of its weights, if the optimizer keeps one; the weights come back."""
+    weights = model.trainable_variables
+    averages = average_weights(model.optimizer, weights)
+    if all(average is weight for average, weight in zip(averages, weights, strict=True)):
+        yield
+        return
+    kept = [np.array(weight) for weight in weights]
+    _assign(weights, averages)
+    try:
+        yield
+    finally:
+        _assign(weights, kept)
+
+
+def _assign(variables, values) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def switch_step(total_steps: int, inference_mode_steps: int) -> int:
