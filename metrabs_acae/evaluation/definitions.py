@@ -99,6 +99,7 @@ FAMILIES = {
     "a_auc": ("none", margin, False),
     "auc31": ("root", stepped_margin, False),
     "a_auc31": ("none", stepped_margin, False),
+    "pa_auc31": ("procrustes", stepped_margin, False),
     "auc51": ("root", trapezoid_margin, False),
     "cps": ("root", below, True),
     "auc_cps": ("root", margin, True),

@@ -1,0 +1,108 @@
+"""What a protocol scores predictions against: labelled people of a benchmark's test frames, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.predictions import (
+    count_within_groups,
+    first_duplicate,
+    integers,
+    joint_positions,
+    numbers,
+    refuse_metres,
+    texts,
+)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Labelled people of P rows; optional fields are asked for by the protocols that need them.
+
+    Attributes:
+        poses3d_mm: [P, J, 3] camera frame, mm; NaN = not labelled.
+        joint_names: [J].
+        sequence, frame, person: [P] which frame it is, and who in it (default: counted within the frame).
+        activity, scene: [P] text, for breakdowns.
+        universal3d_mm: [P, J, 3] the labels of 3DHP and MuPoTS rescaled to one body size.
+        poses2d_px: [P, J2, 2] image positions of `joint_names_2d` (default: `joint_names`).
+        confidence2d: [P, J2] of the 2D labels; 0 = not labelled.
+    """
+
+    poses3d_mm: np.ndarray
+    joint_names: tuple[str, ...]
+    sequence: np.ndarray
+    frame: np.ndarray
+    person: np.ndarray | None = None
+    activity: np.ndarray | None = None
+    scene: np.ndarray | None = None
+    universal3d_mm: np.ndarray | None = None
+    poses2d_px: np.ndarray | None = None
+    joint_names_2d: tuple[str, ...] | None = None
+    confidence2d: np.ndarray | None = None
+
+    def __post_init__(self):
+        poses = numbers("the truth's poses3d_mm", self.poses3d_mm, (None, None, 3))
+        n, n_joints = poses.shape[:2]
+        refuse_metres("the truth's poses3d_mm", poses)
+        names = tuple(texts("the truth's joint_names", self.joint_names, n_joints).tolist())
+        names2d = tuple(self.joint_names_2d) if self.joint_names_2d is not None else names
+        values = {
+            "poses3d_mm": poses,
+            "joint_names": names,
+            "joint_names_2d": names2d,
+            "sequence": texts("the truth's sequence", self.sequence, n),
+            "frame": integers("the truth's frame", self.frame, n),
+        }
+        values["person"] = (
+            count_within_groups(values["sequence"], values["frame"])
+            if self.person is None
+            else integers("the truth's person", self.person, n)
+        )
+        shapes = {"universal3d_mm": poses.shape, "poses2d_px": (n, len(names2d), 2), "confidence2d": (n, len(names2d))}
+        for key, shape in shapes.items():
+            if getattr(self, key) is not None:
+                values[key] = numbers(f"the truth's {key}", getattr(self, key), shape)
+        for key in ("activity", "scene"):
+            if getattr(self, key) is not None:
+                values[key] = texts(f"the truth's {key}", getattr(self, key), n)
+        twice = first_duplicate(values["sequence"], values["frame"], values["person"])
+        if twice is not None:
+            raise UserError(
+                f"The truth names person {values['person'][twice]} of frame {values['frame'][twice]} of sequence "
+                f"'{values['sequence'][twice]}' twice."
+            )
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def rows(self, index) -> Truth:
+        """The people at `index` (integers or a mask)."""
+        fixed = ("joint_names", "joint_names_2d")
+        arrays = [f.name for f in fields(self) if f.name not in fixed and getattr(self, f.name) is not None]
+        return replace(self, **{k: getattr(self, k)[index] for k in arrays})
+
+    def select_joints(self, names: Sequence[str]) -> Truth:
+        """The same people with the joints `names`, in that order; 2D labels of the same joints follow."""
+        index = joint_positions(self.joint_names, names, "The truth has")
+        changed = {"poses3d_mm": self.poses3d_mm[:, index], "joint_names": tuple(names)}
+        if self.universal3d_mm is not None:
+            changed["universal3d_mm"] = self.universal3d_mm[:, index]
+        if self.joint_names_2d == self.joint_names:
+            changed["joint_names_2d"] = tuple(names)
+            for key in ("poses2d_px", "confidence2d"):
+                if getattr(self, key) is not None:
+                    changed[key] = getattr(self, key)[:, index]
+        return replace(self, **changed)
+
+    def require(self, *names: str, benchmark: str) -> None:
+        """UserError if an optional field that the benchmark needs is absent."""
+        absent = [n for n in names if getattr(self, n) is None]
+        if absent:
+            raise UserError(f"{benchmark} needs the truth's {', '.join(absent)}.")
