@@ -12,7 +12,7 @@ from metrabs_acae.data.augmentation.color import fix_colors
 from metrabs_acae.data.augmentation.geometric import GeometricDraw, draw_geometry
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.crop import Crop, crop_camera, crop_camera_2d, pixels_per_source_pixel, render
-from metrabs_acae.data.records import Example, check_box, check_camera, check_coords
+from metrabs_acae.data.records import Example, check_box, check_camera, check_coords, check_mask
 from metrabs_acae.data.store import PoseStore
 
 _DECODE_FLAGS = {
@@ -83,8 +83,9 @@ def load_plain_example(
 
 
 def make_crop(example: Example, image_size: int, draw: GeometricDraw, *, principal_point: float | None = None) -> Crop:
-    """The example's crop camera; UserError where box or camera are unusable."""
+    """The example's crop camera; UserError where box, mask or camera are unusable."""
     box = check_box(example.box_ltwh_px, example.image_size_wh)
+    check_mask(example.mask, example.image_size_wh)
     if example.camera is None:
         return crop_camera_2d(example.image_size_wh, box, image_size, draw, principal_point=principal_point)
     camera = check_camera(example.camera)

@@ -143,3 +143,18 @@ def check_coords(coords, n_joints: int, n_dims: int) -> np.ndarray:
     if np.isnan(coords).all():
         raise UserError("all joints are missing (NaN)")
     return coords
+
+
+def check_mask(mask: dict | None, image_size_wh) -> None:
+    """UserError where a run-length encoded mask is damaged or does not have the image's size."""
+    if mask is None:
+        return
+    if tuple(mask.get("size", ())) != (image_size_wh[1], image_size_wh[0]):
+        expected = [int(image_size_wh[1]), int(image_size_wh[0])]
+        raise UserError(f"the mask has size {mask.get('size')}, expected {expected} (height, width)")
+    from rlemasklib import RLEMask
+
+    try:
+        RLEMask.from_dict(mask)
+    except (ValueError, KeyError) as error:
+        raise UserError(f"the mask is damaged ({error})") from None

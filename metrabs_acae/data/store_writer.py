@@ -19,6 +19,7 @@ from metrabs_acae.data.records import (
     check_box,
     check_camera,
     check_coords,
+    check_mask,
     fixed_columns,
 )
 from metrabs_acae.errors import UserError
@@ -254,6 +255,5 @@ def _mask_columns(mask, size_wh: tuple[int, int]) -> dict:
         import rlemasklib
 
         mask = rlemasklib.encode(np.asarray(mask, bool).astype(np.uint8))
-    if "counts" not in mask or tuple(mask["size"]) != (size_wh[1], size_wh[0]):
-        raise UserError(f"the mask has size {mask.get('size')}, expected {[size_wh[1], size_wh[0]]} (height, width)")
+    check_mask(mask, size_wh)
     return {"mask_counts": bytes(mask["counts"]), "mask_size_hw": mask["size"]}

@@ -88,7 +88,7 @@ class AppearanceAugmenter:
         """The augmented crop; [S, S, 3] uint8 in and out."""
         image = fix_colors(image, store.color_fix, example.sequence)
         if draw.background is not None and example.mask is not None:
-            alpha = render_mask(example.mask, example.image_size_wh, crop, image.shape[0])
+            alpha = render_mask(example.mask, crop, image.shape[0])
             image = replace_background(image, alpha, self.backgrounds[draw.background.index], draw.background)
         if draw.objects:
             image = paste_objects(image, self.occluders, draw.objects, scale=self.settings.occlusion_scale)

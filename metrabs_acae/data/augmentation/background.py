@@ -41,12 +41,7 @@ def replace_background(
     return blend(image, cv2.warpAffine(background, to_crop, (side, side), flags=cv2.INTER_LINEAR), alpha)
 
 
-def render_mask(mask: dict, image_size_wh, crop: Crop, image_size: int) -> np.ndarray:
-    """The stored mask as the crop camera sees it: [S, S] float32 in 0..1, soft at the border.
-
-    ValueError where the mask is damaged or does not have the image's size.
-    """
-    if tuple(mask["size"]) != (image_size_wh[1], image_size_wh[0]):
-        raise ValueError(f"the mask has size {mask['size']}, expected {list(image_size_wh[::-1])}")
+def render_mask(mask: dict, crop: Crop, image_size: int) -> np.ndarray:
+    """The stored mask as the crop camera sees it: [S, S] float32 in 0..1, soft at the border."""
     dense = RLEMask.from_dict(mask).to_array(255, order="C")
     return render(dense, crop, image_size).astype(np.float32) * np.float32(1 / 255)
