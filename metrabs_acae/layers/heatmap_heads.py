@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import keras
 import numpy as np
 from keras import ops
@@ -50,12 +52,7 @@ class HeatmapHeads(keras.layers.Layer):
         )
 
     def build(self, features_shape):
-        n_cells = last_cell_px(self.grid.image_size, self.grid.stride) // self.grid.stride + 1
-        if len(features_shape) != 4 or tuple(features_shape[1:3]) != (n_cells, n_cells):
-            raise UserError(
-                f"features have shape {list(features_shape)}, expected [*, {n_cells}, {n_cells}, *] for "
-                f"image_size {self.grid.image_size} and stride {self.grid.stride}."
-            )
+        require_cells(features_shape, self.grid)
         self.conv.build(features_shape)
 
     def call(self, features):
@@ -112,3 +109,43 @@ class HeatmapHeads(keras.layers.Layer):
             "centered_stride": self.grid.centered_stride,
             "box_size_mm": self.grid.box_size_mm,
         }
+
+
+@keras.saving.register_keras_serializable("metrabs_acae")
+class VolumetricHead(keras.layers.Layer):
+    """The volumetric half alone, as MeTRo and the 2.5D baseline use it; channel d P + j.
+
+    Args:
+        n_points, depth: as for `HeatmapHeads`.
+        grid: to check the features against.
+    """
+
+    def __init__(self, n_points: int, *, depth: int = 8, grid: CropGrid, **kwargs):
+        super().__init__(**kwargs)
+        self.n_points = n_points
+        self.depth = depth
+        self.grid = CropGrid(**grid) if isinstance(grid, dict) else grid
+        self.conv = keras.layers.Conv2D(n_points * depth, 1, dtype=self.dtype_policy, name="conv")
+
+    def build(self, features_shape):
+        require_cells(features_shape, self.grid)
+        self.conv.build(features_shape)
+
+    def call(self, features):
+        """[B, H, W, C] to heatmap coordinates (x, y, z) in [0, 1]: [B, P, 3], float32."""
+        logits = self.conv(features)
+        return soft_argmax(ops.reshape(logits, (-1, *logits.shape[1:3], self.depth, self.n_points)), (2, 1, 3))
+
+    def get_config(self):
+        config = {"n_points": self.n_points, "depth": self.depth, "grid": asdict(self.grid)}
+        return {**super().get_config(), **config}
+
+
+def require_cells(features_shape, grid: CropGrid) -> None:
+    """Raises UserError unless features of this shape are the square map that the grid describes."""
+    n_cells = last_cell_px(grid.image_size, grid.stride) // grid.stride + 1
+    if len(features_shape) != 4 or tuple(features_shape[1:3]) != (n_cells, n_cells):
+        raise UserError(
+            f"features have shape {list(features_shape)}, expected [*, {n_cells}, {n_cells}, *] for "
+            f"image_size {grid.image_size} and stride {grid.stride}."
+        )

@@ -66,10 +66,7 @@ class Metrabs(keras.Model):
             raise UserError(f"variant is {variant!r}, expected one of {', '.join(VARIANTS)}.")
         if variant != "separate" and acae is None:
             raise UserError(f"variant {variant!r} needs acae (an object with encoder and decoder).")
-        if image_size is None:
-            image_size = backbone.input_shape[1]
-        if image_size is None:
-            raise UserError("image_size is needed, because the backbone's input size is not fixed.")
+        image_size = image_size_of(backbone, image_size)
         self.backbone = backbone
         self.skeleton = skeleton
         self.variant = variant
@@ -231,3 +228,13 @@ class Metrabs(keras.Model):
             dtype="float32",
             trainable=False,
         )
+
+
+def image_size_of(backbone, image_size: int | None) -> int:
+    """Side of the crops that the backbone takes: as given, or from its input shape."""
+    of_backbone = backbone.input_shape[1]
+    if image_size is None and of_backbone is None:
+        raise UserError("image_size is needed, because the backbone's input size is not fixed.")
+    if image_size is not None and of_backbone not in (None, image_size):
+        raise UserError(f"image_size is {image_size}, but the backbone was built for {of_backbone}.")
+    return image_size or of_backbone
