@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from metrabs_acae.evaluation.predictions import (
     refuse_metres,
     texts,
 )
+
+if TYPE_CHECKING:
+    from metrabs_acae.data.store import PoseStore
 
 
 @dataclass(frozen=True)
@@ -106,3 +110,45 @@ class Truth:
         absent = [n for n in names if getattr(self, n) is None]
         if absent:
             raise UserError(f"{benchmark} needs the truth's {', '.join(absent)}.")
+
+
+def truth_from_store(store: PoseStore, split: str = "test", *, with_2d: bool = False) -> Truth:
+    """The labels of a pose store's split, in the frames of the real cameras.
+
+    Args:
+        with_2d: project the joints into the images, too (the labels of MuPoTS-3D and 3DPW come from 3D in any case).
+
+    Raises:
+        UserError: a store of 2D labels, a row without a camera, or people that cannot be told apart because the
+            sequence's name leaves out the camera.
+    """
+    if store.kind != "3d":
+        raise UserError(f"Pose store {store.path} has 2D labels only; 3D evaluation needs a store of kind '3d'.")
+    world, cameras = np.asarray(store.column(split, "coords"), np.float64), store.column(split, "has_camera")
+    if not np.all(cameras):
+        raise UserError(f"Row {int(np.argmin(cameras))} of split '{split}' of pose store {store.path} has no camera.")
+    rotation, center = store.column(split, "R"), store.column(split, "optical_center_mm")
+    poses = np.einsum("nij,npj->npi", np.asarray(rotation, np.float64), world - np.asarray(center)[:, None])
+    rows = range(len(world))
+    activity = np.array([store.column(split, "activity").text(i) for i in rows], str)
+    return Truth(
+        poses3d_mm=poses,
+        joint_names=store.skeleton.joint_names,
+        sequence=np.array([store.column(split, "sequence").text(i) for i in rows], str),
+        frame=np.asarray(store.column(split, "frame"), np.int64),
+        person=np.asarray(store.column(split, "person"), np.int64),
+        activity=activity if (activity != "").any() else None,
+        poses2d_px=np.stack([_project(store.row(split, i)) for i in rows]) if with_2d and len(world) else None,
+    )
+
+
+def _project(example) -> np.ndarray:
+    """[J, 2] image positions of an example's joints; NaN where a joint is not labelled."""
+    import deltacamera
+
+    c = example.camera
+    camera = deltacamera.Camera(c.optical_center_mm, c.R, c.K, c.distortion, world_up=c.world_up)
+    labelled = np.isfinite(example.coords).all(-1)
+    pixels = np.full((len(example.coords), 2), np.nan)
+    pixels[labelled] = camera.world_to_image(np.asarray(example.coords, np.float32)[labelled])
+    return pixels

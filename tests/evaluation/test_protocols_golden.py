@@ -99,9 +99,7 @@ def mupots_arrays():
     def sequences(indices):
         return np.array([f"TS{i + 1}" for i in indices])
 
-    predictions = Predictions(
-        z["pr_pred3d"], names, sequences(z["pr_seq"]), z["pr_frame"], poses2d_px=z["pr_pred2d"]
-    )
+    predictions = Predictions(z["pr_pred3d"], names, sequences(z["pr_seq"]), z["pr_frame"], poses2d_px=z["pr_pred2d"])
     truth = Truth(
         z["gt_true3d"],
         names,

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.definitions import STANDARD, make_metric, make_metrics
 from metrabs_acae.evaluation.predictions import Predictions
 from metrabs_acae.evaluation.protocols.base import (
@@ -45,7 +51,7 @@ def evaluate(
     """Scores MPI-INF-3DHP.
 
     Args:
-        truth: with `activity` and `scene` (values as `ACTIVITIES`, `SCENES`).
+        truth: with `activity` (as `ACTIVITIES`) and `scene` (as `SCENES`; absent: from sequence names "TS1".."TS6").
         universal: score against `universal3d_mm`.
         missing, on_nan: see `base.MISSING_RULE`.
 
@@ -53,7 +59,8 @@ def evaluate(
         rows: all scenes, and outdoor only. ``activity`` and ``scene`` breakdowns hold the benchmark's own metrics:
         ``pck_14j@150``, ``auc31_14j@150``, ``mpjpe`` and their Procrustes-aligned versions.
     """
-    truth.require("activity", "scene", *(["universal3d_mm"] if universal else []), benchmark="MPI-INF-3DHP")
+    truth = with_scene(truth)
+    truth.require("activity", *(["universal3d_mm"] if universal else []), benchmark="MPI-INF-3DHP")
     joints = get_skeleton("mpi_inf_3dhp_17").joint_names
     truth = truth.select_joints(joints)
     predictions, counts = usable(predictions, joints, on_nan)
@@ -87,6 +94,19 @@ def evaluate(
         },
         counts={**counts, **paired, "poses_scored": scored.n_poses},
     )
+
+
+def with_scene(truth: Truth) -> Truth:
+    """The truth with its scenes, which follow from the number of the test sequence."""
+    if truth.scene is not None:
+        return truth
+    numbers = [re.match(r"TS([1-6])(?!\d)", s) for s in truth.sequence]
+    if not all(numbers):
+        unknown = truth.sequence[numbers.index(None)]
+        raise UserError(
+            f"Sequence '{unknown}' is none of MPI-INF-3DHP's TS1..TS6; name it so, or give each row a scene."
+        )
+    return replace(truth, scene=np.array([SCENES[(int(m[1]) - 1) // 2] for m in numbers], str))
 
 
 def official_metrics():
