@@ -47,6 +47,11 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
         if smallest is not None and smallest < 1:
             raise UserError(f"Ghost batch normalization needs group sizes of at least 1, got {group_size}.")
 
+    def add_weight(self, *args, name=None, **kwargs):
+        if name in ("moving_mean", "moving_variance"):  # under tf.distribute: one value, the mean over replicas
+            kwargs["aggregation"] = "mean"
+        return super().add_weight(*args, name=name, **kwargs)
+
     def call(self, inputs, training=None, mask=None):
         if not (training and self.trainable):
             return super().call(inputs, training=False)
