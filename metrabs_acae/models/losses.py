@@ -147,6 +147,37 @@ def joint_group_matrix(groups: Sequence[Sequence[int]], n_joints: int, names: Se
     return matrix
 
 
+def term_weights(variant: str, weights: LossWeights = PAPER_WEIGHTS, *, half: str) -> dict[str, float]:
+    """Which terms the loss of a variant has on one half of the batch, and their weights within it.
+
+    | term        | compares                                    | with                          |
+    |-------------|---------------------------------------------|-------------------------------|
+    | pose        | joints                                      | labels                        |
+    | decoded     | latents, decoded                            | labels                        |
+    | manifold    | joints                                      | joints, encoded and decoded   |
+    | autoencoded | joints, encoded and decoded                 | labels                        |
+    | teacher     | latents                                     | joints, encoded (the teacher) |
+
+    Args:
+        variant: of `Metrabs`.
+        half: "3d" or "2d", by what the examples are labelled with.
+    """
+    manifold, teacher = weights.manifold, weights.teacher
+    if half == "2d":
+        manifold *= weights.manifold_2d
+        if variant == "hybrid":
+            manifold, teacher = manifold / 2, teacher / 2
+    if variant == "separate":
+        return {"pose": 1.0}
+    if variant == "latent":
+        return {"decoded": 1.0}
+    if variant == "regularize":
+        terms = {"pose": 1.0, "manifold": manifold}
+        return terms | {"autoencoded": weights.autoencoded} if weights.autoencoded else terms
+    autoencoded = 1.0 if weights.autoencoded is None else weights.autoencoded
+    return {"pose": 1.0, "decoded": 1.0, "manifold": manifold, "autoencoded": autoencoded, "teacher": teacher}
+
+
 def training_loss(
     variant: str,
     points: dict,
@@ -173,83 +204,56 @@ def training_loss(
         absolute_gate, teacher_gate: factors 0 or 1, numbers or scalar tensors.
 
     Returns:
-        (total, terms): a scalar, and its unweighted terms by name, each scalar.
+        (total, terms): a scalar, and its unweighted terms, each scalar, named as in `term_weights` with "_3d" or
+        "_2d" appended.
     """
     n_3d = ops.shape(batch["coords3d_mm"])[0]
-    intrinsics = ops.cast(batch["intrinsics"], "float32")
-    pose_weights = {
+    pose_settings = {
         "projection_weight": weights.projection,
         "absolute_weight": weights.absolute * absolute_gate,
         "grid": grid,
     }
 
-    def supervise_3d(pred_mm):
-        return pose_loss_3d(pred_mm, batch["coords3d_mm"], intrinsics[:n_3d], batch["valid3d"], **pose_weights)
+    def supervise_3d(pred_mm, intrinsics):
+        return pose_loss_3d(pred_mm, batch["coords3d_mm"], intrinsics, batch["valid3d"], **pose_settings)
 
-    def supervise_2d(pred_mm):
-        return pose_loss_2d(
-            pred_mm,
-            batch["coords2d_px"],
-            intrinsics[n_3d:],
-            batch["valid2d"],
-            joint_groups=joint_groups_2d,
-            grid=grid,
-        )
+    def supervise_2d(pred_mm, intrinsics):
+        labels = batch["coords2d_px"], intrinsics, batch["valid2d"]
+        return pose_loss_2d(pred_mm, *labels, joint_groups=joint_groups_2d, grid=grid)
 
-    def half(points, intrinsics, supervise, manifold_weight, teacher_weight):
-        """Terms of one half of the batch as {name: (weight, value)}."""
-        joints, latents = points.get("joints"), points.get("latents")
-        terms = {}
-        if joints is not None:
-            terms["pose"] = 1.0, supervise(joints)
-        if latents is not None:
-            terms["decoded"] = 1.0, supervise(combine_points(latents, decoder))
-        if joints is not None and variant != "separate":
-            reconstructed = combine_points(combine_points(joints, encoder), decoder)
-            terms["manifold"] = manifold_weight, manifold_loss(joints, reconstructed)
-            if autoencoded_weight:
-                terms["autoencoded"] = autoencoded_weight, supervise(reconstructed)
-        if variant == "hybrid":
-            teacher_joints = ops.stop_gradient(joints) if weights.stop_gradient_teacher else joints
-            teacher = combine_points(teacher_joints, encoder)
-            everywhere = ops.ones_like(teacher[..., 0], dtype="bool")
-            terms["teacher"] = (
-                teacher_weight * teacher_gate,
-                pose_loss_3d(latents, teacher, intrinsics, everywhere, **pose_weights),
-            )
-        return terms
+    def evaluate(names, part, supervise):
+        """The named terms on one part of the batch."""
+        intrinsics = batch["intrinsics"][part]
+        mine = {name: p[part] for name, p in points.items()}
+        values = {}
+        if "manifold" in names or "autoencoded" in names:
+            reconstructed = combine_points(combine_points(mine["joints"], encoder), decoder)
+        if "pose" in names:
+            values["pose"] = supervise(mine["joints"], intrinsics)
+        if "decoded" in names:
+            values["decoded"] = supervise(combine_points(mine["latents"], decoder), intrinsics)
+        if "manifold" in names:
+            values["manifold"] = manifold_loss(mine["joints"], reconstructed)
+        if "autoencoded" in names:
+            values["autoencoded"] = supervise(reconstructed, intrinsics)
+        if "teacher" in names:
+            joints = ops.stop_gradient(mine["joints"]) if weights.stop_gradient_teacher else mine["joints"]
+            teacher = combine_points(joints, encoder)
+            all_valid = ops.ones_like(teacher[..., 0], dtype="bool")
+            values["teacher"] = pose_loss_3d(mine["latents"], teacher, intrinsics, all_valid, **pose_settings)
+        return values
 
-    autoencoded_weight = weights.autoencoded
-    if autoencoded_weight is None:
-        autoencoded_weight = 1.0 if variant == "hybrid" else 0.0
-    halves = {
-        "3d": (
-            1.0,
-            half(
-                {k: v[:n_3d] for k, v in points.items()},
-                intrinsics[:n_3d],
-                supervise_3d,
-                weights.manifold,
-                weights.teacher,
-            ),
-        )
-    }
+    halves = [("3d", 1.0, slice(None, n_3d), supervise_3d)]
     if joint_groups_2d is not None:
-        share = 0.5 if variant == "hybrid" else 1.0
-        halves["2d"] = (
-            weights.weak_2d,
-            half(
-                {k: v[n_3d:] for k, v in points.items()},
-                intrinsics[n_3d:],
-                supervise_2d,
-                share * weights.manifold * weights.manifold_2d,
-                share * weights.teacher,
-            ),
-        )
-    total = sum(
-        half_weight * weight * value for half_weight, terms in halves.values() for weight, value in terms.values()
-    )
-    return total, {f"{name}_{kind}": value for kind, (_, terms) in halves.items() for name, (_, value) in terms.items()}
+        halves.append(("2d", weights.weak_2d, slice(n_3d, None), supervise_2d))
+    total, terms = 0.0, {}
+    for half, half_weight, part, supervise in halves:
+        weight_of = term_weights(variant, weights, half=half)
+        for name, value in evaluate(weight_of, part, supervise).items():
+            gate = teacher_gate if name == "teacher" else 1.0
+            total = total + half_weight * weight_of[name] * gate * value
+            terms[f"{name}_{half}"] = value
+    return total, terms
 
 
 def _in_view(pred_px, true_px, grid: CropGrid):

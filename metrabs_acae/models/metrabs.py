@@ -185,6 +185,7 @@ class Metrabs(keras.Model):
         Returns:
             (total loss, unweighted terms by name, absolute points by name)
         """
+        require_batch(batch, self.skeleton.n_joints, joint_groups_2d)
         points = self.points(
             batch["image"],
             batch["intrinsics"],
@@ -238,3 +239,17 @@ def image_size_of(backbone, image_size: int | None) -> int:
     if image_size is not None and of_backbone not in (None, image_size):
         raise UserError(f"image_size is {image_size}, but the backbone was built for {of_backbone}.")
     return image_size or of_backbone
+
+
+def require_batch(batch, n_joints: int, joint_groups_2d) -> None:
+    """Raises UserError unless the shapes of a training batch fit the model's joints."""
+    shapes = {"intrinsics": (None, 3, 3), "coords3d_mm": (None, n_joints, 3), "valid3d": (None, n_joints)}
+    if joint_groups_2d is not None:
+        require_shape("joint_groups_2d", joint_groups_2d, (n_joints, None))
+        n_joints_2d = joint_groups_2d.shape[1]
+        shapes |= {"coords2d_px": (None, n_joints_2d, 2), "valid2d": (None, n_joints_2d)}
+    missing = [name for name in ("image", *shapes) if name not in batch]
+    if missing:
+        raise UserError(f"The training batch has no {', '.join(missing)}; it has {', '.join(batch)}.")
+    for name, shape in shapes.items():
+        require_shape(name, batch[name], shape)

@@ -9,7 +9,7 @@ from ..geometry.checks import require_shape
 from ..geometry.heatmaps import CropGrid
 from ..layers.heatmap_heads import VolumetricHead
 from .losses import PAPER_WEIGHTS, LossWeights
-from .metrabs import image_size_of
+from .metrabs import image_size_of, require_batch
 
 
 class VolumetricModel(keras.Model):
@@ -72,6 +72,7 @@ class VolumetricModel(keras.Model):
         training=True,
     ):
         """As `Metrabs.compute_losses`; `step`, `gates` and `mix` play no role. Third result: the coordinates."""
+        require_batch(batch, self.skeleton.n_joints, joint_groups_2d)
         coords = self.heads(batch["image"], training=training)
         n_3d = ops.shape(batch["coords3d_mm"])[0]
         terms = {"pose_3d": self.loss_3d(coords[:n_3d], batch, batch["intrinsics"][:n_3d])}

@@ -16,6 +16,7 @@ from metrabs_acae.geometry.perspective import (
     reference_point_full,
     reference_point_weak,
 )
+from metrabs_acae.geometry.points import masked_mean
 from tests.golden import golden
 
 CROP = {"image_size": 256, "stride": 32, "centered_stride": True}
@@ -92,6 +93,20 @@ def test_absolute_poses_agree_with_the_reference(arrays, mix, monkeypatch):
     np.testing.assert_allclose(ours(True), arrays[f"abs_weak_mix_{mix}"], atol=0.05)
     monkeypatch.setattr(perspective, "_rms", rms_over_the_batch)
     np.testing.assert_allclose(ours(False), arrays[f"abs_full_mix_{mix}"], atol=0.05)
+
+
+def test_all_joints_out_of_view_agrees_with_the_reference(arrays, monkeypatch):
+    monkeypatch.setattr(perspective, "_rms", rms_over_the_batch)
+    args = arrays["coords2d_alloutside"], arrays["coords3d_rel"], arrays["intrinsics"]
+    np.testing.assert_allclose(reconstruct_absolute(*args, **CROP), arrays["abs_full_alloutside"], rtol=1e-4, atol=0.05)
+
+
+def test_masked_means_agree_with_the_reference(arrays):
+    poses, mask = arrays["poses3d_true"], arrays["center_mask"][..., None]
+    mean = masked_mean(poses, mask, axis=1, keepdims=True)
+    np.testing.assert_allclose(mean, arrays["mean_masked"], rtol=1e-5)
+    np.testing.assert_allclose(poses - mean, arrays["centered_mean_masked"], atol=0.01)
+    np.testing.assert_allclose(masked_mean(poses, mask), arrays["reduce_mean_masked_all"], rtol=1e-5)
 
 
 def rms_over_the_batch(x):

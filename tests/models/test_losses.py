@@ -14,6 +14,7 @@ from metrabs_acae.models.losses import (
     pose_loss_2d,
     pose_loss_3d,
     pose_terms_3d,
+    term_weights,
     training_loss,
 )
 from metrabs_acae.skeletons import prefix_groups
@@ -93,6 +94,7 @@ def test_every_term_and_the_total_agree_with_the_reference(arrays, groups, varia
     prefix = f"{VARIANTS[variant]}_step{step}_loss"
     np.testing.assert_allclose(total, arrays[prefix], rtol=1e-5)
     assert set(terms) == set(TERMS[variant])
+    assert set(terms) == {f"{name}_{half}" for half in ("3d", "2d") for name in term_weights(variant, half=half)}
     for ours, theirs in TERMS[variant].items():
         np.testing.assert_allclose(terms[ours], arrays[f"{prefix}_{theirs}"], rtol=1e-5, err_msg=ours)
 

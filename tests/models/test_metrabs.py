@@ -234,3 +234,23 @@ def test_bad_inputs_are_named(arrays):
         model({"image": np.zeros((1, 128, 128, 3)), "intrinsics": np.eye(3)[None]})
     with pytest.raises(UserError, match=r"intrinsics has shape \[3, 3\], expected \[\*, 3, 3\]"):
         model({"image": np.zeros((1, 256, 256, 3)), "intrinsics": np.eye(3)})
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"coords3d_mm": np.zeros((4, 8, 3))}, r"coords3d_mm has shape \[4, 8, 3\], expected \[\*, 7, 3\]"),
+        ({"valid2d": np.zeros((3, 5))}, r"valid2d has shape \[3, 5\], expected \[\*, 3\]"),
+        ({"intrinsics": np.zeros((7, 9))}, r"intrinsics has shape \[7, 9\], expected \[\*, 3, 3\]"),
+    ],
+)
+def test_training_batches_that_do_not_fit_are_named(change, sentence):
+    model = tiny_model()
+    with pytest.raises(UserError, match=sentence):
+        model.compute_losses(tiny_batch() | change, step=0, **LOSS)
+    batch = tiny_batch()
+    del batch["valid3d"]
+    with pytest.raises(UserError, match="batch has no valid3d"):
+        model.compute_losses(batch, step=0, **LOSS)
+    with pytest.raises(UserError, match=r"joint_groups_2d has shape \[6, 2\], expected \[7, \*\]"):
+        model.compute_losses(tiny_batch(), step=0, **LOSS | {"joint_groups_2d": np.ones((6, 2))})
