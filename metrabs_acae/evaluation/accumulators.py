@@ -131,12 +131,10 @@ class PoseMetrics:
         Poses of a sequence are not independent, so whole sequences are drawn with replacement (Efron and Tibshirani
         1993, ch. 8). Too few of them to say anything (fewer than 2, or no such label): NaN, NaN.
         """
-        if self._label_names is None or over not in self._label_names:
-            sums = np.zeros((0, len(self.metrics), 2))
-        else:
-            sums = np.stack([s[:-1] for s in self._sums_by(over).values()])
-        if len(sums) < 2:
+        by_value = self._sums_by(over) if over in (self._label_names or ()) else {}
+        if len(by_value) < 2:
             return {m.name: (float("nan"), float("nan")) for m in self.metrics}
+        sums = np.stack([s[:-1] for s in by_value.values()])
         rng = np.random.default_rng(seed)
         draws = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=n_resamples)
         values = _ratio(np.tensordot(draws.astype(float), sums, 1))

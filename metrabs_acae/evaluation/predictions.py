@@ -142,9 +142,10 @@ def load_arrays(path, required: Sequence[str], optional: Sequence[str], *, kind:
     if not path.is_file():
         raise UserError(f"There is no {kind} '{path}'.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UserError(f"The {kind} '{path}' is a single array; an .npz archive is expected.")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise UserError(f"The {kind} '{path}' is a single array; an .npz archive is expected.")
+        with archive:
             missing = [k for k in required if k not in archive.files]
             if missing:
                 raise UserError(
@@ -154,8 +155,6 @@ def load_arrays(path, required: Sequence[str], optional: Sequence[str], *, kind:
             return {k: archive[k] for k in (*required, *optional) if k in archive.files}
     except UserError:
         raise
-    except AttributeError:  # np.load gives an ndarray, which is no context manager, for a bare .npy file
-        raise UserError(f"The {kind} '{path}' is a single array; an .npz archive is expected.") from None
     except (ValueError, OSError, EOFError, KeyError, MemoryError, NotImplementedError, SyntaxError, RuntimeError) as e:
         raise UserError(f"The {kind} '{path}' cannot be read as .npz without pickled objects ({e}).") from None
     except (zipfile.BadZipFile, zipfile.zlib.error, UnicodeError, TypeError) as e:

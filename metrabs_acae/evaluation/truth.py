@@ -116,6 +116,7 @@ def truth_from_store(store: PoseStore, split: str = "test", *, with_2d: bool = F
     """The labels of a pose store's split, in the frames of the real cameras.
 
     Args:
+        split: its rows become the truth's; rows without a sequence name take the picture's name instead.
         with_2d: project the joints into the images, too (the labels of MuPoTS-3D and 3DPW come from 3D in any case).
 
     Raises:
@@ -130,11 +131,14 @@ def truth_from_store(store: PoseStore, split: str = "test", *, with_2d: bool = F
     rotation, center = store.column(split, "R"), store.column(split, "optical_center_mm")
     poses = np.einsum("nij,npj->npi", np.asarray(rotation, np.float64), world - np.asarray(center)[:, None])
     rows = range(len(world))
+    sequence = np.array([store.column(split, "sequence").text(i) for i in rows], str)
+    if not (sequence != "").any():  # pictures that belong to no recording are told apart by their names
+        sequence = np.array([store.column(split, "image_key").text(i) for i in rows], str)
     activity = np.array([store.column(split, "activity").text(i) for i in rows], str)
     return Truth(
         poses3d_mm=poses,
         joint_names=store.skeleton.joint_names,
-        sequence=np.array([store.column(split, "sequence").text(i) for i in rows], str),
+        sequence=sequence,
         frame=np.asarray(store.column(split, "frame"), np.int64),
         person=np.asarray(store.column(split, "person"), np.int64),
         activity=activity if (activity != "").any() else None,

@@ -49,9 +49,8 @@ class Protocol:
 
     def describe(self) -> str:
         """The statement, for people."""
-        lines = [f"{self.name}: {self.title}", *statement_lines(self.statement)]
-        lines += [f"  option {k} (default {v!r})" for k, v in self.options.items()]
-        return "\n".join(lines)
+        options = {f"option {k}": f"default {v}" for k, v in self.options.items()}
+        return "\n".join([f"{self.name}: {self.title}", *statement_lines({**self.statement, **options})])
 
 
 MISSING_RULE = (
