@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import UserError
+from metrabs_acae.errors import UserError
 
 
 def require_shape(name: str, value, expected: tuple[int | None, ...]) -> None:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..errors import UserError
+from metrabs_acae.errors import UserError
 
 
 @dataclass(frozen=True)

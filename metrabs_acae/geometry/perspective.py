@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from keras import ops
 
-from .heatmaps import at_least_float32
-from .points import masked_mean
+from metrabs_acae.geometry.heatmaps import at_least_float32
+from metrabs_acae.geometry.points import masked_mean
 
 MIN_DEPTH_MM = 1.0
 BORDER_FACTOR = 0.75  # points nearer to the crop's border than this many strides count as outside

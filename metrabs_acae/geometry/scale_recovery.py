@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
-from .heatmaps import at_least_float32
-from .perspective import back_project
+from metrabs_acae.geometry.heatmaps import at_least_float32
+from metrabs_acae.geometry.perspective import back_project
 
 TYPICAL_SIZE_MM = 1500.0
 OUTSIDE_WEIGHT = 1e-8  # of bones with an end out of view

@@ -4,6 +4,7 @@ _HOME = {
     "AffineCombination": "affine_combination",
     "GhostBatchNormalization": "ghost_batch_norm",
     "HeatmapHeads": "heatmap_heads",
+    "VolumetricHead": "heatmap_heads",
 }
 
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..errors import UserError
-from ..geometry.heatmaps import (
+from metrabs_acae.errors import UserError
+from metrabs_acae.geometry.heatmaps import (
     CropGrid,
     at_least_float32,
     heatmap_to_image,

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from ..errors import UserError
-from ..geometry.checks import require_shape
-from ..geometry.heatmaps import CropGrid
-from ..geometry.perspective import NEAR_FOV_BORDER_FACTOR, is_within_fov, project
-from ..geometry.points import combine_points, masked_mean
+from metrabs_acae.errors import UserError
+from metrabs_acae.geometry.checks import require_shape
+from metrabs_acae.geometry.heatmaps import CropGrid
+from metrabs_acae.geometry.perspective import NEAR_FOV_BORDER_FACTOR, is_within_fov, project
+from metrabs_acae.geometry.points import combine_points, masked_mean
 
 MM_PER_M = 1000.0
 MIN_TRUE_DEPTH_MM = 300.0  # nearer joints give no absolute and no projection loss

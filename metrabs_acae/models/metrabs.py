@@ -6,13 +6,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..errors import UserError
-from ..geometry.checks import require_shape
-from ..geometry.perspective import reconstruct_absolute
-from ..geometry.points import combine_points
-from ..layers.heatmap_heads import HeatmapHeads
-from .gates import Gates
-from .losses import PAPER_WEIGHTS, LossWeights, training_loss
+from metrabs_acae.errors import UserError
+from metrabs_acae.geometry.checks import require_shape
+from metrabs_acae.geometry.perspective import reconstruct_absolute
+from metrabs_acae.geometry.points import combine_points
+from metrabs_acae.layers.heatmap_heads import HeatmapHeads
+from metrabs_acae.models.gates import Gates
+from metrabs_acae.models.losses import PAPER_WEIGHTS, LossWeights, training_loss
 
 VARIANTS = ("separate", "regularize", "latent", "hybrid")
 

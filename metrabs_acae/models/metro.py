@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from keras import ops
 
-from ..geometry.heatmaps import heatmap_to_metric
-from ..geometry.points import combine_points, masked_mean
-from .losses import MM_PER_M
-from .volumetric import VolumetricModel
+from metrabs_acae.geometry.heatmaps import heatmap_to_metric
+from metrabs_acae.geometry.points import combine_points, masked_mean
+from metrabs_acae.models.losses import MM_PER_M
+from metrabs_acae.models.volumetric import VolumetricModel
 
 
 class Metro(VolumetricModel):

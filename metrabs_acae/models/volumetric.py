@@ -5,11 +5,11 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from ..geometry.checks import require_shape
-from ..geometry.heatmaps import CropGrid
-from ..layers.heatmap_heads import VolumetricHead
-from .losses import PAPER_WEIGHTS, LossWeights
-from .metrabs import image_size_of, require_batch
+from metrabs_acae.geometry.checks import require_shape
+from metrabs_acae.geometry.heatmaps import CropGrid
+from metrabs_acae.layers.heatmap_heads import VolumetricHead
+from metrabs_acae.models.losses import PAPER_WEIGHTS, LossWeights
+from metrabs_acae.models.metrabs import image_size_of, require_batch
 
 
 class VolumetricModel(keras.Model):
