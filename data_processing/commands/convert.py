@@ -1,0 +1,49 @@
+"""`python -m data_processing <dataset> --raw DIR --out STORE`: raw files to a pose store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Converts a dataset to a pose store. Started again after an interruption it goes on where it stopped."""
+
+    raw: Path
+    """Folder of the dataset's raw files."""
+    out: Path
+    """The pose store to make."""
+    split: str = ""
+    """Convert only this split (train, valid, test); empty: all."""
+    workers: int | None = None
+    """Processes; none: one per processor core; 0: no other process."""
+    detector: str = "none"
+    """Finds people: none, json:FILE, ssdlite, onnx:FILE or savedmodel:FOLDER."""
+    segmenter: str = "none"
+    """Finds people's pixels, for background replacement: none, masks:FOLDER, onnx:FILE or savedmodel:FOLDER."""
+    limit: int = 0
+    """Convert only the first so many units (videos, sequences) for a quick look; 0: all."""
+    skip_broken: bool = False
+    """Make the store without the units that cannot be converted."""
+
+
+def run(settings: Settings, name: str) -> None:
+    from data_processing.conversion import convert
+    from data_processing.converter import Options
+    from data_processing.registry import get_dataset
+    from metrabs_acae.data.records import SPLITS
+    from metrabs_acae.data.store import PoseStore
+    from metrabs_acae.errors import UserError
+
+    info = get_dataset(name)
+    if settings.split and settings.split not in SPLITS:
+        raise UserError(f"'{settings.split}' is not a split; use {', '.join(SPLITS)}.")
+    if not settings.raw.is_dir():
+        raise UserError(f"The raw folder {settings.raw} does not exist. {info.steps or 'Fetch it with `download`.'}")
+    converter = info.load_converter()(
+        info, settings.raw, Options(settings.split, settings.detector, settings.segmenter, settings.limit)
+    )
+    convert(converter, settings.out, workers=settings.workers, skip_broken=settings.skip_broken)
+    counts = ", ".join(f"{split} {n:,}" for split, n in PoseStore(settings.out).splits.items())
+    print(f"{settings.out}: {counts}")

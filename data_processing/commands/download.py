@@ -1,0 +1,33 @@
+"""`python -m data_processing download <dataset>`: fetches what may be fetched without registration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Downloads a dataset, or prints the steps that a person must take. Interrupted downloads go on where they were."""
+
+    name: Positional[str]
+    """Dataset, as in `list`."""
+    out: Path
+    """Raw folder."""
+    sequences: list[str] = field(default_factory=list)
+    """Only these sequences, where the dataset has some."""
+    unpack: bool = True
+    """Unpack the archives."""
+
+
+def run(settings: Settings) -> None:
+    from data_processing.download import download_dataset
+    from data_processing.registry import get_dataset
+
+    info = get_dataset(settings.name)
+    print(f"{info.title}: licence: {info.licence}. Read its terms at {info.url}.")
+    download_dataset(info, settings.out, sequences=settings.sequences or None, unpack=settings.unpack)
+    if info.steps:
+        print(f"To do by hand: {info.steps}")

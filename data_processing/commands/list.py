@@ -1,0 +1,55 @@
+"""`python -m data_processing list`: the datasets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Shows every dataset, or all that is known of one."""
+
+    name: str = ""
+    """One dataset; empty: a table of all."""
+
+
+def run(settings: Settings) -> None:
+    from data_processing.registry import get_dataset, table
+
+    if settings.name:
+        print(describe(get_dataset(settings.name)))
+        return
+    columns = ("name", "title", "year", "role", "kind", "skeleton", "per batch", "converter", "licence")
+    rows = table(columns)
+    widths = [max(len(r[i]) for r in rows) for i in range(len(columns))]
+    for row in rows:
+        print("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
+
+
+def describe(info) -> str:
+    """All that the registry holds of one dataset, as lines of text."""
+    skeleton = info.get_skeleton()
+    lines = [f"{info.title} ({info.year})", ""]
+    named = {
+        "role": info.role,
+        "kind": info.kind,
+        "licence": info.licence,
+        "citation": info.citation,
+        "url": info.url,
+        "how to get it": info.steps,
+        "download": f"python -m data_processing download {info.name} --out DIR" if info.files else "",
+        "raw layout": info.layout.replace("\n", "\n" + " " * 18),
+        "skeleton": f"{info.skeleton}, {skeleton.n_joints} joints: {', '.join(skeleton.joint_names)}",
+        "splits": info.splits,
+        "cameras": info.cameras,
+        "units": info.units,
+        "boxes": info.boxes,
+        "masks": info.masks,
+        "frames kept": info.sampling,
+        "examples": info.examples,
+        "per batch": "/".join(str(n) for n in info.batch) + " (paper's full, medium, small mixture)",
+        "colour fix": str(dict(info.color_fix)) if info.color_fix else "",
+        "conversion": f"python -m data_processing {info.name} --raw DIR --out STORE" if info.converter else "not yet",
+    }
+    lines += [f"{k + ':':17} {v}" for k, v in named.items() if v]
+    return "\n".join(lines)

@@ -1,0 +1,25 @@
+"""`python -m data_processing unpack ARCHIVE... --out DIR`: unpacks archives safely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Unpacks zip and tar archives; one that would write outside the folder is refused."""
+
+    archives: Positional[list[Path]]
+    """Archives."""
+    out: Path
+    """Folder to unpack into."""
+
+
+def run(settings: Settings) -> None:
+    from data_processing.safe_archive import extract
+
+    for archive in settings.archives:
+        print(f"{archive}: {len(extract(archive, settings.out))} files")

@@ -1,0 +1,245 @@
+"""Runs a converter: units in parallel, results kept until the store is complete.
+
+While a conversion runs, everything is in `.<store>.work` beside the store: `units/*.jsonl` (the examples of finished
+units) and `images/`. A killed conversion started again skips the finished units; what a killed unit left behind is
+overwritten. At the end the rows become the pose store, the pictures are linked into it, and the work folder goes.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import traceback
+from collections import Counter
+from pathlib import Path
+
+from data_processing.converter import Converter, Unit, UnitOutput
+from data_processing.plausibility import BoneCheck
+from data_processing.progress import Progress
+from data_processing.rows import read_rows, read_summary
+from metrabs_acae.data.store import PoseStoreWriter
+from metrabs_acae.errors import UserError
+
+FORMAT_VERSION = 1
+
+
+def convert(
+    converter: Converter,
+    out,
+    *,
+    workers: int | None = None,
+    skip_broken: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Converts a dataset to the pose store `out`, or goes on where an earlier call stopped.
+
+    Args:
+        workers: processes; None for one per core, 0 for this process alone.
+        skip_broken: make the store without the units that fail; else they are reported at the end and the store is
+            not made (what was converted stays, so that the next call only does the failed ones).
+
+    Returns:
+        the store's path.
+
+    Raises:
+        UserError: wrong raw folder, failed units, or another conversion of the same store is running.
+    """
+    out = Path(out)
+    if out.exists():
+        raise UserError(f"{out} exists already; remove it or choose another folder for the pose store.")
+    units = converter.units()
+    if converter.options.limit:
+        units = units[: converter.options.limit]
+    if not units:
+        raise UserError(f"{converter.raw} has nothing to convert for {converter.info.name}.")
+    work = out.parent / f".{out.name}.work"
+    work.mkdir(parents=True, exist_ok=True)
+    with _lock(work):
+        _check_settings(work, converter)
+        pending = [u for u in units if not _row_path(work, u).exists()]
+        failures = _run(converter, pending, work, len(units), workers, progress)
+        if failures and not skip_broken:
+            raise UserError(_failure_text(failures, len(units), work))
+        done = [u for u in units if _row_path(work, u).exists()]
+        _assemble(converter, done, failures, work, out, progress)
+    shutil.rmtree(work)
+    return out
+
+
+def _run(converter, pending: list[Unit], work: Path, n_units: int, workers, progress: bool) -> dict[str, str]:
+    """Converts the pending units; returns what went wrong, by unit name."""
+    failures: dict[str, str] = {}
+    bar = Progress(f"{converter.info.name}: units", n_units, start=n_units - len(pending), enabled=progress)
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers == 0 or len(pending) <= 1:
+        for unit in pending:
+            bar.step(_note(failures, unit, _convert_unit(converter, unit, work)))
+        return failures
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(min(workers, len(pending)), mp_context=context) as pool:
+        waiting = iter(pending)
+        running = {}
+        try:
+            while True:
+                for unit in waiting:
+                    running[pool.submit(_convert_unit, converter, unit, work)] = unit
+                    if len(running) >= 2 * workers:
+                        break
+                if not running:
+                    break
+                finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                for future in finished:
+                    unit = running.pop(future)
+                    bar.step(_note(failures, unit, future.result()))
+        except concurrent.futures.process.BrokenProcessPool:
+            raise UserError(
+                "A worker process was killed (often: out of memory); start the same command again with fewer --workers."
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return failures
+
+
+def _convert_unit(converter: Converter, unit: Unit, work: Path) -> str | None:
+    """Converts one unit; the error as a sentence, or None."""
+    output = UnitOutput(work / "images", _row_path(work, unit))
+    try:
+        converter.convert(unit, output)
+    except UserError as error:
+        output.rows.discard()
+        return str(error)
+    except Exception as error:
+        output.rows.discard()
+        log = work / "errors" / (_row_path(work, unit).stem + ".txt")
+        log.parent.mkdir(exist_ok=True)
+        log.write_text(f"{unit.name}\n{traceback.format_exc()}")
+        return f"{type(error).__name__}: {error} (details in {log})"
+    output.rows.close(dict(output.skipped))
+    return None
+
+
+def _assemble(converter: Converter, units: list[Unit], failures, work: Path, out: Path, progress: bool) -> None:
+    info = converter.info
+    paths = [_row_path(work, u) for u in units]
+    skipped: Counter = Counter()
+    for path in paths:
+        skipped.update(read_summary(path)["skipped"])
+    n_rows = sum(read_summary(p)["rows"] for p in paths)
+    if not n_rows:
+        raise UserError(
+            f"{info.name}: no example was found in {converter.raw}; left out: {dict(skipped) or 'nothing'}."
+        )
+    skeleton = info.get_skeleton()
+    check = BoneCheck(skeleton, enabled=info.store_kind == "3d" and info.bone_check)
+    for path in paths if check.enabled else ():
+        for row in read_rows(path):
+            if row.split == "train":
+                check.learn(row)
+    provenance = {
+        "converter": f"data_processing {info.name}, format {FORMAT_VERSION}",
+        "citation": info.citation,
+        "url": info.url,
+        "options": _options(converter),
+        "failed_units": sorted(failures),
+        "left_out": skipped,
+    }
+    writer = PoseStoreWriter(
+        out,
+        name=info.name,
+        kind=info.store_kind,
+        skeleton=skeleton,
+        licence=info.licence,
+        realistic_background=info.realistic_background,
+        color_fix=None if info.color_fix is None else dict(info.color_fix),
+        clean=info.clean,
+        provenance=provenance,
+    )
+    bar = Progress(f"{info.name}: examples", n_rows, enabled=progress)
+    with writer:
+        for path in paths:
+            for row in read_rows(path):
+                bar.step()
+                reason = check.fault(row) if row.split == "train" else None
+                if reason:
+                    skipped[reason] += 1
+                    continue
+                target = writer.image_path(row.image_key)
+                if not target.exists():
+                    _link(work / "images" / row.image_key, target)
+                fields = {k: v for k, v in vars(row).items() if k != "split"}
+                writer.add(row.split, **fields)
+    if skipped:
+        bar.say("left out: " + ", ".join(f"{n} ({reason})" for reason, n in skipped.most_common()))
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _row_path(work: Path, unit: Unit) -> Path:
+    readable = "".join(c if c.isalnum() or c in "-_." else "_" for c in unit.name)[-80:]
+    digest = hashlib.sha256(unit.name.encode()).hexdigest()[:8]
+    return work / "units" / f"{readable}-{digest}.jsonl"
+
+
+def _note(failures: dict, unit: Unit, error: str | None) -> str:
+    if error is None:
+        return ""
+    failures[unit.name] = error
+    return f"{unit.name}: {error}"
+
+
+def _failure_text(failures: dict[str, str], n_units: int, work: Path) -> str:
+    shown = " ".join(f"[{name}] {error}" for name, error in list(failures.items())[:3])
+    more = f" ... and {len(failures) - 3} more." if len(failures) > 3 else ""
+    return (
+        f"{len(failures)} of {n_units} units could not be converted: {shown}{more} The others are kept in {work}: mend "
+        "the files and start the same command again, or add --skip-broken to make the store without them."
+    )
+
+
+def _options(converter: Converter) -> dict:
+    return {k: v for k, v in vars(converter.options).items() if v not in ("", "none", 0)}
+
+
+def _check_settings(work: Path, converter: Converter) -> None:
+    """Refuses to mix the results of different settings in one work folder."""
+    settings = {
+        "dataset": converter.info.name,
+        "raw": str(converter.raw.resolve()),
+        "format": FORMAT_VERSION,
+        "options": {k: v for k, v in _options(converter).items() if k != "limit"},
+    }
+    path = work / "settings.json"
+    try:
+        old = json.loads(path.read_text())
+    except FileNotFoundError:
+        path.write_text(json.dumps(settings))
+        return
+    except ValueError:
+        old = None
+    if old != settings:
+        raise UserError(
+            f"{work} holds an unfinished conversion with other settings ({old}); remove it or use those settings."
+        )
+
+
+@contextlib.contextmanager
+def _lock(work: Path):
+    """Held while a conversion works in the folder; freed by the system when the process dies."""
+    with open(work / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"Another conversion is working in {work}; wait for it or stop it.") from None
+        yield

@@ -1,0 +1,98 @@
+"""What the registry knows of one dataset."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from metrabs_acae.errors import UserError
+from metrabs_acae.skeletons import Skeleton, get_skeleton
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that may be downloaded without registration.
+
+    Attributes:
+        url: `{sequence}` stands for each of the dataset's sequences.
+        path: where it belongs below the raw folder.
+        sha256, md5: checksum as published; empty where the authors publish none.
+        archive: True if it is to be unpacked in its folder.
+    """
+
+    url: str
+    path: str
+    sha256: str = ""
+    md5: str = ""
+    archive: bool = False
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """One dataset.
+
+    Attributes:
+        name: on the command line, and name of the store.
+        role: "3d" (training), "2d" (weak supervision) or "benchmark".
+        kind: studio, outdoor, indoor, composite or rendered.
+        licence: kind of licence; read the original's text before using the data.
+        steps: what a person must do to get the data; empty where `files` can be downloaded.
+        layout: the raw folder, as the converter expects it (one line per entry).
+        skeleton: convention in `metrabs_acae.skeletons`; `joints` limits it to the dataset's own joints.
+        units: what the raw numbers are in, and the world's up direction.
+        boxes: where person boxes come from; masks likewise.
+        sampling: which training frames are kept.
+        batch: examples per batch in the paper's full (28 datasets), medium (14) and small (3) mixtures.
+        converter: "module:Class", or empty where the conversion is not implemented yet.
+    """
+
+    name: str
+    title: str
+    year: int
+    role: str
+    kind: str
+    licence: str
+    citation: str
+    url: str
+    layout: str
+    skeleton: str
+    splits: str
+    cameras: str
+    units: str
+    boxes: str = ""
+    masks: str = "none"
+    sampling: str = ""
+    batch: tuple[int, int, int] = (0, 0, 0)
+    joints: tuple[str, ...] = ()
+    examples: str = ""
+    steps: str = ""
+    files: tuple[RemoteFile, ...] = ()
+    sequences: tuple[str, ...] = ()
+    color_fix: Mapping | None = None
+    realistic_background: bool = False
+    clean: bool = False
+    bone_check: bool = True
+    converter: str = ""
+
+    @property
+    def store_kind(self) -> str:
+        return "2d" if self.role == "2d" else "3d"
+
+    def get_skeleton(self) -> Skeleton:
+        """The skeleton of the dataset's store: names carry the convention, those of 2D joints do not."""
+        if self.role == "2d":
+            return Skeleton(self.name, self.joints)
+        skeleton = get_skeleton(self.skeleton)
+        if self.joints:
+            return skeleton.select([f"{j}_{self.skeleton}" for j in self.joints], self.name)
+        return Skeleton(self.name, skeleton.joint_names, skeleton.edges)
+
+    def load_converter(self) -> type:
+        """The converter class; UserError where there is none."""
+        if not self.converter:
+            raise UserError(
+                f"There is no converter for '{self.name}' yet; `python -m data_processing list` shows which."
+            )
+        module, _, name = self.converter.partition(":")
+        return getattr(importlib.import_module(module), name)

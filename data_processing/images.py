@@ -1,0 +1,58 @@
+"""Reading and writing picture files with checks: broken ones are named, hostile sizes are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from metrabs_acae.data.images import image_size_wh
+from metrabs_acae.errors import UserError
+
+MAX_PIXELS = 100_000_000
+JPEG_QUALITY = 95
+
+
+def read_image(path) -> np.ndarray:
+    """A JPEG or PNG file as RGB uint8 [H, W, 3]; UserError names the file that is missing or broken."""
+    import cv2
+
+    data = _read_checked(path)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise UserError(f"{path} is a broken image; fetch it again.")
+    return image
+
+
+def read_size(path) -> tuple[int, int]:
+    """Width and height from the file's header."""
+    return image_size_wh(Path(path).read_bytes()[: 1 << 18])
+
+
+def read_mask(path, threshold: int = 127) -> np.ndarray:
+    """A picture file as a boolean mask [H, W]: its first channel above `threshold`."""
+    return read_image(path)[..., 0] > threshold
+
+
+def encode_jpeg(image: np.ndarray) -> bytes:
+    """RGB uint8 [H, W, 3] as a JPEG file of quality 95."""
+    import cv2
+
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise ValueError(f"an image of shape {image.shape} cannot be encoded as JPEG")
+    return data.tobytes()
+
+
+def _read_checked(path) -> bytes:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check the raw folder.") from None
+    try:
+        width, height = image_size_wh(data)
+    except ValueError:
+        raise UserError(f"{path} is not a JPEG or PNG file or is cut off; fetch it again.") from None
+    if width * height > MAX_PIXELS:
+        raise UserError(f"{path} claims to be {width} x {height} pixels; more than {MAX_PIXELS:,} are not read.")
+    return data
