@@ -138,7 +138,7 @@ def decode_image(data: bytes, image_size_wh, reduction: int = 1) -> tuple[np.nda
     image = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE_FLAGS[reduction]) if data else None
     if image is None:
         raise ValueError("the image file is broken")
-    width, height = (-(-int(n) // reduction) for n in image_size_wh)
-    if image.shape[:2] != (height, width):
-        raise ValueError(f"the image has {image.shape[1]} x {image.shape[0]} pixels, expected {width} x {height}")
+    if image.shape[:2] != tuple(-(-int(n) // reduction) for n in reversed(image_size_wh)):
+        found = " x ".join(str(n * reduction) for n in image.shape[1::-1])
+        raise ValueError(f"the image has {found} pixels, expected {' x '.join(str(n) for n in image_size_wh)}")
     return image, reduction

@@ -91,7 +91,7 @@ class BatchLoader:
         mixture: Mixture,
         *,
         image_size: int,
-        augmentation: AugmentationSettings,
+        augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (frozen)
         workers: int | None = None,
         max_bad_fraction: float = 0.02,
         n_ahead: int = 2,
