@@ -104,7 +104,7 @@ class PoseMetrics:
 
     def by(self, label: str, order: Sequence[str] | None = None) -> list[dict]:
         """One row per value of a label, in sorted order (or as `order` lists them), with the number of poses."""
-        sums = self._sums_by(label)
+        sums = self.sums_by(label)
         listed = sorted(sums) if order is None else [v for v in order if v in sums]
         return [
             {label: value, "poses": int(sums[value][-1, 0]), **self._named(_ratio(sums[value][:-1]))}
@@ -131,23 +131,15 @@ class PoseMetrics:
         Poses of a sequence are not independent, so whole sequences are drawn with replacement (Efron and Tibshirani
         1993, ch. 8). Too few of them to say anything (fewer than 2, or no such label): NaN, NaN.
         """
-        by_value = self._sums_by(over) if over in (self._label_names or ()) else {}
+        by_value = self.sums_by(over) if over in (self._label_names or ()) else {}
         if len(by_value) < 2:
             return {m.name: (float("nan"), float("nan")) for m in self.metrics}
-        sums = np.stack([s[:-1] for s in by_value.values()])
-        rng = np.random.default_rng(seed)
-        draws = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=n_resamples)
-        values = _ratio(np.tensordot(draws.astype(float), sums, 1))
-        tail = 50 * (1 - confidence)
-        low, high = (self._quantile(values, q) for q in (tail, 100 - tail))
+        values = resampled(np.stack(list(by_value.values())), n_resamples, seed)
+        low, high = percentiles(values, confidence)
         return {m.name: (float(a), float(b)) for m, a, b in zip(self.metrics, low, high, strict=True)}
 
-    @staticmethod
-    def _quantile(values, q):
-        empty = np.isnan(values).all(0)
-        return np.where(empty, np.nan, np.nanpercentile(np.where(empty, 0.0, values), q, axis=0))
-
-    def _sums_by(self, label: str) -> dict[str, np.ndarray]:
+    def sums_by(self, label: str) -> dict[str, np.ndarray]:
+        """Value of a label -> [M + 1, 2] sums and counts of each metric's scores; the last row counts poses."""
         names = self._label_names or ()
         if label not in names:
             raise UserError(f"Poses have no label '{label}'; labels given: {', '.join(names) or 'none'}.")
@@ -158,6 +150,41 @@ class PoseMetrics:
 
     def _named(self, values) -> dict[str, float]:
         return {m.name: float(v) for m, v in zip(self.metrics, values, strict=True)}
+
+
+def resampled(sums: np.ndarray, n_resamples: int, seed: int) -> np.ndarray:
+    """[n_resamples, M] metrics of as many sequences as there are, drawn with replacement, from [S, M + 1, 2] sums."""
+    draws = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=n_resamples)
+    return _ratio(np.tensordot(draws.astype(float), sums[:, :-1], 1))
+
+
+def percentiles(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper end of the central interval over the first axis; NaN where all values are."""
+    empty = np.isnan(values).all(0)
+    tail = 50 * (1 - confidence)
+    low, high = np.nanpercentile(np.where(empty, 0.0, values), (tail, 100 - tail), axis=0)
+    return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
+
+
+def paired_difference(
+    first: PoseMetrics, second: PoseMetrics, *, over: str = "sequence", confidence=0.95, n_resamples=1000, seed=0
+) -> dict[str, tuple[float, float, float]]:
+    """How much two models differ on the same data: both are scored on the same drawn sequences.
+
+    Returns:
+        metric name -> (first minus second, low, high); an interval that excludes 0 is a difference.
+
+    Raises:
+        UserError: other metrics, or other sequences.
+    """
+    sums = [p.sums_by(over) for p in (first, second)]
+    metrics = [[(m.name, m.joints) for m in p.metrics] for p in (first, second)]
+    if metrics[0] != metrics[1] or sums[0].keys() != sums[1].keys() or len(sums[0]) < 2:
+        raise UserError(f"A paired comparison needs the same metrics and the same values of '{over}', at least two.")
+    a, b = (resampled(np.stack([s[k] for k in sums[0]]), n_resamples, seed) for s in sums)
+    low, high = percentiles(a - b, confidence)
+    values = [(first.values()[m.name] - second.values()[m.name]) for m in first.metrics]
+    return {m.name: (v, float(x), float(y)) for m, v, x, y in zip(first.metrics, values, low, high, strict=True)}
 
 
 def _group(columns: list[np.ndarray], n: int) -> tuple[np.ndarray, list[tuple[str, ...]]]:

@@ -41,7 +41,7 @@ def margin(distance, threshold_mm):
 
 def stepped_margin(distance, threshold_mm, n_thresholds=31):
     """The mean of `below` over equally spaced thresholds from 0; 31 up to 150 mm are the AUC of 3DHP and MuPoTS."""
-    passed = np.floor(distance * ((n_thresholds - 1) / threshold_mm)) + 1
+    passed = np.floor((n_thresholds - 1) * distance / threshold_mm) + 1
     return 100.0 * np.maximum(0.0, 1.0 - passed / n_thresholds)
 
 

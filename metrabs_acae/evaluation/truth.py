@@ -112,11 +112,22 @@ class Truth:
             raise UserError(f"{benchmark} needs the truth's {', '.join(absent)}.")
 
 
+def row_names(store: PoseStore, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sequence, frame and person [N] of a split's rows: the names by which predictions are paired with them.
+
+    In a store whose rows name no sequence, every picture is a sequence of its own.
+    """
+    column = "sequence" if len(store.column(split, "sequence").data) else "image_key"
+    sequence = np.array([store.column(split, column).text(i) for i in range(store.splits[split])], str)
+    frame, person = (np.asarray(store.column(split, c), np.int64) for c in ("frame", "person"))
+    return sequence, frame, person
+
+
 def truth_from_store(store: PoseStore, split: str = "test", *, with_2d: bool = False) -> Truth:
     """The labels of a pose store's split, in the frames of the real cameras.
 
     Args:
-        split: its rows become the truth's; rows without a sequence name take the picture's name instead.
+        split: its rows become the truth's, named by `row_names`.
         with_2d: project the joints into the images, too (the labels of MuPoTS-3D and 3DPW come from 3D in any case).
 
     Raises:
@@ -131,16 +142,14 @@ def truth_from_store(store: PoseStore, split: str = "test", *, with_2d: bool = F
     rotation, center = store.column(split, "R"), store.column(split, "optical_center_mm")
     poses = np.einsum("nij,npj->npi", np.asarray(rotation, np.float64), world - np.asarray(center)[:, None])
     rows = range(len(world))
-    sequence = np.array([store.column(split, "sequence").text(i) for i in rows], str)
-    if not (sequence != "").any():  # pictures that belong to no recording are told apart by their names
-        sequence = np.array([store.column(split, "image_key").text(i) for i in rows], str)
+    sequence, frame, person = row_names(store, split)
     activity = np.array([store.column(split, "activity").text(i) for i in rows], str)
     return Truth(
         poses3d_mm=poses,
         joint_names=store.skeleton.joint_names,
         sequence=sequence,
-        frame=np.asarray(store.column(split, "frame"), np.int64),
-        person=np.asarray(store.column(split, "person"), np.int64),
+        frame=frame,
+        person=person,
         activity=activity if (activity != "").any() else None,
         poses2d_px=np.stack([_project(store.row(split, i)) for i in rows]) if with_2d and len(world) else None,
     )

@@ -5,7 +5,7 @@ import pytest
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation import accumulators, metrics
-from metrabs_acae.evaluation.accumulators import PoseMetrics
+from metrabs_acae.evaluation.accumulators import PoseMetrics, paired_difference
 from metrabs_acae.evaluation.definitions import make_metrics
 
 
@@ -76,6 +76,27 @@ def test_intervals_are_reproducible_and_honest_about_too_few_sequences():
     assert many.intervals(seed=1) == many.intervals(seed=1) != many.intervals(seed=2)
     assert np.isnan(single.intervals()["mpjpe"]).all()
     assert np.isnan(PoseMetrics(root=0).intervals()["mpjpe"]).all()
+
+
+def test_paired_comparison_sees_what_separate_intervals_do_not():
+    """Sequences differ by 100 mm in difficulty, the models by 5 mm in each: only the paired interval is narrow."""
+    rng = np.random.default_rng(0)
+    difficulty = np.repeat(rng.uniform(50, 150, 20), 5)
+    scored = []
+    for worse in (5.0, 0.0):
+        pred, true = np.zeros((100, 2, 3)), np.zeros((100, 2, 3))
+        pred[:, 1, 0] = difficulty + worse + rng.normal(0, 1, 100)
+        scored.append(PoseMetrics(make_metrics(["mpjpe", "pck@100"], joints=[1]), root=0))
+        scored[-1].update(pred, true, labels={"sequence": np.repeat(np.arange(20), 5)})
+    difference, low, high = paired_difference(*scored)["mpjpe"]
+    assert 4 < low < difference < high < 6
+    assert difference == pytest.approx(scored[0].values()["mpjpe"] - scored[1].values()["mpjpe"])
+    separate = [s.intervals()["mpjpe"] for s in scored]
+    assert separate[1][1] > separate[0][0]  # they overlap
+    other = PoseMetrics(make_metrics(["mpjpe", "pck@100"], joints=[1]), root=0)
+    other.update(pred[:50], true[:50], labels={"sequence": np.repeat(np.arange(10), 5)})
+    with pytest.raises(UserError, match="same values of 'sequence'"):
+        paired_difference(scored[0], other)
 
 
 def test_inputs_that_do_not_fit_are_refused():

@@ -7,10 +7,18 @@ import pytest
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation import metrics
-from metrabs_acae.evaluation.predictions import Predictions
-from metrabs_acae.evaluation.protocols import generic, get_protocol, mpi_inf_3dhp, mupots, protocols, threedpw
+from metrabs_acae.evaluation.predictions import Predictions, save_predictions
+from metrabs_acae.evaluation.protocols import (
+    evaluate_file,
+    generic,
+    get_protocol,
+    mpi_inf_3dhp,
+    mupots,
+    protocols,
+    threedpw,
+)
 from metrabs_acae.evaluation.tables import FORMATS
-from metrabs_acae.evaluation.truth import Truth, truth_from_store
+from metrabs_acae.evaluation.truth import Truth, row_names, truth_from_store
 from metrabs_acae.skeletons import get_skeleton
 from tests import small_stores
 
@@ -373,6 +381,11 @@ def test_generic_pairs_several_people_by_number():
     assert evaluate(shuffled, true, "generic").rows[0] == pytest.approx(evaluate(pred, true, "generic").rows[0])
 
 
+def evaluate_file_of(truth, store, path):
+    save_predictions(path, Predictions(truth.poses3d_mm, truth.joint_names, *row_names(store, "test")))
+    return evaluate_file(path, store, protocol="generic")
+
+
 def test_truth_from_store(tmp_path):
     from metrabs_acae.data.store import PoseStore
 
@@ -390,6 +403,7 @@ def test_truth_from_store(tmp_path):
         Predictions(truth.poses3d_mm, truth.joint_names, truth.sequence, truth.frame, truth.person), truth
     )
     assert result["a_mpjpe"] == 0
+    assert evaluate_file_of(truth, store, tmp_path / "p.npz")["mpjpe"] == 0
     flat = PoseStore(small_stores.write_store(tmp_path / "flat", kind="2d"))
     with pytest.raises(UserError, match="2D labels only"):
         truth_from_store(flat, "test")

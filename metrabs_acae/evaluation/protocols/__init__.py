@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.predictions import load_predictions
 from metrabs_acae.evaluation.protocols import generic, human36m, mpi_inf_3dhp, mupots, threedpw
 from metrabs_acae.evaluation.protocols.base import Protocol
+from metrabs_acae.evaluation.results import Result
+from metrabs_acae.evaluation.truth import truth_from_store
+
+if TYPE_CHECKING:
+    from metrabs_acae.data.store import PoseStore
 
 
 def protocols() -> dict[str, Protocol]:
     """Name -> protocol."""
     return {m.PROTOCOL.name: m.PROTOCOL for m in (generic, human36m, mpi_inf_3dhp, mupots, threedpw)}
+
+
+def evaluate_file(path, store: PoseStore, *, protocol: str, split: str = "test", **options) -> Result:
+    """Scores a prediction file against the labels of a benchmark's pose store.
+
+    Args:
+        path: see `predictions`.
+        protocol: its name; `options` are its own.
+    """
+    chosen = get_protocol(protocol)
+    needs_2d = protocol == "mupots" or (protocol == "3dpw" and options.get("association", "2d") == "2d")
+    return chosen.evaluate(load_predictions(path), truth_from_store(store, split, with_2d=needs_2d), **options)
 
 
 def get_protocol(name: str) -> Protocol:

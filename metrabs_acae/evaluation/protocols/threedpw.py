@@ -68,8 +68,8 @@ def evaluate(
 
     Args:
         predictions: for association ``"2d"`` with `poses2d_px`.
-        truth: `person` is the identity within the sequence; for ``"2d"`` with `poses2d_px` and `confidence2d` of the
-            shoulders, elbows, hips and knees (`joint_names_2d`, any suffix).
+        truth: `person` is the identity within the sequence; for ``"2d"`` with `poses2d_px` of the shoulders,
+            elbows, hips and knees (`joint_names_2d`, any suffix), and `confidence2d` unless all are confident.
         association: ``"2d"`` or ``"given"``.
         smoothing: ``"none"``, ``"causal"`` or ``"acausal"``.
         missing, on_nan: see `STATEMENT`.
@@ -78,7 +78,7 @@ def evaluate(
     choose("smoothing", smoothing, ("none", *SMOOTHING))
     choose("missing", missing, ("refuse", "skip"))
     if association == "2d":
-        truth.require("poses2d_px", "confidence2d", benchmark="3DPW's association in 2D")
+        truth.require("poses2d_px", benchmark="3DPW's association in 2D")
     truth = truth.select_joints(JOINTS)
     labelled = np.isfinite(truth.poses3d_mm).all((1, 2))
     if truth.confidence2d is not None:
@@ -143,7 +143,9 @@ def associate(predictions: Predictions, truth: Truth) -> np.ndarray:
     bare = [n.partition("_")[0] for n in truth.joint_names_2d]
     index = joint_positions(bare, ASSOCIATION_JOINTS, "The 2D labels have")
     true2d = np.nan_to_num(truth.poses2d_px[:, index])
-    confident = (truth.confidence2d[:, index] >= MIN_CONFIDENCE) & np.isfinite(truth.poses2d_px[:, index]).all(-1)
+    confident = np.isfinite(truth.poses2d_px[:, index]).all(-1)
+    if truth.confidence2d is not None:
+        confident &= truth.confidence2d[:, index] >= MIN_CONFIDENCE
     size = np.linalg.norm(pred2d[:, 1] - pred2d[:, 4], axis=-1)  # right shoulder, left hip
 
     codes = row_codes(*(np.concatenate([getattr(truth, c), getattr(predictions, c)]) for c in ("sequence", "frame")))
