@@ -67,7 +67,7 @@ def build_optimizer(
             epsilon=1e-8,
             gradient_accumulation_steps=accum_steps if accum_steps > 1 else None,
             use_ema=use_ema,
-            # Keras averages at every micro-step; this many factors make one.
+            # Keras averages at every micro-step, so an update enters in accum_steps parts.
             ema_momentum=ema_momentum ** (1 / accum_steps) if use_ema else 0.99,
             name=name,
         )
