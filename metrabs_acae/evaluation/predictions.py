@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -157,7 +158,7 @@ def load_arrays(path, required: Sequence[str], optional: Sequence[str], *, kind:
         raise
     except (ValueError, OSError, EOFError, KeyError, MemoryError, NotImplementedError, SyntaxError, RuntimeError) as e:
         raise UserError(f"The {kind} '{path}' cannot be read as .npz without pickled objects ({e}).") from None
-    except (zipfile.BadZipFile, zipfile.zlib.error, UnicodeError, TypeError) as e:
+    except (zipfile.BadZipFile, zlib.error, UnicodeError, TypeError) as e:
         raise UserError(f"The {kind} '{path}' is a broken archive ({e}); write or download it again.") from None
 
 

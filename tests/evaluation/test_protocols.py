@@ -325,6 +325,12 @@ def test_3dpw_tracks_without_any_prediction():
     assert result.counts["skipped_people_of_missing_tracks"] == 12 and result.rows[0]["poses"] == 12
 
 
+def test_3dpw_without_any_association():
+    pred, true, _ = two_tracks()
+    with pytest.raises(UserError, match="None of 24 predictions belongs to any of 24 labelled people"):
+        evaluate({**pred, "sequence": ["other"] * 24}, true, "3dpw", missing="skip")
+
+
 def test_3dpw_leaves_out_people_without_2d_label_and_smooths_on_request():
     pred, true, _ = two_tracks()
     true["confidence2d"][:4] = 0

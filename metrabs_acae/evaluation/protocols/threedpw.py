@@ -93,7 +93,12 @@ def evaluate(
         "predictions_not_associated": len(predictions) - len(used),
     }
     filled, never = fill_tracks(associated, truth)
-    if (never and missing == "refuse") or not (filled >= 0).any():
+    if not (filled >= 0).any():
+        raise UserError(
+            f"None of {len(predictions)} predictions belongs to any of {len(truth)} labelled people; are the sequence "
+            "names, the frame numbers and the association right?"
+        )
+    if never and missing == "refuse":
         raise UserError(
             f"{len(never)} labelled tracks have no prediction in any frame (first: {', '.join(never[:3])}); predict "
             "them, or pass missing='skip' to leave them out."
