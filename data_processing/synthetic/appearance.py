@@ -12,8 +12,9 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
-from data_processing.synthetic.body import load_body, vertex_normals
+from data_processing.synthetic.body import load_body
 
 # Regions of the body's faces
 HEAD, TORSO, ARM, HAND, LEG, FOOT, EYE = range(7)
@@ -21,14 +22,15 @@ HEAD, TORSO, ARM, HAND, LEG, FOOT, EYE = range(7)
 SKIN, TOP, BOTTOM, SHOE, HAIR, SOCK, DARK, LIP, WHITE = range(9)
 N_MATERIALS = 9
 # Columns of a material: two colours, then these
-PATTERN, SCALE, PHASE, WRINKLE, SHINE = 6, 7, 8, 9, 10
-N_MATERIAL_VALUES = 11
+PATTERN, SCALE, PHASE, SHINE = 6, 7, 8, 9
+N_MATERIAL_VALUES = 10
 # Patterns
 PLAIN, STRIPES, PINSTRIPES, CHECK, DOTS, BLOBS, PRINT, HALVES = range(8)
 # Entries of Look.limits
 WAIST, NECKLINE, SLEEVE, LEG_END, HAIRLINE, SOCK_TOP, BEARD = range(7)
 # Columns of Fields.values
 HEIGHT, ALONG_ARM, DOWN_LEG, HAIR_FIELD = range(4)
+N_FOLDS = 24
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,15 @@ class Fields:
         values: [V, 4] HEIGHT (m, crotch about 0, neck 0.65), ALONG_ARM (0 shoulder .. 1 wrist), DOWN_LEG (0 hip ..
             1 ankle), HAIR_FIELD (m inside the hairline).
         region: [F] uint8; paint: [F] uint8 material of painted facial features, 255 elsewhere.
-        normals: [V, 3]; region_of_vertex: [V].
+        region_of_vertex: [V] uint8; folds: [N_FOLDS, V] smooth random waves around 1, the relief of cloth.
     """
 
     rest: np.ndarray
     values: np.ndarray
     region: np.ndarray
     paint: np.ndarray
-    normals: np.ndarray
     region_of_vertex: np.ndarray
+    folds: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,8 @@ def body_fields() -> Fields:
         values=values.astype(np.float32),
         region=region,
         paint=paint,
-        normals=vertex_normals(rest, body.faces),
-        region_of_vertex=of_vertex,
+        region_of_vertex=of_vertex.astype(np.uint8),
+        folds=_folds(rest),
     )
 
 
@@ -143,7 +145,6 @@ def sample_look(rng: np.random.Generator, outfit: Outfit) -> Look:
             pattern = rng.integers(STRIPES, HALVES + 1)
             scale = np.exp(rng.uniform(np.log(8), np.log(40)))
         _set(materials, slot, first, second, pattern, scale, rng)
-        materials[slot, WRINKLE] = rng.uniform(0.02, 0.18)
         materials[slot, SHINE] = rng.uniform(0, 0.15)
     materials[SKIN, SHINE] = rng.uniform(0.05, 0.2)
     materials[HAIR, SHINE] = 0.15
@@ -169,28 +170,53 @@ def _set(materials, slot, first, second, pattern=PLAIN, scale=1.0, rng=None) -> 
 
 
 def _offsets(rng, outfit: Outfit, limits, barefoot: bool) -> np.ndarray:
-    """[V] mm by which clothes and hair stand off the skin, smooth along the garment's edges."""
+    """[V] mm by which clothes and hair stand off the skin."""
     fields = body_fields()
-    height, along_arm, down_leg, hair = fields.values.T
-    region = fields.region_of_vertex
-    loose_top, loose_bottom = rng.uniform(*outfit.loose_mm, 2)
-    k = rng.normal(0, 14, (3, 3))
-    folds = 1 + 0.35 * np.sin(fields.rest @ k + rng.uniform(0, 6.28, 3)).sum(axis=1) / 1.7
-    flare = rng.uniform(0, 1.2)
-    offset = np.zeros(len(height), np.float32)
-    torso = np.isin(region, (TORSO, LEG)) & (height > limits[WAIST]) & (height < limits[NECKLINE])
-    offset[torso] = (loose_top * (1 + flare * np.clip((0.4 - height) / 0.4, 0, 1)) * folds)[torso]
-    sleeve = (region == ARM) & (along_arm < limits[SLEEVE])
-    offset[sleeve] = (loose_top * 0.8 * (1 + 0.5 * flare * along_arm) * folds)[sleeve]
-    trousers = np.isin(region, (TORSO, LEG)) & (height <= limits[WAIST]) & (down_leg < limits[LEG_END])
-    offset[trousers] = (loose_bottom * (0.6 + flare * np.clip(down_leg, 0, 1)) * folds)[trousers]
-    shoe = (region == FOOT) & (not barefoot)
-    offset[shoe] = 5
+    hair = 0.0
     if limits[HAIRLINE] < 0.5:
-        thickness = rng.uniform(6, 22) if rng.random() < 0.75 else rng.uniform(20, 55)
-        inside = np.clip((hair - limits[HAIRLINE]) / 0.05, 0, 1)
-        offset += np.where(region == HEAD, inside * thickness * (0.8 + 0.2 * folds), 0)
-    return np.maximum(offset, 0).astype(np.float32)
+        hair = rng.uniform(6, 22) if rng.random() < 0.75 else rng.uniform(20, 55)
+    return _offset_kernel(
+        fields.values,
+        fields.region_of_vertex,
+        fields.folds[rng.integers(N_FOLDS)],
+        limits,
+        rng.uniform(*outfit.loose_mm),
+        rng.uniform(*outfit.loose_mm),
+        rng.uniform(0, 1.2),
+        hair,
+        0.0 if barefoot else 5.0,
+    )
+
+
+def _folds(rest) -> np.ndarray:
+    rng = np.random.default_rng(11)
+    waves = rng.normal(0, 1, (N_FOLDS, 6, 3)) * np.array([10, 12, 16, 30, 40, 45])[:, None]
+    phases = rng.uniform(0, 2 * np.pi, (N_FOLDS, 6))
+    amplitudes = np.array([0.2, 0.2, 0.2, 0.12, 0.1, 0.1])
+    relief = np.sin(np.einsum("fwd,vd->fvw", waves, rest) + phases[:, None]) @ amplitudes
+    return (1 + relief).astype(np.float32)
+
+
+@njit(cache=True)
+def _offset_kernel(values, region, folds, limits, loose_top, loose_bottom, flare, hair_mm, shoe_mm):
+    """[V] mm. `flare`: how much wider the garments get towards their ends."""
+    offset = np.zeros(len(values), np.float32)
+    for v in range(len(values)):
+        height, arm, leg, hair = values[v, 0], values[v, 1], values[v, 2], values[v, 3]
+        if region[v] == TORSO or region[v] == LEG:
+            if height > limits[WAIST]:
+                if height < limits[NECKLINE]:
+                    offset[v] = loose_top * (1 + flare * min(max((0.4 - height) / 0.4, 0), 1)) * folds[v]
+            elif leg < limits[LEG_END]:
+                offset[v] = loose_bottom * (0.6 + flare * min(max(leg, 0), 1)) * folds[v]
+        elif region[v] == ARM:
+            if arm < limits[SLEEVE]:
+                offset[v] = loose_top * 0.8 * (1 + 0.5 * flare * arm) * folds[v]
+        elif region[v] == FOOT:
+            offset[v] = shoe_mm
+        elif region[v] == HEAD:
+            offset[v] = hair_mm * min(max((hair - limits[HAIRLINE]) / 0.05, 0), 1) * (0.6 + 0.4 * folds[v])
+    return offset
 
 
 def _skin_color(rng) -> np.ndarray:

@@ -146,7 +146,7 @@ def _hall(rng):
 def _office(rng):
     return _room(
         rng, half_mm=(3000, 9000), ceiling_mm=(2400, 3200), floor=("planks", "carpet", "tiles", "leaves"),
-        walls=("shelves", "plain", "brick", "leaves", "clouds"), top=("plain", "tiles"),
+        walls=("shelves", "plain", "brick", "leaves", "planks"), top=("plain", "tiles"),
         floor_tint=_gray(rng, 0.4, 1.0, 0.2), wall_tint=_gray(rng, 0.5, 1.1, 0.2), tile_mm=(1500, 4500),
     )  # fmt: skip
 
@@ -157,7 +157,7 @@ def _outdoor(rng):
     ground = [(0.5, 0.8, 0.35), (0.9, 0.85, 0.75), (0.75, 0.75, 0.75)][rng.integers(3)]
     return _room(
         rng, half_mm=(9000, 30000), ceiling_mm=(2500, 9000), floor=("grass", "gravel", "tiles", "plain"),
-        walls=("foliage", "brick", "foliage", "leaves", "clouds"), top=("plain",),
+        walls=("foliage", "brick", "foliage", "hills", "facade"), top=("plain",),
         floor_tint=np.array(ground) * rng.uniform(0.7, 1.3), wall_tint=_gray(rng, 0.5, 1.1, 0.1),
         tile_mm=(1500, 6000), fade=1e-5, sky=sky,
     )  # fmt: skip

@@ -120,14 +120,9 @@ def load_body() -> Body:
 
 
 def matrix_from_rotvec(rotvec) -> np.ndarray:
-    """[..., 3] axis times angle (rad) -> [..., 3, 3] rotation matrix (Rodrigues)."""
+    """[..., 3] axis times angle (rad) -> [..., 3, 3] float32 rotation matrix (Rodrigues)."""
     rotvec = np.asarray(rotvec, np.float64)
-    angle = np.linalg.norm(rotvec, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(rotvec / np.maximum(angle[..., 0], 1e-12), -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
-    result = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
-    return result.astype(np.float32)
+    return _rodrigues(np.ascontiguousarray(rotvec.reshape(-1, 3))).reshape(*rotvec.shape[:-1], 3, 3)
 
 
 def rotvec_from_matrix(matrix) -> np.ndarray:
@@ -135,6 +130,39 @@ def rotvec_from_matrix(matrix) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
     return Rotation.from_matrix(np.asarray(matrix, np.float64)).as_rotvec()
+
+
+def bounds(points) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest coordinates of [N, D] points, float64 [D] each."""
+    low_high = _bounds(points)
+    return low_high[0], low_high[1]
+
+
+@njit(cache=True)
+def _bounds(points):
+    result = np.empty((2, points.shape[1]))
+    result[0], result[1] = np.inf, -np.inf
+    for i in range(len(points)):
+        for d in range(points.shape[1]):
+            result[0, d] = min(result[0, d], points[i, d])
+            result[1, d] = max(result[1, d], points[i, d])
+    return result
+
+
+@njit(cache=True)
+def _rodrigues(rotvecs):
+    result = np.empty((len(rotvecs), 3, 3), np.float32)
+    for n in range(len(rotvecs)):
+        x, y, z = rotvecs[n, 0], rotvecs[n, 1], rotvecs[n, 2]
+        angle = np.sqrt(x * x + y * y + z * z)
+        if angle > 0:
+            x, y, z = x / angle, y / angle, z / angle
+        s, c = np.sin(angle), np.cos(angle)
+        t = 1 - c
+        result[n, 0, 0], result[n, 0, 1], result[n, 0, 2] = c + t * x * x, t * x * y - s * z, t * x * z + s * y
+        result[n, 1, 0], result[n, 1, 1], result[n, 1, 2] = t * x * y + s * z, c + t * y * y, t * y * z - s * x
+        result[n, 2, 0], result[n, 2, 1], result[n, 2, 2] = t * x * z - s * y, t * y * z + s * x, c + t * z * z
+    return result
 
 
 @njit(cache=True)
@@ -201,3 +229,11 @@ def vertex_normals(vertices, faces):
         for i in range(3):
             normals[v, i] /= length
     return normals
+
+
+@njit(cache=True)
+def offset_along(vertices, directions, distance):
+    """vertices + directions * distance, in place."""
+    for v in range(len(vertices)):
+        for d in range(3):
+            vertices[v, d] += directions[v, d] * distance[v]

@@ -9,6 +9,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,9 @@ class Camera:
     distortion: np.ndarray
     size_wh: tuple[int, int]
 
-    def to_camera(self, points_mm) -> np.ndarray:
-        return (np.asarray(points_mm) - self.center_mm.astype(np.float32)) @ self.R.T.astype(np.float32)
-
     def project(self, points_mm) -> tuple[np.ndarray, np.ndarray]:
-        """World points [N, 3] mm -> pixels [N, 2] and depth [N] mm."""
-        points = self.to_camera(points_mm)
-        depth = points[:, 2]
-        x, y = (points[:, :2] / np.maximum(depth, 1.0)[:, None]).T
-        if self.distortion.any():
-            k1, k2, p1, p2, k3 = self.distortion.astype(np.float32)
-            r2 = x * x + y * y
-            radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-            x, y = (
-                x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-                y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
-            )
-        K = self.K.astype(np.float32)
-        return np.stack([K[0, 0] * x + K[0, 1] * y + K[0, 2], K[1, 1] * y + K[1, 2]], axis=1), depth
+        """World points [N, 3] mm -> pixels [N, 2] and depth [N] mm, float32."""
+        return _project(np.asarray(points_mm), self.R, self.center_mm, self.K, self.distortion)
 
     def cropped(self, left: float, top: float, scale: float, size_wh: tuple[int, int]) -> Camera:
         """The camera of the image region that starts at (left, top) px (its corner), magnified by `scale`."""
@@ -150,3 +136,24 @@ def _build(rng, rig: Rig, center, aim) -> Camera:
         distortion.astype(np.float32).astype(float),
         rig.size_wh,
     )
+
+
+@njit(cache=True)
+def _project(points_mm, R, center_mm, K, distortion):
+    pixels = np.empty((len(points_mm), 2), np.float32)
+    depth = np.empty(len(points_mm), np.float32)
+    k1, k2, p1, p2, k3 = distortion[0], distortion[1], distortion[2], distortion[3], distortion[4]
+    for i in range(len(points_mm)):
+        px, py, pz = points_mm[i, 0] - center_mm[0], points_mm[i, 1] - center_mm[1], points_mm[i, 2] - center_mm[2]
+        z = R[2, 0] * px + R[2, 1] * py + R[2, 2] * pz
+        depth[i] = z
+        inverse = 1 / max(z, 1.0)
+        x = (R[0, 0] * px + R[0, 1] * py + R[0, 2] * pz) * inverse
+        y = (R[1, 0] * px + R[1, 1] * py + R[1, 2] * pz) * inverse
+        r2 = x * x + y * y
+        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+        u = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+        v = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+        pixels[i, 0] = K[0, 0] * u + K[0, 1] * v + K[0, 2]
+        pixels[i, 1] = K[1, 1] * v + K[1, 2]
+    return pixels, depth

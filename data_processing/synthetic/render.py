@@ -18,7 +18,7 @@ FAR = np.float32(1e9)
 # Appearance's constants as module globals of plain integers, which numba compiles in.
 _TORSO, _ARM, _HAND, _LEG, _FOOT, _EYE = ap.TORSO, ap.ARM, ap.HAND, ap.LEG, ap.FOOT, ap.EYE
 _SKIN, _TOP, _BOTTOM, _SHOE, _HAIR, _SOCK, _WHITE = ap.SKIN, ap.TOP, ap.BOTTOM, ap.SHOE, ap.HAIR, ap.SOCK, ap.WHITE
-_PATTERN, _SCALE, _PHASE, _WRINKLE, _SHINE = ap.PATTERN, ap.SCALE, ap.PHASE, ap.WRINKLE, ap.SHINE
+_PATTERN, _SCALE, _PHASE, _SHINE = ap.PATTERN, ap.SCALE, ap.PHASE, ap.SHINE
 _WAIST, _NECKLINE, _SLEEVE, _LEG_END, _HAIRLINE, _SOCK_TOP, _BEARD = range(7)
 
 
@@ -68,6 +68,18 @@ def rasterize(points_px, depth_mm, faces, mesh, cull, zbuffer, face_buffer, mesh
 
 
 @njit(cache=True)
+def flattened(vertices_mm, light):
+    """[V, 3] mm: where the light (direction towards it [3]) throws the vertices on the floor, z = 0."""
+    result = np.empty_like(vertices_mm)
+    for v in range(len(vertices_mm)):
+        t = vertices_mm[v, 2] / light[2]
+        result[v, 0] = vertices_mm[v, 0] - light[0] * t
+        result[v, 1] = vertices_mm[v, 1] - light[1] * t
+        result[v, 2] = 0
+    return result
+
+
+@njit(cache=True)
 def splat_shadow(points_px, depth_mm, faces, mask):
     """Marks in `mask` [h, w] uint8 the pixels that the (flattened) mesh covers."""
     height, width = mask.shape
@@ -93,7 +105,7 @@ def splat_shadow(points_px, depth_mm, faces, mask):
                     mask[y, x] = 255
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=True)
 def _is_second(pattern, scale, phase, x, y, z):
     """Whether the second colour of a pattern shows at (x, y, z), metres on the mean body."""
     if pattern == 1:
@@ -139,7 +151,7 @@ def _material(region, paint, height, along_arm, down_leg, hair, y, limits):
     return _SKIN
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=True)
 def shade(
     image, face_buffer, mesh_buffer, points_px, depths, normals, faces, region, paint, rest, fields,
     materials, limits, prop_faces_mesh, prop_normals, prop_colors, light, view, owner,
@@ -147,7 +159,7 @@ def shade(
     """Shades every sample and blends the samples of each pixel into `image` [h, w, 3] uint8, in place.
 
     Args:
-        points_px [P, V, 2], depths [P, V], normals [P, V, 3] (world), materials [P, M, 11], limits [P, 7]: per person.
+        points_px [P, V, 2], depths [P, V], normals [P, V, 3] (world), materials [P, M, 10], limits [P, 7]: per person.
         prop_faces_mesh: the mesh number that stands for objects; prop_normals, prop_colors [F', 3].
         light: [4, 3] direction towards the light (unit), its colour, the sky's colour, the ground's colour.
         view: [3] unit direction from the people to the camera.
@@ -158,17 +170,25 @@ def shade(
     counts = np.zeros(256, np.int32)
     for py in range(height):
         for px in range(width):
-            red, green, blue, covered = np.float32(0), np.float32(0), np.float32(0), 0
-            best, owner_mesh = 0, NOBODY
+            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+            covered, best, owner_mesh = 0, 0, NOBODY
             for s in range(n * n):
+                mesh = mesh_buffer[py * n + s // n, px * n + s % n]
+                if mesh != NOBODY:
+                    covered += 1
+                    counts[mesh] += 1
+                    if counts[mesh] > best:
+                        best, owner_mesh = counts[mesh], mesh
+            owner[py, px] = owner_mesh if best * 2 >= n * n else NOBODY
+            if covered == 0:
+                continue
+            # Inside one mesh the two samples of a diagonal do; at its edges all are needed.
+            step = n + 1 if best == n * n else 1
+            for s in range(0, n * n, step):
                 y, x = py * n + s // n, px * n + s % n
                 mesh = mesh_buffer[y, x]
                 if mesh == NOBODY:
                     continue
-                covered += 1
-                counts[mesh] += 1
-                if counts[mesh] > best:
-                    best, owner_mesh = counts[mesh], mesh
                 f = face_buffer[y, x]
                 shine = np.float32(0)
                 if mesh == prop_faces_mesh:
@@ -198,10 +218,6 @@ def shade(
                     second = _is_second(int(m[_PATTERN]), m[_SCALE], m[_PHASE], rx, ry, rz)
                     first = 3 if second else 0
                     cr, cg, cb = m[first], m[first + 1], m[first + 2]
-                    fold = m[_WRINKLE]
-                    if fold > 0:
-                        nx += fold * np.sin(rz * 55 + 30 * rx + m[_PHASE])
-                        nz += fold * np.sin(rx * 60 - 40 * rz + 9 * m[_PHASE])
                     shine = m[_SHINE]
                 length = np.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-6)
                 nx, ny, nz = nx / length, ny / length, nz / length
@@ -218,17 +234,17 @@ def shade(
                 red += cr * (light[3, 0] + (light[2, 0] - light[3, 0]) * up + light[1, 0] * lambert) + gloss
                 green += cg * (light[3, 1] + (light[2, 1] - light[3, 1]) * up + light[1, 1] * lambert) + gloss
                 blue += cb * (light[3, 2] + (light[2, 2] - light[3, 2]) * up + light[1, 2] * lambert) + gloss
-            if covered:
-                for s in range(n * n):
-                    counts[mesh_buffer[py * n + s // n, px * n + s % n]] = 0
-                share = np.float32(n * n - covered)
-                image[py, px, 0] = min(np.float32(255), (red + share * image[py, px, 0]) / (n * n))
-                image[py, px, 1] = min(np.float32(255), (green + share * image[py, px, 1]) / (n * n))
-                image[py, px, 2] = min(np.float32(255), (blue + share * image[py, px, 2]) / (n * n))
-            owner[py, px] = owner_mesh if best * 2 >= n * n else NOBODY
+            for s in range(n * n):
+                counts[mesh_buffer[py * n + s // n, px * n + s % n]] = 0
+            # `red` and so on sum over the shaded samples; the rest of the pixel is background.
+            shaded = np.float32(n if step > 1 else n * n)
+            rest_share = np.float32(n * n - covered) / (n * n)
+            image[py, px, 0] = min(np.float32(255), red / shaded + rest_share * image[py, px, 0])
+            image[py, px, 1] = min(np.float32(255), green / shaded + rest_share * image[py, px, 1])
+            image[py, px, 2] = min(np.float32(255), blue / shaded + rest_share * image[py, px, 2])
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=True)
 def draw_room(image, floor, K, R, center_mm, distortion, bounds_mm, textures, surfaces, bank, sky):
     """Looks from every pixel along its ray at the inside of a box: the room, or the open air.
 
@@ -305,13 +321,21 @@ def darken(image, floor, shadow, strength):
 
 
 @njit(cache=True)
-def add_noise(image, table, noise, offset, amplitude):
-    """Applies the tone curve `table` [3, 256] uint8 and adds sensor noise from the tile `noise` int8, in place."""
+def add_noise(image, table, noise, row, column, amplitude):
+    """Applies the tone curve `table` [3, 256] uint8 and adds sensor noise, in place.
+
+    Args:
+        noise: [S, S] int8 tile, laid from (row, column) on; amplitude: factor on it in 1 / 256.
+    """
     size = noise.shape[0]
     height, width = image.shape[:2]
     for y in range(height):
+        line = noise[(y + row) % size]
+        i = column
         for x in range(width):
             for c in range(3):
-                n = noise[(y + offset[0]) % size, (x + offset[1] + 37 * c) % size]
-                value = table[c, image[y, x, c]] + amplitude * n
-                image[y, x, c] = min(max(value, 0.0), 255.0)
+                i += 1
+                if i >= size:
+                    i -= size
+                value = np.int32(table[c, image[y, x, c]]) + ((amplitude * np.int32(line[i])) >> 8)
+                image[y, x, c] = min(max(value, 0), 255)

@@ -16,6 +16,7 @@ from data_processing.synthetic.props import Props, box, chair, no_props
 from metrabs_acae.data.store import CameraParams
 
 MAX_ATTEMPTS = 30
+MIN_VISIBLE = 0.4  # of the first person's silhouette
 HELD_OUT_SUBJECTS = 5  # every fifth person of the body model is seen in test splits only
 _LIFTED = ("jump", "backflip", "spinkick", "cartwheel", "run")
 
@@ -62,7 +63,7 @@ def _attempt(rng, spec: StoreSpec, split: str):
     rig = cameras.RIGS[spec.rig]
     position = cameras.stage_position(rng, rig)
     first = _actor(rng, spec, position, held_out)
-    camera, camera_number = cameras.sample_camera(rng, spec.rig, first.vertices.mean(axis=0))
+    camera, camera_number = cameras.sample_camera(rng, spec.rig, first.joints.mean(axis=0))
     actors = [first]
     for _ in range(rng.integers(spec.people[0], spec.people[1] + 1) - 1):
         actors.append(_actor(rng, spec, _beside(rng, spec, position, camera), held_out))
@@ -72,7 +73,9 @@ def _attempt(rng, spec: StoreSpec, split: str):
     props = _props(rng, spec, actors, camera)
     place = background.sample_surroundings(rng, spec.place, camera.size_wh)
     place = _containing(place, camera)
-    image, owner = _draw(rng, spec, place, camera, actors, props)
+    image, owner, whole_area = _draw(rng, spec, place, camera, actors, props)
+    if (owner == 0).sum() < MIN_VISIBLE * whole_area:
+        return None
     rows = []
     for i, actor in enumerate(actors if spec.all_labelled else actors[:1]):
         row = _label(rng, spec, exact, camera, camera_number, actor, i, owner)
@@ -116,9 +119,10 @@ def _actor(rng, spec: StoreSpec, position_mm, held_out: bool) -> Actor:
     points = regressor(vertices, heads)
     look = appearance.sample_look(rng, appearance.OUTFITS[spec.outfit])
     normals = body.vertex_normals(vertices, model.faces)
-    vertices += normals * look.offset_mm[:, None]
+    body.offset_along(vertices, normals, look.offset_mm)
+    normals = body.vertex_normals(vertices, model.faces)
     lift = rng.uniform(50, 350) if activity in _LIFTED and rng.random() < 0.3 else 0.0
-    shift = np.array([*(position_mm - points[:, :2].mean(axis=0)), lift - vertices[:, 2].min()], np.float32)
+    shift = np.array([*(position_mm - points[:, :2].mean(axis=0)), lift - body.bounds(vertices)[0][2]], np.float32)
     return Actor(vertices + shift, normals, points + shift, look, subject, activity, rotations[0])
 
 
@@ -141,7 +145,7 @@ def _crop(rng, spec: StoreSpec, camera, actors, exact: bool):
         points, depth = camera.project(actor.vertices)
         if depth.min() < 600:
             return None
-        boxes.append(np.concatenate([points.min(axis=0), points.max(axis=0)]))
+        boxes.append(np.concatenate(body.bounds(points)))
     boxes = np.array(boxes)
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     side = np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1))
@@ -186,8 +190,8 @@ def _props(rng, spec: StoreSpec, actors, camera) -> Props:
         across = np.array([-towards[1], towards[0]])
         place = target + towards * min(rng.uniform(500, 1000), distance / 2) + across * rng.normal(0, 300)
         tall = rng.random() < 0.3
-        half = rng.uniform(40, 110, 2) if tall else rng.uniform(100, 420, 2)
-        height = rng.uniform(1200, 2200) if tall else rng.uniform(300, 950)
+        half = rng.uniform(40, 110, 2) if tall else rng.uniform(100, 380, 2)
+        height = rng.uniform(1200, 2200) if tall else rng.uniform(250, 800)
         props += box(rng, [*place, height / 2], [*half, height / 2], rng.uniform(0, np.pi))
     return props
 
@@ -226,8 +230,9 @@ def _light(rng) -> np.ndarray:
     )
 
 
-def _draw(rng, spec: StoreSpec, place, camera, actors, props: Props) -> tuple[np.ndarray, np.ndarray]:
-    """The picture [h, w, 3] uint8, and who owns each pixel [h, w] uint8 (number of the actor, or more)."""
+def _draw(rng, spec: StoreSpec, place, camera, actors, props: Props) -> tuple[np.ndarray, np.ndarray, float]:
+    """The picture [h, w, 3] uint8, who owns each pixel [h, w] uint8 (number of the actor, or more), and how many
+    pixels the first actor would own alone."""
     model, fields = body.load_body(), appearance.body_fields()
     width, height = camera.size_wh
     image, floor = background.draw(rng, place, camera)
@@ -239,20 +244,22 @@ def _draw(rng, spec: StoreSpec, place, camera, actors, props: Props) -> tuple[np
     zbuffer = np.full(shape, render.FAR, np.float32)
     faces, meshes = np.zeros(shape, np.int32), np.full(shape, render.NOBODY, np.uint8)
     projected = [fine.project(actor.vertices) for actor in actors]
-    for i, (points, depth) in enumerate(projected):
+    drawn = [
         render.rasterize(points, depth, model.faces, i, True, zbuffer, faces, meshes)
+        for i, (points, depth) in enumerate(projected)
+    ]
     if len(props.faces):
         points, depth = fine.project(props.vertices)
         render.rasterize(points, depth, props.faces, len(actors), True, zbuffer, faces, meshes)
     owner = np.empty((height, width), np.uint8)
-    view = camera.center_mm - actors[0].vertices.mean(axis=0)
+    view = camera.center_mm - actors[0].joints.mean(axis=0)
     render.shade(
         image, faces, meshes, np.stack([p for p, _ in projected]), np.stack([d for _, d in projected]),
         np.stack([a.normals for a in actors]), model.faces, fields.region, fields.paint, fields.rest, fields.values,
         np.stack([a.look.materials for a in actors]), np.stack([a.look.limits for a in actors]),
         len(actors), props.normals, props.colors, light, (view / np.linalg.norm(view)).astype(np.float32), owner,
     )  # fmt: skip
-    return _develop(rng, spec, image), owner
+    return _develop(rng, spec, image), owner, drawn[0] / render.SAMPLES**2
 
 
 def _cast_shadows(rng, image, floor, camera, actors, props, light) -> None:
@@ -265,20 +272,20 @@ def _cast_shadows(rng, image, floor, camera, actors, props, light) -> None:
     for vertices, faces in meshes:
         if not len(faces):
             continue
-        flat = vertices - direction * (vertices[:, 2:] / direction[2])
+        flat = render.flattened(vertices, direction)
         points, depth = camera.project(flat)
         render.splat_shadow(points, depth, faces, shadow)
-    radius = rng.uniform(0.6, 4)
-    shadow = cv2.GaussianBlur(shadow, (0, 0), radius)
+    size = 2 * int(rng.integers(0, 5)) + 1
+    shadow = cv2.blur(cv2.blur(shadow, (size, size)), (3, 3))
     contact = np.zeros((height, width), np.uint8)
     for actor in actors:
         low = actor.joints[actor.joints[:, 2] < 160]
         if len(low):
             points, depth = camera.project(low * (1, 1, 0))
-            size = camera.K[0, 0] / depth * 110
-            for (x, y), s in zip(points, size, strict=True):
-                cv2.circle(contact, (int(x), int(y)), max(1, int(s)), 255, -1)
-    contact = cv2.GaussianBlur(contact, (0, 0), 4)
+            radii = camera.K[0, 0] / depth * 110
+            for (x, y), radius in zip(points, radii, strict=True):
+                cv2.circle(contact, (int(x), int(y)), max(1, int(radius)), 255, -1)
+    contact = cv2.blur(cv2.blur(contact, (9, 9)), (7, 7))
     render.darken(image, floor, shadow, min(strength, 0.75))
     render.darken(image, floor, contact, 0.4)
 
@@ -293,12 +300,13 @@ def _develop(rng, spec: StoreSpec, image: np.ndarray) -> np.ndarray:
     rough = spec.photo_noise
     if rng.random() < 0.6 * rough:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 0.4 + 0.8 * rough))
-    gamma = np.exp(rng.normal(0, 0.12 + 0.15 * rough))
-    gain = np.exp(rng.normal(0, 0.05 + 0.06 * rough, 3) + rng.normal(0, 0.06 + 0.08 * rough))
+    gamma = np.exp(rng.normal(-0.08, 0.08 + 0.12 * rough))
+    gain = np.exp(rng.normal(0, 0.04 + 0.06 * rough, 3) + rng.normal(0.06, 0.06 + 0.06 * rough))
     tone = np.linspace(0, 1, 256) ** gamma
     table = np.clip(gain[:, None] * tone * 255, 0, 255).astype(np.uint8)
-    amplitude = rng.uniform(0.5, 2 + 6 * rough) / 32
-    render.add_noise(image, table, _noise_tile(), rng.integers(0, 331, 2), amplitude)
+    amplitude = int(rng.uniform(0.5, 2 + 6 * rough) / 32 * 256)
+    row, column = rng.integers(0, 331, 2)
+    render.add_noise(image, table, _noise_tile(), row, column, amplitude)
     if rng.random() < 0.5 * rough:
         quality = int(rng.integers(25, 85))
         image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
@@ -314,10 +322,11 @@ def _label(rng, spec: StoreSpec, exact, camera, camera_number, actor: Actor, num
     points, depth = camera.project(actor.vertices)
     if depth.min() < 300:
         return None
-    low = np.maximum(points.min(axis=0), -0.5)
-    high = np.minimum(points.max(axis=0), (width - 0.5, height - 0.5))
+    whole_low, whole_high = body.bounds(points)
+    low = np.maximum(whole_low, -0.5)
+    high = np.minimum(whole_high, (width - 0.5, height - 0.5))
     mask = owner == number
-    whole_area = np.prod(points.max(axis=0) - points.min(axis=0))
+    whole_area = np.prod(whole_high - whole_low)
     if (high - low).min() < 12 or mask.sum() < 0.08 * whole_area:
         return None
     box_ltwh = np.concatenate([low, high - low])

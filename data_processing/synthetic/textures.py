@@ -13,7 +13,7 @@ SIZE = 256
 N_LEVELS = 6
 NAMES = (
     "plain", "carpet", "planks", "tiles", "checker", "panels", "leaves", "clouds", "marble", "foliage",
-    "brick", "gravel", "grass", "shelves",
+    "brick", "gravel", "grass", "shelves", "hills", "facade",
 )  # fmt: skip
 _INDEX = {name: i for i, name in enumerate(NAMES)}
 
@@ -98,6 +98,14 @@ def _tile(name: str, rng) -> np.ndarray:
         return (noise * 255).astype(np.uint8)
     if name == "foliage":
         return (dead_leaves(rng, SIZE, SIZE, n=400).mean(axis=2, keepdims=True) * (0.5, 0.9, 0.35)).astype(np.uint8)
+    if name == "hills":
+        return np.clip(noise * (0.6, 0.75, 0.45) * 150 + 50, 0, 255).astype(np.uint8)
+    if name == "facade":
+        window = (x % 64 > 14) & (x % 64 < 50) & (y % 64 > 12) & (y % 64 < 52)
+        glass = rng.uniform(40, 150, (4, 4, 1))[y // 64, x // 64] * (0.8, 0.95, 1.1)
+        return np.clip(np.where(window[..., None], glass, (205, 190, 170) * (0.8 + 0.3 * gray)), 0, 255).astype(
+            np.uint8
+        )
     if name == "plain":
         value = 215 + 30 * gray
     elif name == "carpet":
