@@ -1,0 +1,75 @@
+"""Test-time augmentation: which crops of one box are shown to the network."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from metrabs_acae.inference import cameras
+
+ROTATION_MODES = ("limited", "full", "half_full")
+
+
+class CropAugmentations(NamedTuple):
+    """One entry per augmentation, [A] each.
+
+    Attributes:
+        gammas: exponent applied after linear light, together with the display's 1 / 2.2.
+        angles: roll of the crop camera, radians.
+        scales: zoom relative to the box.
+        flips: bool, mirrored crops.
+    """
+
+    gammas: tf.Tensor
+    angles: tf.Tensor
+    scales: tf.Tensor
+    flips: tf.Tensor
+
+    def rotations(self):
+        """[A, 3, 3], from the upright crop frame to the augmented one; determinant -1 where flipped."""
+        mirror = tf.where(self.flips[:, tf.newaxis], tf.constant([-1.0, 1.0, 1.0]), tf.ones(3))
+        return mirror[:, :, tf.newaxis] * cameras.rotation_z(-self.angles)
+
+
+def linspace(start: float, stop: float, count, *, endpoint: bool = True):
+    """`count` evenly spaced numbers; the mean of the ends if `count` is one and the end belongs to the range."""
+    count = tf.cast(count, tf.float32)
+    if not endpoint:
+        return start + (stop - start) / tf.maximum(count, 1.0) * tf.range(count)
+    step = (stop - start) / tf.maximum(count - 1, 1.0)
+    return tf.where(
+        count == 1.0, tf.fill([tf.cast(count, tf.int32)], (start + stop) / 2), start + step * tf.range(count)
+    )
+
+
+def _full_circle(count):
+    count_f = tf.cast(count, tf.float32)
+    end = math.pi * (1 - 1 / tf.maximum(count_f, 1.0))
+    return linspace(-end, end, count)
+
+
+def crop_augmentations(
+    num_aug, *, rotation_mode: str = "limited", max_rotation_degrees: float = 25.0
+) -> CropAugmentations:
+    """The augmentations for `num_aug` (int scalar tensor, at least one) crops of a box.
+
+    Args:
+        rotation_mode: "limited": up to `max_rotation_degrees` both ways; "full": around the circle; "half_full": the
+            middle of the list is limited, the others go around the circle.
+    """
+    half = num_aug // 2
+    limit = math.radians(max_rotation_degrees)
+    if rotation_mode == "limited":
+        angles = linspace(-limit, limit, num_aug)
+    elif rotation_mode == "full":
+        angles = _full_circle(num_aug)
+    else:
+        angles = tf.concat([linspace(-limit, limit, num_aug - half), _full_circle(half)], axis=0)
+    return CropAugmentations(
+        gammas=linspace(0.6, 1.0, num_aug),
+        angles=angles,
+        scales=tf.concat([linspace(0.8, 1.0, half, endpoint=False), linspace(1.0, 1.1, num_aug - half)], axis=0),
+        flips=(tf.range(num_aug) - half) % 2 == 1,
+    )

@@ -1,0 +1,221 @@
+"""A trained model packed as a folder that loads with TensorFlow alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from metrabs_acae.errors import UserError
+from metrabs_acae.skeletons import Skeleton
+
+SKELETONS_FILE = "skeletons.json"
+CARD_FILE = "model_card.md"
+CHECKSUMS_FILE = "SHA256SUMS"
+
+
+def export_saved_model(
+    model,
+    skeleton: Skeleton,
+    path,
+    *,
+    image_size: int,
+    output_skeletons: Mapping[str, Skeleton],
+    detector=None,
+    bone_lengths: np.ndarray | None = None,
+    joint_transform: np.ndarray | None = None,
+    transformed_skeleton: Skeleton | None = None,
+    rotation_mode: str = "limited",
+    model_card: Mapping | None = None,
+    archive: bool = False,
+) -> Path:
+    """Writes the SavedModel folder `path`; it appears only when complete and then replaces an older one.
+
+    Beside the graph it holds `model_card.md`, `skeletons.json` and `SHA256SUMS`.
+
+    Args:
+        model: Keras model or other callable, see `crop_model.CropModel`.
+        skeleton: joints of the model's output.
+        image_size: crop side, px.
+        output_skeletons: by name, what the `skeleton` argument of the methods offers.
+        detector: `detectors.PersonDetector`; None: the file has only the estimate methods.
+        bone_lengths: [E] mean lengths in mm of the output's edges, NaN = unknown, for the plausibility filter.
+        joint_transform, transformed_skeleton, rotation_mode: see `PoseEstimator`.
+        model_card: more entries for the card: values are text, numbers or nested dicts.
+        archive: also write `path` + ".tar.gz".
+
+    Returns:
+        `path`.
+    """
+    import tensorflow as tf
+
+    from metrabs_acae.inference.multiperson import PoseEstimator
+
+    _require_tensorflow_weights(model)
+    estimator = PoseEstimator(
+        model,
+        skeleton,
+        image_size=image_size,
+        output_skeletons=output_skeletons,
+        detector=detector,
+        joint_transform=joint_transform,
+        transformed_skeleton=transformed_skeleton,
+        mean_bone_lengths_mm=bone_lengths,
+        rotation_mode=rotation_mode,
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        tf.saved_model.save(estimator, str(temporary), signatures=serving_signatures(estimator))
+        (temporary / "fingerprint.pb").unlink(missing_ok=True)
+        skeletons = {"": transformed_skeleton or skeleton, **output_skeletons}
+        described = {name: s.to_dict() for name, s in skeletons.items()}
+        (temporary / SKELETONS_FILE).write_text(json.dumps(described, indent=1))
+        card = render_card(
+            image_size=image_size, skeletons=skeletons, has_detector=detector is not None, more=model_card or {}
+        )
+        (temporary / CARD_FILE).write_text(card)
+        write_checksums(temporary)
+        os.chmod(temporary, 0o755)
+        _replace_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    if archive:
+        write_archive(path)
+    return path
+
+
+def serving_signatures(estimator) -> dict:
+    """`serving_default`: image and boxes to poses; `detect`, with a detector: image to boxes and poses."""
+    import tensorflow as tf
+
+    image = tf.TensorSpec([None, None, 3], tf.uint8, name="image")
+    boxes = tf.TensorSpec([None, 4], tf.float32, name="boxes")
+    intrinsics = tf.TensorSpec([3, 3], tf.float32, name="intrinsic_matrix")
+
+    @tf.function(input_signature=[image, boxes, intrinsics])
+    def serving_default(image, boxes, intrinsic_matrix):
+        return estimator.estimate_poses(image, boxes, intrinsic_matrix=intrinsic_matrix)
+
+    signatures = {"serving_default": serving_default}
+    if estimator.detector is not None:
+
+        @tf.function(input_signature=[image, intrinsics])
+        def detect(image, intrinsic_matrix):
+            return estimator.detect_poses(image, intrinsic_matrix=intrinsic_matrix)
+
+        signatures["detect"] = detect
+    return signatures
+
+
+def render_card(*, image_size: int, skeletons: Mapping[str, Skeleton], has_detector: bool, more: Mapping) -> str:
+    """The model card, Markdown."""
+    methods = "`estimate_poses`, `estimate_poses_batched`"
+    if has_detector:
+        methods += ", `detect_poses`, `detect_poses_batched`"
+    else:
+        methods += " (exported without a detector: the caller gives the people's boxes)"
+    table = "\n".join(f"| `{n or '(empty)'}` | {s.n_joints} | {len(s.edges)} |" for n, s in skeletons.items())
+    sections = "".join(f"\n## {_title(key)}\n\n{_section(value)}\n" for key, value in more.items())
+    return f"""# Model card
+
+Absolute 3D human poses from one RGB image. Load it with TensorFlow alone:
+
+```python
+import tensorflow as tf
+
+model = tf.saved_model.load("path/of/this/folder")
+image = tf.image.decode_image(tf.io.read_file("photo.jpg"), channels=3)
+result = model.estimate_poses(image, boxes=tf.constant([[100.0, 50.0, 200.0, 400.0]]))
+result["poses3d"]  # [people, joints, 3], mm, x right, y down, z away from the camera
+result["poses2d"]  # [people, joints, 2], px
+```
+
+Methods: {methods}; for crops, `crop_model.predict_multi` ({image_size} x {image_size} px).
+
+## Skeletons
+
+| name | joints | edges |
+|---|---|---|
+{table}
+
+Joint names: `model.per_skeleton_joint_names[name]`, or `{SKELETONS_FILE}`.
+{sections}
+## Use and limits
+
+Check the licences of the datasets that the model was trained on before you use it commercially. Poses of people who
+are mostly hidden, very small, or far from the poses of the training data are unreliable. Do not use it to identify
+or to judge people.
+"""
+
+
+def _title(key: str) -> str:
+    return key.replace("_", " ").capitalize()
+
+
+def _section(value) -> str:
+    if isinstance(value, Mapping) or isinstance(value, list | tuple):
+        return f"```json\n{json.dumps(value, indent=1, default=str)}\n```"
+    return str(value)
+
+
+def write_checksums(folder: Path) -> None:
+    """SHA256SUMS of all files, in the format of `sha256sum -c`."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != CHECKSUMS_FILE)
+    lines = [f"{sha256(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
+    (folder / CHECKSUMS_FILE).write_text("".join(lines))
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_archive(path: Path) -> Path:
+    """`path`.tar.gz of the folder `path`, byte-identical for identical files."""
+    target = path.with_name(path.name + ".tar.gz")
+    temporary = target.with_name(f".{target.name}.tmp")
+
+    def plain(info):
+        info.uid = info.gid = info.mtime = 0
+        info.uname = info.gname = ""
+        return info
+
+    with tarfile.open(temporary, "w:gz", compresslevel=6) as tar:
+        for file in sorted(path.rglob("*")):
+            tar.add(file, arcname=f"{path.name}/{file.relative_to(path).as_posix()}", recursive=False, filter=plain)
+    temporary.replace(target)
+    return target
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    """Renames `source` to `target`; what was there is removed last. Refuses to replace what is no SavedModel."""
+    old = None
+    if target.exists():
+        if not target.is_dir() or (any(target.iterdir()) and not (target / "saved_model.pb").exists()):
+            raise UserError(f"{target} exists and is not an exported model; choose another path or remove it.")
+        old = target.with_name(f".{target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
+    source.rename(target)
+    if old is not None:
+        shutil.rmtree(old)
+
+
+def _require_tensorflow_weights(model) -> None:
+    if hasattr(model, "trainable_weights"):
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            raise UserError(
+                "A SavedModel is written by the TensorFlow backend, but Keras runs on "
+                f"{keras.backend.backend()}; export with KERAS_BACKEND=tensorflow."
+            )

@@ -1,0 +1,391 @@
+"""`PoseEstimator`: 3D poses of all people in full images, the interface of the exported SavedModel.
+
+Crop geometry, test-time augmentation and filters follow the packaged multi-person models of MeTRAbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from metrabs_acae.errors import UserError
+from metrabs_acae.inference import augmentation, cameras, checks, plausibility, warping
+from metrabs_acae.inference.crop_model import CropModel, edge_variable, string_variable
+from metrabs_acae.skeletons import Skeleton
+
+UNKNOWN_INTRINSICS = ((-1.0,) * 3,) * 3
+IDENTITY_EXTRINSICS = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+
+_FLOAT = tf.TensorSpec(None, tf.float32)
+_SCALAR = tf.TensorSpec([], tf.float32)
+_INT = tf.TensorSpec([], tf.int32)
+_BOOL = tf.TensorSpec([], tf.bool)
+_STRING = tf.TensorSpec([], tf.string)
+_IMAGE = tf.TensorSpec(None, tf.uint8)
+_RAGGED_BOXES = tf.RaggedTensorSpec([None, None, None], tf.float32, ragged_rank=1)
+# intrinsics, distortion, extrinsics, up, fov, internal batch, antialias, num_aug, average_aug, skeleton
+_COMMON = [_FLOAT, _FLOAT, _FLOAT, _FLOAT, _SCALAR, _INT, _INT, _INT, _BOOL, _STRING]
+# threshold, NMS IoU, max_detections, flip_aug, suppress_implausible_poses
+_DETECTION = [_SCALAR, _SCALAR, _INT, _BOOL, _BOOL]
+
+
+class PoseEstimator(tf.Module):
+    """Absolute 3D poses of people in images.
+
+    All methods take uint8 RGB images and give a dict: `poses3d` (mm, world frame), `poses2d` (px in the given image),
+    `uncertainty` (mm per joint: the spread over the augmentations, all axes together; zero for one augmentation),
+    for the detect methods also `boxes` (left, top, width, height, score). Batched methods give
+    ragged tensors with one row per image. With `average_aug=False` the poses have an axis of augmentations more.
+
+    Args:
+        network: see `CropModel`.
+        skeleton: joints of the network's output.
+        image_size: crop side, px.
+        output_skeletons: what the `skeleton` argument offers by name, subsets of the output; "" (all joints) is added.
+        detector: see `detectors`; without one, the detect methods do not exist.
+        joint_transform: [J, J'] applied to the network's joints; then `transformed_skeleton` names the J' joints.
+        mean_bone_lengths_mm: [E] one for each edge of the output, NaN = unknown; None: bones are not checked.
+        rotation_mode: of the test-time augmentation, see `augmentation.crop_augmentations`.
+        center_offset_px: principal points of crops and of unknown cameras are at size / 2 + this.
+
+    Attributes:
+        crop_model: `CropModel`.
+        per_skeleton_joint_names, per_skeleton_joint_edges, per_skeleton_indices: dicts of variables by skeleton name.
+    """
+
+    def __init__(
+        self,
+        network: Callable,
+        skeleton: Skeleton,
+        *,
+        image_size: int,
+        output_skeletons: Mapping[str, Skeleton] | None = None,
+        detector: tf.Module | None = None,
+        joint_transform: np.ndarray | None = None,
+        transformed_skeleton: Skeleton | None = None,
+        mean_bone_lengths_mm: np.ndarray | None = None,
+        rotation_mode: str = "limited",
+        center_offset_px: float = -0.5,
+    ):
+        super().__init__(name="pose_estimator")
+        if rotation_mode not in augmentation.ROTATION_MODES:
+            raise UserError(f"rotation_mode is {rotation_mode!r}, expected one of {augmentation.ROTATION_MODES}.")
+        if (joint_transform is None) != (transformed_skeleton is None):
+            raise UserError("joint_transform and transformed_skeleton go together: give both or neither.")
+        self.crop_model = CropModel(network, skeleton, image_size)
+        self.detector = detector
+        self._image_size, self._rotation_mode, self._center_offset_px = image_size, rotation_mode, center_offset_px
+        self._mirror = skeleton.mirror
+        self._joint_transform = joint_transform
+        output = transformed_skeleton or skeleton
+        self._n_joints = output.n_joints
+        self._bones = _known_bones(output, mean_bone_lengths_mm)
+
+        skeletons = {"": output, **(output_skeletons or {})}
+        self._names = list(skeletons)
+        indices = [output.indices(s.joint_names) for s in skeletons.values()]
+        self._indices = np.concatenate(indices).astype(np.int32)
+        self._index_starts = np.cumsum([0] + [len(i) for i in indices]).astype(np.int32)
+        self.per_skeleton_joint_names = {n: string_variable(s.joint_names) for n, s in skeletons.items()}
+        self.per_skeleton_joint_edges = {n: edge_variable(s.edges) for n, s in skeletons.items()}
+        self.per_skeleton_indices = {
+            n: tf.Variable(i.astype(np.int32), trainable=False) for n, i in zip(skeletons, indices, strict=True)
+        }
+        if detector is not None:
+            self.detect_poses = tf.function(self._detect_poses, input_signature=[_IMAGE, *_DETECTION, *_COMMON])
+            self.detect_poses_batched = tf.function(
+                self._detect_poses_batched, input_signature=[_IMAGE, *_DETECTION, *_COMMON]
+            )
+
+    @tf.function(input_signature=[_IMAGE, _FLOAT, *_COMMON])
+    def estimate_poses(
+        self,
+        image,
+        boxes,
+        intrinsic_matrix=UNKNOWN_INTRINSICS,
+        distortion_coeffs=(0.0,) * 5,
+        extrinsic_matrix=IDENTITY_EXTRINSICS,
+        world_up_vector=(0.0, -1.0, 0.0),
+        default_fov_degrees=55.0,
+        internal_batch_size=64,
+        antialias_factor=1,
+        num_aug=5,
+        average_aug=True,
+        skeleton="",
+    ):
+        """Poses of the people in `boxes` [P, 4] (left, top, width, height) of one image [H, W, 3]."""
+        camera = (intrinsic_matrix, distortion_coeffs, extrinsic_matrix, world_up_vector, default_fov_degrees)
+        settings = (internal_batch_size, antialias_factor, num_aug, average_aug, skeleton)
+        boxes = checks.flat_boxes(boxes)
+        result = self._estimate(checks.image(image), boxes, tf.shape(boxes)[:1], camera, settings)
+        return {name: result[name] for name in ("poses3d", "poses2d", "uncertainty")}
+
+    @tf.function(input_signature=[_IMAGE, _RAGGED_BOXES, *_COMMON])
+    def estimate_poses_batched(
+        self,
+        images,
+        boxes,
+        intrinsic_matrix=UNKNOWN_INTRINSICS,
+        distortion_coeffs=(0.0,) * 5,
+        extrinsic_matrix=IDENTITY_EXTRINSICS,
+        world_up_vector=(0.0, -1.0, 0.0),
+        default_fov_degrees=55.0,
+        internal_batch_size=64,
+        antialias_factor=1,
+        num_aug=5,
+        average_aug=True,
+        skeleton="",
+    ):
+        """Poses of the people in the ragged `boxes` [N, (P), 4] of images [N, H, W, 3]."""
+        camera = (intrinsic_matrix, distortion_coeffs, extrinsic_matrix, world_up_vector, default_fov_degrees)
+        settings = (internal_batch_size, antialias_factor, num_aug, average_aug, skeleton)
+        images = checks.images(images)
+        n_people = tf.cast(boxes.row_lengths(), tf.int32)
+        checks.require(tf.size(n_people) == tf.shape(images)[0], "boxes must have one row for each image.")
+        result = self._estimate(images, checks.flat_boxes(boxes.values), n_people, camera, settings)
+        return _as_ragged(result, ("poses3d", "poses2d", "uncertainty"))
+
+    def _detect_poses(
+        self,
+        image,
+        detector_threshold=0.3,
+        detector_nms_iou_threshold=0.7,
+        max_detections=-1,
+        detector_flip_aug=False,
+        suppress_implausible_poses=True,
+        intrinsic_matrix=UNKNOWN_INTRINSICS,
+        distortion_coeffs=(0.0,) * 5,
+        extrinsic_matrix=IDENTITY_EXTRINSICS,
+        world_up_vector=(0.0, -1.0, 0.0),
+        default_fov_degrees=55.0,
+        internal_batch_size=64,
+        antialias_factor=1,
+        num_aug=5,
+        average_aug=True,
+        skeleton="",
+    ):
+        """Poses and boxes of the people that the detector finds in one image [H, W, 3]."""
+        camera = (intrinsic_matrix, distortion_coeffs, extrinsic_matrix, world_up_vector, default_fov_degrees)
+        settings = (internal_batch_size, antialias_factor, num_aug, average_aug, skeleton)
+        detection = (detector_threshold, detector_nms_iou_threshold, max_detections, detector_flip_aug)
+        result = self._detect(checks.image(image), detection, suppress_implausible_poses, camera, settings)
+        return {name: result[name] for name in ("boxes", "poses3d", "poses2d", "uncertainty")}
+
+    def _detect_poses_batched(
+        self,
+        images,
+        detector_threshold=0.3,
+        detector_nms_iou_threshold=0.7,
+        max_detections=-1,
+        detector_flip_aug=False,
+        suppress_implausible_poses=True,
+        intrinsic_matrix=UNKNOWN_INTRINSICS,
+        distortion_coeffs=(0.0,) * 5,
+        extrinsic_matrix=IDENTITY_EXTRINSICS,
+        world_up_vector=(0.0, -1.0, 0.0),
+        default_fov_degrees=55.0,
+        internal_batch_size=64,
+        antialias_factor=1,
+        num_aug=5,
+        average_aug=True,
+        skeleton="",
+    ):
+        """Poses and boxes of the people that the detector finds in images [N, H, W, 3]."""
+        camera = (intrinsic_matrix, distortion_coeffs, extrinsic_matrix, world_up_vector, default_fov_degrees)
+        settings = (internal_batch_size, antialias_factor, num_aug, average_aug, skeleton)
+        detection = (detector_threshold, detector_nms_iou_threshold, max_detections, detector_flip_aug)
+        result = self._detect(checks.images(images), detection, suppress_implausible_poses, camera, settings)
+        return _as_ragged(result, ("boxes", "poses3d", "poses2d", "uncertainty"))
+
+    def _detect(self, images, detection, suppress, camera, settings):
+        boxes = self.detector.detect(images, *detection)
+        n_people = tf.cast(boxes.row_lengths(), tf.int32)
+        boxes = tf.ensure_shape(boxes.values, [None, 5])
+        return self._estimate(images, boxes, n_people, camera, settings, suppress=suppress)
+
+    def _estimate(self, images, boxes, n_people, camera, settings, *, suppress=None):
+        """All methods end here.
+
+        Args:
+            images: [N, H, W, 3]. boxes: [P, 4 or 5] of all images. n_people: [N], sums to P.
+            suppress: bool scalar or None: remove implausible poses (needs scores in the boxes).
+
+        Returns:
+            dict of poses3d [P, (A,) J, 3], poses2d, uncertainty [P, J], boxes, n_people.
+        """
+        internal_batch_size, antialias_factor, num_aug, average_aug, skeleton = settings
+        checks.counts(internal_batch_size, antialias_factor, num_aug)
+        intrinsics, distortion, extrinsics, up, fov_degrees = camera
+        n_images = tf.shape(images)[0]
+        image_ids = tf.repeat(tf.range(n_images), n_people)
+        of_people = lambda per_image: tf.gather(per_image, image_ids)  # noqa: E731
+        intrinsics = checks.intrinsics(intrinsics, images, fov_degrees, center_offset_px=self._center_offset_px)
+        intrinsics = of_people(intrinsics)
+        distortion = of_people(checks.distortion(distortion, n_images))
+        extrinsics = of_people(checks.extrinsics(extrinsics, n_images))
+        joints = self._joints_of(skeleton)
+
+        up = tf.linalg.matvec(extrinsics[:, :3, :3], checks.up_vector(up))
+        tta = augmentation.crop_augmentations(num_aug, rotation_mode=self._rotation_mode)
+        poses3d = self._predict(
+            images, image_ids, boxes[:, :4], intrinsics, distortion, up, tta, internal_batch_size, antialias_factor
+        )
+        poses2d = cameras.project(poses3d, intrinsics[:, tf.newaxis], distortion[:, tf.newaxis])
+        if suppress is not None:
+            keep = tf.cond(
+                suppress,
+                lambda: self._plausible_poses(poses3d, poses2d, boxes, image_ids, n_images),
+                lambda: tf.range(tf.shape(boxes)[0], dtype=tf.int64),
+            )
+            poses3d, poses2d, boxes, image_ids, extrinsics = (
+                tf.gather(x, keep) for x in (poses3d, poses2d, boxes, image_ids, extrinsics)
+            )
+            n_people = tf.math.bincount(image_ids, minlength=n_images, maxlength=n_images)
+
+        poses3d, poses2d = tf.gather(poses3d, joints, axis=2), tf.gather(poses2d, joints, axis=2)
+        # Row vectors: p_world = (p_camera - t) R, exactly inverse even if R is only nearly a rotation.
+        to_world = tf.linalg.inv(extrinsics)[:, tf.newaxis]
+        poses3d = tf.linalg.matmul(poses3d, to_world[..., :3, :3], transpose_b=True)
+        poses3d += to_world[..., tf.newaxis, :3, 3]
+        mean = lambda x: tf.cond(average_aug, lambda: tf.reduce_mean(x, axis=1), lambda: x)  # noqa: E731
+        return {
+            "boxes": boxes,
+            "poses3d": mean(poses3d),
+            "poses2d": mean(poses2d),
+            "uncertainty": plausibility.point_spread(poses3d),
+            "n_people": n_people,
+        }
+
+    def _joints_of(self, skeleton):
+        """Indices of the joints of a skeleton's name (string scalar)."""
+        matches = tf.constant(self._names) == skeleton
+        known = ", ".join(n for n in self._names if n)
+        checks.require(tf.reduce_any(matches), f"skeleton must be '' (all joints) or one of: {known}.")
+        number = tf.argmax(matches, output_type=tf.int32)
+        starts = tf.constant(self._index_starts)
+        return tf.constant(self._indices)[starts[number] : starts[number + 1]]
+
+    def _predict(
+        self, images, image_ids, boxes, intrinsics, distortion, up, tta, internal_batch_size, antialias_factor
+    ):
+        """[P, A, J', 3] camera-frame poses of all boxes, in chunks of at most `internal_batch_size` crops."""
+        n_people, num_aug = tf.shape(boxes)[0], tf.shape(tta.gammas)[0]
+        chunk = tf.where(internal_batch_size == 0, n_people, tf.maximum(internal_batch_size // num_aug, 1))
+        n_chunks = tf.where(n_people == 0, 0, -(-n_people // tf.maximum(chunk, 1)))
+
+        def predict_chunk(i):
+            part = slice(i * chunk, (i + 1) * chunk)
+            return self._predict_chunk(
+                images,
+                image_ids[part],
+                boxes[part],
+                intrinsics[part],
+                distortion[part],
+                up[part],
+                tta,
+                antialias_factor,
+            )
+
+        def several():
+            result = tf.TensorArray(
+                tf.float32, n_chunks, infer_shape=False, element_shape=[None, None, self._n_joints, 3]
+            )
+            _, result = tf.while_loop(
+                lambda i, _: i < n_chunks,
+                lambda i, result: (i + 1, result.write(i, predict_chunk(i))),
+                (0, result),
+                parallel_iterations=1,
+            )
+            return result.concat()
+
+        poses = tf.cond(n_chunks > 0, several, lambda: tf.zeros([0, num_aug, self._n_joints, 3]))
+        return tf.ensure_shape(poses, [None, None, self._n_joints, 3])
+
+    def _predict_chunk(self, images, image_ids, boxes, intrinsics, distortion, up, tta, antialias_factor):
+        n_people, num_aug = tf.shape(boxes)[0], tf.shape(tta.gammas)[0]
+        crop_rotations, crop_intrinsics, scales = self._crop_cameras(boxes, intrinsics, distortion, up, tta)
+
+        per_crop = lambda x: tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], axis=0))  # noqa: E731
+        repeat = lambda x: tf.repeat(x, num_aug, axis=0)  # noqa: E731
+        crop_intrinsics = tf.ensure_shape(per_crop(crop_intrinsics), [None, 3, 3])
+        crops = warping.render_crops(
+            images,
+            repeat(image_ids),
+            repeat(intrinsics),
+            repeat(distortion),
+            per_crop(crop_rotations),
+            crop_intrinsics,
+            tf.reshape(scales, [-1]),
+            tf.tile(tta.gammas, [n_people]),
+            size=self._image_size,
+            antialias_factor=antialias_factor,
+        )
+        poses = self.crop_model.forward(crops, crop_intrinsics)
+        poses = tf.reshape(poses, [n_people, num_aug, poses.shape[1], 3])
+        mirrored = tf.gather(poses, tf.constant(self._mirror), axis=2)
+        poses = tf.where(tta.flips[:, tf.newaxis, tf.newaxis], mirrored, poses)
+        poses = tf.linalg.matmul(poses, crop_rotations)
+        if self._joint_transform is not None:
+            poses = tf.einsum("bajc,jk->bakc", poses, tf.constant(self._joint_transform, tf.float32))
+        return poses
+
+    def _crop_cameras(self, boxes, intrinsics, distortion, up, tta):
+        """Rotations [P, A, 3, 3] into the crops' frames, their intrinsics [P, A, 3, 3], crop px per image px [P, A]."""
+        x, y, w, h = tf.unstack(boxes, axis=-1)
+        cx, cy = x + w / 2, y + h / 2
+        points = [(cx, cy), (cx, y), (cx, y + h), (x, cy), (x + w, cy)]
+        points = tf.stack([tf.stack(p, axis=-1) for p in points], axis=1)
+        normalized = cameras.normalize(points, intrinsics)
+        rays = cameras.to_homogeneous(cameras.undistort(normalized, distortion[:, tf.newaxis]))
+        rotation = cameras.look_at_rotation(rays[:, 0], up)
+        sides = tf.linalg.matmul(rays[:, 1:], rotation, transpose_b=True)
+        sides = sides[..., :2] / tf.maximum(sides[..., 2:], 1e-6)
+        sides = tf.linalg.matmul(sides, intrinsics[:, :2, :2], transpose_b=True)
+        vertical, horizontal = sides[:, 0] - sides[:, 1], sides[:, 2] - sides[:, 3]
+        size = tf.maximum(tf.norm(vertical, axis=-1), tf.norm(horizontal, axis=-1))
+
+        scales = tta.scales * (self._image_size / tf.maximum(size, 1e-3))[:, tf.newaxis]
+        linear = scales[:, :, tf.newaxis, tf.newaxis] * intrinsics[:, tf.newaxis, :2, :2]
+        center = tf.fill(tf.concat([tf.shape(scales), [2, 1]], axis=0), self._image_size / 2 + self._center_offset_px)
+        last = tf.broadcast_to(tf.constant([[0.0, 0.0, 1.0]]), tf.concat([tf.shape(scales), [1, 3]], axis=0))
+        crop_intrinsics = tf.concat([tf.concat([linear, center], axis=-1), last], axis=-2)
+        return tf.linalg.matmul(tta.rotations(), rotation[:, tf.newaxis]), crop_intrinsics, scales
+
+    def _plausible_poses(self, poses3d, poses2d, boxes, image_ids, n_images):
+        """Indices into all people, in the order of the images, best score first within each."""
+        edges, lengths = self._bones if self._bones is not None else (None, None)
+
+        def keep_of_image(image_id):
+            people = tf.where(image_ids == image_id)[:, 0]
+            kept = plausibility.plausible_pose_indices(
+                tf.gather(poses3d, people), tf.gather(poses2d, people), tf.gather(boxes, people), edges, lengths
+            )
+            return tf.gather(people, kept)
+
+        indices = tf.TensorArray(tf.int64, n_images, infer_shape=False, element_shape=[None])
+        _, indices = tf.while_loop(
+            lambda i, _: i < n_images,
+            lambda i, indices: (i + 1, indices.write(i, keep_of_image(i))),
+            (0, indices),
+        )
+        return tf.cond(n_images > 0, indices.concat, lambda: tf.zeros([0], tf.int64))
+
+
+def _known_bones(skeleton: Skeleton, lengths_mm):
+    """(edges [E, 2], lengths [E]) of the bones whose mean length is known, or None."""
+    if lengths_mm is None or not skeleton.edges:
+        return None
+    lengths_mm = np.asarray(lengths_mm, np.float32)
+    if lengths_mm.shape != (len(skeleton.edges),):
+        raise UserError(
+            f"mean_bone_lengths_mm has shape {lengths_mm.shape}, expected one length for each of the "
+            f"{len(skeleton.edges)} edges of the output skeleton."
+        )
+    known = np.isfinite(lengths_mm) & (lengths_mm > 0)
+    return np.array(skeleton.edges, np.int32)[known], lengths_mm[known]
+
+
+def _as_ragged(result, names):
+    return {n: tf.RaggedTensor.from_row_lengths(result[n], result["n_people"], validate=False) for n in names}
