@@ -14,7 +14,7 @@ from data_processing.synthetic.datasets import LICENCE, SIZES, STORES, StoreSpec
 from metrabs_acae.errors import UserError
 
 GENERATOR = "metrabs_acae synthetic"
-VERSION = 2  # raise it when the pictures or labels of a given seed change
+VERSION = 3  # raise it when the pictures or labels of a given seed change
 CHUNK = 8  # images per task: small, so that the workers finish together
 
 
