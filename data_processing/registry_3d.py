@@ -497,6 +497,7 @@ DATASETS = (
         masks="chroma keys of the dataset",
         sampling="motion 100 mm in the camera's frame; a third of the joints visible",
         batch=(3, 5, 0),
+        color_fix={"gamma": 0.67, "white_balance": [110, 145]},
         clean=True,
         converter=_CONVERTERS + "mpi_inf_3dhp:MpiInf3dhp",
     ),

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import json
 import zipfile
 from dataclasses import replace
 
@@ -63,7 +64,7 @@ def test_a_complete_partial_file_is_recognised(tmp_path):
     with serve(behaviour) as url:
         get(url, tmp_path / "a")
         (tmp_path / "b.part").write_bytes(DATA)
-        (tmp_path / "b.part.json").write_text('{"validator": "\\"1\\"", "size": %d}' % len(DATA))
+        (tmp_path / "b.part.json").write_text(json.dumps({"validator": '"1"', "size": len(DATA)}))
         assert get(url, tmp_path / "b").read_bytes() == DATA
 
 

@@ -1,0 +1,106 @@
+"""COCO keypoints: people in photographs with 17 joints, boxes and instance masks.
+
+Kept: people who are no crowd, with at least a third of the joints visible and half of them labelled, and a box of the
+joints (enlarged by 1.25) of at least 200 px. The photographs are stored as they are; train and val are for training.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from more_itertools import chunked
+
+from data_processing import boxes, masks
+from data_processing.converter import Converter, Unit
+from data_processing.rows import Row
+from metrabs_acae.errors import UserError
+
+IMAGES_PER_UNIT = 500
+N_JOINTS = 17
+MIN_SIDE_PX = 200
+KEYPOINT_NAMES = [
+    "nose",
+    *(
+        f"{s}_{part}"
+        for part in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for s in ("left", "right")
+    ),
+]
+
+
+class Coco(Converter):
+    def units(self) -> list[Unit]:
+        units = []
+        for path in self.find("annotations/person_keypoints_*.json", "person_keypoints_*.json"):
+            part = path.stem.removeprefix("person_keypoints_")
+            for i, chunk in enumerate(chunked(read_annotations(path), IMAGES_PER_UNIT)):
+                units.append(Unit(f"{part}/{i:04d}", (part, chunk)))
+        return units
+
+    def convert(self, unit: Unit, output) -> None:
+        part, chunk = unit.args
+        if not self.wants("train"):
+            return
+        for image, everyone in chunk:
+            people = [a for a in everyone if is_useful(a)]
+            if not people:
+                continue
+            key = f"{part}/{image['file_name']}"
+            try:
+                size = output.copy_image(key, self._image_path(part, image["file_name"]))
+            except UserError as error:
+                output.skip("image missing or broken" if len(chunk) > 1 else str(error))
+                continue
+            for annotation in people:
+                self._add_person(output, key, size, image, annotation, part)
+
+    def _add_person(self, output, key: str, size, image: dict, annotation: dict, part: str) -> None:
+        try:
+            mask = masks.from_polygons(annotation.get("segmentation", []), (image["width"], image["height"]))
+        except (ValueError, KeyError, TypeError):
+            mask = None
+            output.skip("mask unreadable (the person is kept)")
+        if (image["width"], image["height"]) != size:
+            output.skip("image of another size than labelled")
+            return
+        coords, _ = keypoints(annotation)
+        row = {"sequence": part, "frame": int(image["id"]) % 2**31, "person": int(annotation["id"]) % 2**31}
+        output.add(Row("train", key, np.asarray(annotation["bbox"], np.float64), None, coords, mask, **row))
+
+    def _image_path(self, part: str, name: str):
+        for folder in (part, f"images/{part}", "images", "."):
+            if (self.raw / folder / name).is_file():
+                return self.raw / folder / name
+        raise UserError(f"{self.raw / part / name} is missing; fetch the archive {part}.zip again.")
+
+
+def read_annotations(path) -> list[tuple[dict, list[dict]]]:
+    """(image, its people) in the order of the file; UserError where the format is another one."""
+    try:
+        data = json.loads(path.read_text())
+        people: dict = {image["id"]: [] for image in data["images"]}
+        for annotation in data["annotations"]:
+            people[annotation["image_id"]].append(annotation)
+        names = [c["keypoints"] for c in data["categories"] if c["name"] == "person"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a COCO keypoint annotation file ({error!r}); fetch it again.") from None
+    if names != [KEYPOINT_NAMES]:
+        raise UserError(f"{path} has other keypoints than COCO's 17; is it the right file?")
+    return [(image, people[image["id"]]) for image in data["images"]]
+
+
+def keypoints(annotation: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates [17, 2] px, NaN where not labelled, and visibility [17] (0 absent, 1 hidden, 2 visible)."""
+    table = np.asarray(annotation["keypoints"], np.float64).reshape(N_JOINTS, 3)
+    return np.where(table[:, 2:] > 0, table[:, :2], np.nan), table[:, 2]
+
+
+def is_useful(annotation: dict) -> bool:
+    """Whether a person has enough joints and is large enough."""
+    if annotation.get("iscrowd") or len(annotation.get("keypoints", [])) != 3 * N_JOINTS:
+        return False
+    coords, visibility = keypoints(annotation)
+    if (visibility == 2).sum() < N_JOINTS / 3 or (visibility > 0).sum() < N_JOINTS / 2:
+        return False
+    return max(boxes.box_of_points(coords, 1.25)[2:]) >= MIN_SIDE_PX

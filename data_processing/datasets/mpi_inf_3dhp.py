@@ -1,0 +1,90 @@
+"""MPI-INF-3DHP: 8 subjects, 2 sequences each, 14 cameras, 28 joints, chroma-key masks.
+
+Motion sampling at 100 mm in the camera's frame; a frame needs a third of the joints in the picture. The box is the hull
+of the labels' box (x 1.05) and the detection of best score, if that is similar.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_processing import boxes, masks
+from data_processing.cameras import is_inside, project_camera_frame, to_world
+from data_processing.converter import Converter, Unit
+from data_processing.datasets.skeletool import read_cameras
+from data_processing.file_cache import file_cache
+from data_processing.matlab import field, load_mat5
+from data_processing.sampling import MotionSampler
+from data_processing.video import read_frames
+from metrabs_acae.errors import UserError
+
+N_FRAMES = {
+    **{(1, 1): 6416, (1, 2): 12430, (2, 1): 6502, (2, 2): 6081, (3, 1): 12488, (3, 2): 12283, (4, 1): 6171},
+    **{(4, 2): 6675, (5, 1): 12820, (5, 2): 12312, (6, 1): 6188, (6, 2): 6145, (7, 1): 6239, (7, 2): 6320},
+    **{(8, 1): 6468, (8, 2): 6054},
+}
+"""Labelled frames by (subject, sequence), as the authors state."""
+SHORT_VIDEO = {(6, 2, 2): 3911}
+N_JOINTS = 28
+THRESHOLD_MM = 100
+MASK_THRESHOLD = 32
+
+
+class MpiInf3dhp(Converter):
+    def units(self) -> list[Unit]:
+        units = []
+        for path in self.find("S*/Seq*/annot.mat"):
+            subject, sequence = int(path.parts[-3][1:]), int(path.parts[-2][3:])
+            n_cameras = len(read_cameras(path.with_name("camera.calibration")))
+            name = f"S{subject}/Seq{sequence}"
+            units += [Unit(f"{name}/video_{c}", (subject, sequence, c)) for c in range(n_cameras)]
+        return units if self.wants("train") else []
+
+    def convert(self, unit: Unit, output) -> None:
+        subject, sequence, camera_index = unit.args
+        folder = self.raw / f"S{subject}/Seq{sequence}"
+        camera = read_cameras(folder / "camera.calibration")[camera_index]
+        poses = read_poses(folder / "annot.mat")[camera_index]
+        poses = poses[: N_FRAMES.get((subject, sequence), len(poses))]
+        poses = poses[: SHORT_VIDEO.get(unit.args, len(poses))]
+        sampler = MotionSampler(THRESHOLD_MM)
+        frames = [i for i, pose in enumerate(poses) if sampler.keep(pose)]
+        people = self._masks(folder / f"FGmasks/video_{camera_index}.avi", frames, output)
+        for i, image in read_frames(folder / f"imageSequence/video_{camera_index}.avi", frames):
+            foreground = next((m for j, m in people if j == i), None) if people else None
+            pixels = project_camera_frame(camera, poses[i])
+            if is_inside(pixels, image.shape[1::-1]).sum() < N_JOINTS / 3:
+                output.skip("fewer than a third of the joints visible")
+                continue
+            key = f"{unit.name}/{i:06d}.jpg"
+            label_box = boxes.box_of_points(pixels, 1.05)
+            box = boxes.hull_with_detection(label_box, self.detect(image, key), by="score")
+            self.add_crop(
+                output,
+                image,
+                split="train",
+                key=key,
+                camera=camera,
+                coords=to_world(camera, poses[i]),
+                box=box,
+                mask=None if foreground is None else masks.component_of_box(foreground, box),
+                sequence=f"S{subject}/Seq{sequence}",
+                frame=i,
+            )
+
+    def _masks(self, path, frames, output):
+        """The chroma-key foregrounds of these frames, in step with the video; nothing where the file is absent."""
+        if not path.is_file():
+            output.skip("no mask video (frames are kept)")
+            return None
+        return ((i, image[..., 0] > MASK_THRESHOLD) for i, image in read_frames(path, frames))
+
+
+@file_cache(1)
+def read_poses(path) -> list[np.ndarray]:
+    """For each camera [frames, 28, 3] mm in the camera's frame."""
+    cells = field(load_mat5(path, ["annot3"]), "annot3", path)
+    try:
+        return [np.asarray(c, np.float64).reshape(-1, N_JOINTS, 3) for c in np.atleast_1d(cells)]
+    except ValueError:
+        raise UserError(f"{path} does not hold poses of {N_JOINTS} joints per camera; fetch it again.") from None

@@ -1,0 +1,155 @@
+"""MuCo-3DHP: composites of four people each, cut out of MPI-INF-3DHP by the authors' MATLAB scripts.
+
+Needs the composites, sampled_dataset_info.mat, and the annotations, calibrations and extracted mask pictures of
+MPI-INF-3DHP. The first 200,000 composites are used. A person's box is that of the joints, cut to the vertical extent of
+what nearer people and chairs leave visible; with a detector, the detection that matches it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from data_processing import boxes, masks
+from data_processing.cameras import project_camera_frame, to_world
+from data_processing.converter import Converter, Unit
+from data_processing.datasets.mpi_inf_3dhp import read_poses
+from data_processing.datasets.skeletool import read_cameras
+from data_processing.file_cache import file_cache
+from data_processing.images import read_image
+from data_processing.matlab import open_mat73
+from metrabs_acae.errors import UserError
+
+MAX_COMPOSITES = 200_000
+PER_UNIT = 500
+N_PEOPLE = 4
+IMAGE_FOLDER = "unaugmented_set_001"
+PELVIS = 4
+PERSON_THRESHOLD, CHAIR_THRESHOLD = 100, 32
+MIN_SCORE = 0.1
+
+
+class MuCo(Converter):
+    def units(self) -> list[Unit]:
+        origins = read_origins(self.require("sampled_dataset_info.mat"))[:MAX_COMPOSITES]
+        self.require(IMAGE_FOLDER)
+        self.require("3dhp")
+        return [
+            Unit(f"{start // PER_UNIT:04d}", (start, origins[start : start + PER_UNIT]))
+            for start in range(0, len(origins), PER_UNIT)
+            if self.wants("train")
+        ]
+
+    def convert(self, unit: Unit, output) -> None:
+        start, origins = unit.args
+        for number, people in enumerate(origins, start=start + 1):
+            try:
+                image = read_image(self._image_path(number))
+                sources = [Source(self.raw / "3dhp", *(int(v) for v in p)) for p in people]
+                foregrounds, chairs = [s.person_mask() for s in sources], [s.chair_mask() for s in sources]
+            except UserError:
+                output.skip("image or mask missing or broken")
+                continue
+            visible = visible_boxes(sources, foregrounds, chairs)
+            found = self._boxes(image, number, sources, visible)
+            everyone = np.any([*foregrounds, *chairs], axis=0)
+            for i, (source, box) in enumerate(zip(sources, found, strict=True)):
+                if box is None:
+                    output.skip("no detection, or wholly hidden")
+                    continue
+                self.add_crop(
+                    output,
+                    image,
+                    split="train",
+                    key=f"{number // 1000:03d}/{number:06d}_{i}.jpg",
+                    camera=source.camera,
+                    coords=to_world(source.camera, source.pose),
+                    box=box,
+                    mask=everyone,
+                    turned=False,
+                    sequence=f"S{source.subject}/Seq{source.sequence}",
+                    frame=number,
+                    person=i,
+                )
+
+    def _boxes(self, image, number: int, sources, visible) -> list[np.ndarray | None]:
+        labelled = []
+        for source, seen in zip(sources, visible, strict=True):
+            box = boxes.expand(boxes.within_image(source.joint_box(), image.shape[1::-1]), 1.05)
+            labelled.append(None if seen is None else vertical_intersection(seen, box))
+        labelled = [None if b is None or boxes.area(b) <= 0 else b for b in labelled]
+        if self.options.detector == "none":
+            return labelled
+        detections = self.detect(image, f"{number:06d}.jpg")
+        detections = detections[detections[:, 4] > MIN_SCORE]
+        known = [np.zeros(4) if b is None else b for b in labelled]
+        matched = boxes.match(known, detections, min_iou=0.1, max_area_ratio=2)
+        return [None if j is None else detections[j, :4] for j in matched]
+
+    def _image_path(self, number: int) -> Path:
+        name = f"{number:06d}.jpg"
+        folder = self.raw / IMAGE_FOLDER
+        nested = folder / name[:2] / name[:4] / name
+        return nested if nested.exists() else folder / name
+
+
+class Source:
+    """One person of a composite: a frame of MPI-INF-3DHP."""
+
+    def __init__(self, root: Path, subject: int, sequence: int, camera: int, frame: int):
+        self.subject, self.sequence = subject, sequence
+        self.folder = root / f"S{subject}/Seq{sequence}"
+        self.picture = f"img_{camera}_{frame:06d}.jpg"
+        self.camera = read_cameras(self.folder / "camera.calibration")[camera]
+        self.pose = read_all_poses(self.folder / "annot.mat")[camera][frame]
+
+    def joint_box(self) -> np.ndarray:
+        return boxes.box_of_points(project_camera_frame(self.camera, self.pose))
+
+    def person_mask(self) -> np.ndarray:
+        """The chroma-key foreground of the person: the component at the labels' box, near it."""
+        mask = read_image(self.folder / "FGmasks" / self.picture)[..., 0] > PERSON_THRESHOLD
+        size = mask.shape[::-1]
+        box = boxes.within_image(boxes.expand(self.joint_box(), 1.05), size)
+        mask = masks.component_of_box(mask, box)
+        left, top, width, height = boxes.within_image(boxes.expand(box, 1.3), size).astype(int)
+        near = np.zeros_like(mask)
+        near[max(0, top) : top + height, max(0, left) : left + width] = True
+        return mask & near
+
+    def chair_mask(self) -> np.ndarray:
+        return masks.largest_component(read_image(self.folder / "ChairMasks" / self.picture)[..., 0] < CHAIR_THRESHOLD)
+
+
+read_all_poses = file_cache(16)(read_poses.__wrapped__)
+
+
+def visible_boxes(sources: list[Source], foregrounds, chairs) -> list[np.ndarray | None]:
+    """The box of each person's pixels that no nearer person or chair covers; None where nothing is left."""
+    result: list[np.ndarray | None] = [None] * len(sources)
+    covered = np.zeros_like(foregrounds[0])
+    for i in np.argsort([s.pose[PELVIS, 2] for s in sources]):
+        result[i] = masks.box_of(foregrounds[i] & ~covered)
+        covered = covered | foregrounds[i] | chairs[i]
+    return result
+
+
+def vertical_intersection(box, other) -> np.ndarray:
+    """The box, cut to the vertical extent of the other."""
+    common = boxes.intersection([0, box[1], 1, box[3]], [0, other[1], 1, other[3]])
+    return np.array([box[0], common[1], box[2], common[3]])
+
+
+def read_origins(path) -> np.ndarray:
+    """[composites, 4, 4] subject, sequence, camera (from 0) and frame (from 0) of every person."""
+    with open_mat73(path) as file:
+        cells = file["composite_info"]
+        if cells.shape[0] != N_PEOPLE:
+            raise UserError(f"{path} holds composites of {cells.shape[0]} people, expected {N_PEOPLE}.")
+        n = min(cells.shape[1], MAX_COMPOSITES)
+        references = cells[:, :n]
+        origins = np.zeros((n, N_PEOPLE, 4), np.int64)
+        for (person, i), reference in np.ndenumerate(references):
+            origins[i, person] = np.ravel(file[file[reference][0, 0]])
+    return origins
