@@ -94,7 +94,7 @@ def export_poses(motions: Path, mean_heads, bone_names) -> dict[str, np.ndarray]
 
 
 def export_bone_parts(bone_names) -> dict[str, np.ndarray]:
-    """`bone_part` [B], the part (or chain of two parts) that turns a bone; `bone_blend` [B], how far along the chain."""
+    """`bone_part` [B], the part or chain of parts that turns a bone; `bone_blend` [B], how far along the chain."""
     parts, blends = [], []
     chains = {
         "spine05": ("spine", 0.2), "spine04": ("spine", 0.4), "spine03": ("spine", 0.6), "spine02": ("spine", 0.8),
