@@ -50,14 +50,14 @@ def load_training_example(
     split: str,
     row: int,
     image_size: int,
-    rng: np.random.Generator,
+    seed: tuple[int, ...],
     settings: AugmentationSettings,
     augmenter: AppearanceAugmenter | None,
     *,
     partial_visibility: float | None = None,
 ) -> CropExample:
-    """One augmented example. Raises one of `BAD_EXAMPLE_ERRORS` where row or image is broken."""
-    geometry_rng, appearance_rng = rng.spawn(2)
+    """One augmented example; `seed` fixes its draws. Raises `BAD_EXAMPLE_ERRORS` where row or image is broken."""
+    geometry_rng, appearance_rng = (np.random.default_rng([*seed, i]) for i in range(2))
     draw = draw_geometry(geometry_rng, settings, partial_visibility=partial_visibility)
     example = store.row(split, row)
     crop = make_crop(example, image_size, draw)

@@ -174,9 +174,8 @@ class BatchLoader:
             if attempt:
                 plan = self.mixture.plan(step, attempt)
             row = int(plan.row[slot])
-            rng = np.random.default_rng([self.mixture.seed, step, slot, attempt])
             try:
-                loaded = self._load_row(entry, row, rng)
+                loaded = self._load_row(entry, row, (self.mixture.seed, step, slot, attempt))
                 break
             except BAD_EXAMPLE_ERRORS as error:
                 self.health.add_bad(example_key(entry.store, entry.split, row), str(error))
@@ -184,13 +183,13 @@ class BatchLoader:
             self.health.stop(f"{MAX_ATTEMPTS} examples of {entry.store.name} in a row are broken; mend the pose store.")
         self._place(loaded, slot, entry_number, batch)
 
-    def _load_row(self, entry: Entry, row: int, rng: np.random.Generator):
+    def _load_row(self, entry: Entry, row: int, seed: tuple[int, ...]):
         return load_training_example(
             entry.store,
             entry.split,
             row,
             self.image_size,
-            rng,
+            seed,
             self.augmentation,
             self._augmenter,
             partial_visibility=entry.partial_visibility,

@@ -5,6 +5,7 @@ Millimetres and pixels; camera frame x right, y down, z forward; pixel (0, 0) is
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def fixed_columns(kind: str, n_joints: int) -> dict[str, tuple[str, tuple[int, .
         "frame": ("<i4", ()),
         "person": ("<i4", ()),
     }
+
+
+IDENTITY = np.eye(3)
 
 
 @dataclass(frozen=True)
@@ -88,26 +92,20 @@ class Example:
 
 def check_camera(camera: CameraParams) -> CameraParams:
     """The camera with plain float64 arrays; UserError says what is wrong with it."""
-    arrays = {
-        "R": (camera.R, (3, 3)),
-        "optical_center_mm": (camera.optical_center_mm, (3,)),
-        "K": (camera.K, (3, 3)),
-        "world_up": (camera.world_up, (3,)),
-    }
     checked = {}
-    for name, (value, shape) in arrays.items():
-        value = np.asarray(value, np.float64)
+    for name, shape in (("R", (3, 3)), ("optical_center_mm", (3,)), ("K", (3, 3)), ("world_up", (3,))):
+        value = np.asarray(getattr(camera, name), np.float64)
         if value.shape != shape:
             raise UserError(f"the camera's {name} has shape {value.shape}, expected {shape}")
-        if not np.isfinite(value).all():
+        if not math.isfinite(value.sum()):
             raise UserError(f"the camera's {name} is not finite")
         checked[name] = value
-    R, K = checked["R"], checked["K"]
-    if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
+    R, K = checked["R"], checked["K"].tolist()
+    if abs(R @ R.T - IDENTITY).max() > 1e-3 or np.cross(R[0], R[1]) @ R[2] < 0:
         raise UserError("the camera's R is not a rotation matrix")
-    if K[0, 0] <= 0 or K[1, 1] <= 0 or np.abs(K[2] - (0, 0, 1)).max() > 1e-6:
+    if K[0][0] <= 0 or K[1][1] <= 0 or K[1][0] != 0 or K[2] != [0, 0, 1]:
         raise UserError("the camera's K is not an intrinsic matrix (positive focal lengths, last row 0 0 1)")
-    if not np.any(checked["world_up"]):
+    if not checked["world_up"].any():
         raise UserError("the camera's world_up is zero")
     distortion = None
     if camera.distortion is not None:

@@ -73,7 +73,8 @@ def test_fixed_corrections(g4):
 @pytest.mark.parametrize("seed", range(3))
 def test_object_occlusion(g4, seed):
     loading = golden("g4_loading")
-    occluders = [(loading[f"occluder{i}_im"], loading[f"occluder{i}_mask"]) for i in range(5)]
+    alphas = [np.rint(255 * loading[f"occluder{i}_mask"]).astype(np.uint8) for i in range(5)]
+    occluders = [np.dstack([loading[f"occluder{i}_im"], alphas[i]]) for i in range(5)]
     rng = np.random.default_rng(seed)  # the reference's draws: count, then (index, scale, centre); never the last one
     draws = tuple(
         ObjectDraw(int(rng.integers(0, 4)), rng.uniform(0.2, 1), tuple(rng.uniform(0, 256, 2) / 256))
@@ -105,7 +106,7 @@ def test_background(seed):
     rng.integers(0, 1)
     zoom, angle, radius = rng.uniform(1.2, 1.5), rng.uniform(-np.pi, np.pi), 0.1 * np.sqrt(rng.uniform(0, 1))
     draw = BackgroundDraw(0, zoom, (radius * np.cos(angle), radius * np.sin(angle)))
-    ours = replace_background(arrays["image"], arrays["mask"].astype(np.float32), arrays["bg0"], draw)
+    ours = replace_background(arrays["image"], 255 * arrays["mask"], arrays["bg0"], draw)
     assert difference(ours, arrays[f"out_seed{seed}"]).mean() < 0.2
 
 
@@ -156,15 +157,16 @@ def test_augmenter_keeps_the_person_and_replaces_the_rest():
 
     mask = rlemasklib.encode(row["mask"].astype(np.uint8))
     crop = crop_camera(row["camera"], np.array(row["box_ltwh_px"]), 64)
-    alpha = render_mask(mask, crop, 64)
-    assert alpha.max() == 1 and alpha.min() == 0
+    seen = render_mask(mask, crop, 64)
+    assert seen.max() == 255 and seen.min() == 0
     image = np.full((64, 64, 3), 255, np.uint8)
     augmenter = AppearanceAugmenter(AugmentationSettings(), 64)
     store = type("Store", (), {"color_fix": None})
     example = type("Example", (), {"mask": mask, "sequence": ""})
     draw = AppearanceDraw(background=BackgroundDraw(2, 1.3, (0, 0)))
     out = augmenter.apply(image, draw, example, store, crop)
-    assert (out[alpha == 1] == 255).all() and difference(out[alpha == 0], 255).mean() > 10
+    assert (out[seen == 255] == 255).all() and difference(out[seen == 0], 255).mean() > 10
+    assert difference(out[seen == 0], 255).mean() > difference(out[(seen > 0) & (seen < 255)], 255).mean() > 1
     example.mask = None
     np.testing.assert_array_equal(augmenter.apply(image, draw, example, store, crop), image)
     everything = AppearanceDraw(
@@ -194,8 +196,8 @@ def test_folders_of_pictures(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="neither Pascal VOC"):
         pictures.load_occluders(str(cutouts))
     cv2.imwrite(str(cutouts / "a.png"), np.dstack([np.full((20, 30, 3), (1, 2, 3)), np.full((20, 30), 255)]))
-    ((picture, alpha),) = pictures.load_occluders(str(cutouts))
-    assert picture[0, 0].tolist() == [3, 2, 1] and alpha.max() == 1
+    (cutout,) = pictures.load_occluders(str(cutouts))
+    assert cutout[0, 0].tolist() == [3, 2, 1, 255]
 
 
 def test_pascal_voc(tmp_path, g4):
@@ -215,6 +217,6 @@ def test_pascal_voc(tmp_path, g4):
         size = 20 if i == 4 else 36  # the cow is too small
         segmentation[10 : 10 + size, 40 * i : 40 * i + size] = color[::-1]
     cv2.imwrite(str(tmp_path / "SegmentationObject" / "x.png"), segmentation)
-    ((picture, alpha),) = pictures.load_occluders(str(tmp_path))  # only the dog
-    assert picture.shape == (18, 18, 3) and alpha.shape == (18, 18)
-    assert alpha[9, 9] == 1 and alpha[0, 0] == 0.75
+    (cutout,) = pictures.load_occluders(str(tmp_path))  # only the dog
+    assert cutout.shape == (18, 18, 4)
+    assert cutout[9, 9, 3] == 255 and cutout[0, 0, 3] == 191

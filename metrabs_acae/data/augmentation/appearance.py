@@ -46,21 +46,23 @@ def draw_appearance(
     n_backgrounds: int,
     n_occluders: int,
 ) -> AppearanceDraw:
-    """Draws from an independent stream per operation, so that switching one off leaves the others as they were."""
-    background_rng, occlusion_rng, color_rng = rng.spawn(3)
-    background = objects = color = erasing = None
+    """Draws everything whatever the settings, so that switching one operation off leaves the others as they were."""
+    with_background, with_occlusion, by_object = rng.random(3)
+    background = draw_background(rng, max(1, n_backgrounds))
+    color = draw_color(rng)
+    if not with_occlusion < (settings.occlusion_prob_2d if is_2d else settings.occlusion_prob):
+        objects, erasing = (), None
+    elif by_object < 0.5 and n_occluders:
+        objects, erasing = draw_objects(rng, n_occluders), None
+    else:
+        objects, erasing = (), draw_erasing(rng)
     probability = settings.background_prob_realistic if realistic_background else settings.background_prob
-    if background_rng.random() < probability and n_backgrounds:
-        background = draw_background(background_rng, n_backgrounds)
-    occludes, by_object = occlusion_rng.random(2)
-    if occludes < (settings.occlusion_prob_2d if is_2d else settings.occlusion_prob):
-        if by_object < 0.5 and n_occluders:
-            objects = draw_objects(occlusion_rng, n_occluders)
-        else:
-            erasing = draw_erasing(occlusion_rng)
-    if settings.color:
-        color = draw_color(color_rng)
-    return AppearanceDraw(background, objects or (), color, erasing)
+    return AppearanceDraw(
+        background=background if n_backgrounds and with_background < probability else None,
+        objects=objects,
+        color=color if settings.color else None,
+        erasing=erasing,
+    )
 
 
 class AppearanceAugmenter:
@@ -88,8 +90,8 @@ class AppearanceAugmenter:
         """The augmented crop; [S, S, 3] uint8 in and out."""
         image = fix_colors(image, store.color_fix, example.sequence)
         if draw.background is not None and example.mask is not None:
-            alpha = render_mask(example.mask, crop, image.shape[0])
-            image = replace_background(image, alpha, self.backgrounds[draw.background.index], draw.background)
+            mask = render_mask(example.mask, crop, image.shape[0])
+            image = replace_background(image, mask, self.backgrounds[draw.background.index], draw.background)
         if draw.objects:
             image = paste_objects(image, self.occluders, draw.objects, scale=self.settings.occlusion_scale)
         if draw.color is not None:

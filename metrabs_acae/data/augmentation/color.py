@@ -28,9 +28,9 @@ class ColorDraw:
 
 
 def draw_color(rng: np.random.Generator) -> ColorDraw:
-    order = tuple(OPERATIONS[i] for i in rng.permutation(len(OPERATIONS)))
-    brightness, contrast, hue, saturation = rng.uniform([-0.125, 0.5, -72, 0.5], [0.125, 1.5, 72, 1.5])
-    return ColorDraw(brightness, contrast, hue, saturation, order)
+    brightness, contrast, hue, saturation, *ranks = rng.random(8).tolist()
+    order = tuple(name for _, name in sorted(zip(ranks, OPERATIONS, strict=True)))
+    return ColorDraw(0.25 * brightness - 0.125, 0.5 + contrast, 144 * hue - 72, 0.5 + saturation, order)
 
 
 def adjust_color(image: np.ndarray, draw: ColorDraw) -> np.ndarray:
@@ -108,10 +108,13 @@ def _adjust_hsv(image: np.ndarray, draw: ColorDraw, operations: list[str]) -> np
     """Hue and saturation; uint8 or float32 in 0..1 in, float32 in 0..1 out."""
     if image.dtype == np.uint8:
         image = cv2.LUT(image, _LEVELS.astype(np.float32))
-    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
-    if "hue" in operations:
-        hue += np.float32(draw.hue_deg % 360)  # OpenCV turns hues above 360 back, but not negative ones
+    image = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    # Whole rows at a time: NumPy is several times faster on long rows than on pixels of three values.
+    width = image.shape[1]
+    rows = image.reshape(-1, 3 * width)
+    if "hue" in operations:  # OpenCV turns hues above 360 back, but not negative ones
+        rows += np.tile(np.array([draw.hue_deg % 360, 0, 0], np.float32), width)
     if "saturation" in operations:
-        saturation *= np.float32(draw.saturation)
-        np.minimum(saturation, 1, out=saturation)
-    return cv2.cvtColor(cv2.merge([hue, saturation, value]), cv2.COLOR_HSV2RGB)
+        rows *= np.tile(np.array([1, draw.saturation, 1], np.float32), width)
+        np.minimum(rows, np.tile(np.array([np.inf, 1, np.inf], np.float32), width), out=rows)
+    return cv2.cvtColor(image, cv2.COLOR_HSV2RGB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,23 +34,20 @@ def draw_geometry(
 ) -> GeometricDraw:
     """Draws the geometry of one crop. Every draw takes place whatever the settings, so that switching one
     augmentation off leaves the others as they were."""
-    part = draw_box_part(rng)
-    has_part, flips, is_full = rng.random(3)
-    angle, radius = rng.uniform(-np.pi, np.pi), np.sqrt(rng.random())
-    zoom = rng.uniform(1 - settings.scale_down, 1 + settings.scale_up)
-    roll = rng.uniform(-1, 1)
+    has_part, flips, is_full, angle, radius, zoom, roll = rng.random(7).tolist()
     if partial_visibility is None:
         partial_visibility = settings.partial_visibility_prob
-    part = part if has_part < partial_visibility else None
+    part = draw_box_part(rng) if has_part < partial_visibility else None
     if not settings.geometry:
         return GeometricDraw(part=part)
-    max_roll = np.pi if is_full < settings.full_rotation_prob else np.deg2rad(settings.rotation_deg)
+    angle, radius = 2 * math.pi * angle, settings.shift * math.sqrt(radius)
+    max_roll = math.pi if is_full < settings.full_rotation_prob else math.radians(settings.rotation_deg)
     return GeometricDraw(
         part=part,
-        shift=(settings.shift * radius * np.cos(angle), settings.shift * radius * np.sin(angle)),
-        zoom=zoom,
-        roll_rad=roll * max_roll,
-        flip=bool(flips < settings.flip_prob),
+        shift=(radius * math.cos(angle), radius * math.sin(angle)),
+        zoom=1 - settings.scale_down + zoom * (settings.scale_up + settings.scale_down),
+        roll_rad=(2 * roll - 1) * max_roll,
+        flip=flips < settings.flip_prob,
     )
 
 

@@ -51,24 +51,19 @@ def draw_erasing(rng: np.random.Generator) -> EraseDraw:
 
 
 def paste_objects(
-    image: np.ndarray,
-    occluders: list[tuple[np.ndarray, np.ndarray]],
-    draws: tuple[ObjectDraw, ...],
-    *,
-    scale: float = 1.0,
+    image: np.ndarray, occluders: list[np.ndarray], draws: tuple[ObjectDraw, ...], *, scale: float = 1.0
 ) -> np.ndarray:
     """The image [S, S, 3] with objects pasted in order.
 
     Args:
-        occluders: pairs of an image [h, w, 3] uint8 and its opacity [h, w] float32 in 0..1.
+        occluders: cut-outs [h, w, 4] uint8: RGB and opacity.
         scale: factor on all sizes.
     """
     image = image.copy()
     side = image.shape[0]
     for draw in draws:
-        picture, alpha = occluders[draw.index]
-        factor = draw.scale * scale * side / REFERENCE_SIZE
-        paste(image, resized(picture, factor), resized(alpha, factor), np.asarray(draw.center) * side)
+        cutout = resized(occluders[draw.index], draw.scale * scale * side / REFERENCE_SIZE)
+        paste(image, cutout, np.asarray(draw.center) * side)
     return image
 
 
@@ -83,23 +78,18 @@ def erase(image: np.ndarray, draw: EraseDraw) -> np.ndarray:
     return image
 
 
-def paste(image: np.ndarray, picture: np.ndarray, alpha: np.ndarray, center: np.ndarray) -> None:
-    """Blends `picture` into `image` in place, its middle at `center` (x, y); parts outside are cut off."""
-    size = np.array(picture.shape[1::-1])
+def paste(image: np.ndarray, cutout: np.ndarray, center: np.ndarray) -> None:
+    """Blends a cut-out [h, w, 4] into the image in place, its middle at `center` (x, y); parts outside are cut off."""
+    size = np.array(cutout.shape[1::-1])
     start = np.rint(center).astype(int) - size // 2
     (left, top), (right, bottom) = np.maximum(start, 0), np.minimum(start + size, image.shape[1::-1])
     if left >= right or top >= bottom:
         return
-    part = (slice(top - start[1], bottom - start[1]), slice(left - start[0], right - start[0]))
+    part = cutout[top - start[1] : bottom - start[1], left - start[0] : right - start[0]]
     region = image[top:bottom, left:right]
-    region[...] = blend(picture[part], region, alpha[part])
-
-
-def blend(foreground: np.ndarray, background: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """foreground * alpha + background * (1 - alpha); images [H, W, 3] uint8, alpha [H, W] float32 in 0..1."""
-    alpha = np.ascontiguousarray(alpha)
-    foreground, background = np.ascontiguousarray(foreground), np.ascontiguousarray(background)
-    return cv2.blendLinear(foreground, background, alpha, 1 - alpha)
+    alpha = part[..., 3] * np.float32(1 / 255)
+    color = cv2.cvtColor(part, cv2.COLOR_RGBA2RGB)
+    region[...] = cv2.blendLinear(color, np.ascontiguousarray(region), alpha, 1 - alpha)
 
 
 def resized(image: np.ndarray, factor: float) -> np.ndarray:

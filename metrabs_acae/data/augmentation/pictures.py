@@ -40,8 +40,8 @@ def load_backgrounds(folder: str, image_size: int) -> Sequence[np.ndarray]:
     return np.load(prepared, mmap_mode="r")
 
 
-def load_occluders(folder: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Cut-outs: image [h, w, 3] uint8 and opacity [h, w] float32. From a folder of Pascal VOC 2012 (with
+def load_occluders(folder: str) -> list[np.ndarray]:
+    """Cut-outs [h, w, 4] uint8 (RGB and opacity) from a folder of Pascal VOC 2012 (with
     `Annotations`, `JPEGImages`, `SegmentationObject`), or of RGBA PNG files, or generated."""
     if not folder:
         return [procedural.occluder(seed) for seed in range(N_GENERATED)]
@@ -51,7 +51,7 @@ def load_occluders(folder: str) -> list[tuple[np.ndarray, np.ndarray]]:
     else:
         pictures = [cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in sorted(root.glob("*.png"))]
         pictures = [p for p in pictures if p is not None and p.ndim == 3 and p.shape[2] == 4]
-        occluders = [(np.ascontiguousarray(p[..., 2::-1]), p[..., 3].astype(np.float32) / 255) for p in pictures]
+        occluders = [cv2.cvtColor(p, cv2.COLOR_BGRA2RGBA) for p in pictures]
     if not occluders:
         raise UserError(f"The occluder folder {folder} is neither Pascal VOC 2012 nor has RGBA PNG files.")
     return occluders
@@ -64,7 +64,7 @@ def soften_border(mask: np.ndarray) -> np.ndarray:
     return np.where(mask > eroded, np.float32(0.75), mask.astype(np.float32))
 
 
-def _voc(root: Path, segmentation_path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+def _voc(root: Path, segmentation_path: Path) -> list[np.ndarray]:
     """The whole, easy objects other than people of one segmented image, at half size."""
     objects = ElementTree.parse(root / "Annotations" / f"{segmentation_path.stem}.xml").findall("object")
     segmentation = cv2.imread(str(segmentation_path))
@@ -82,10 +82,10 @@ def _voc(root: Path, segmentation_path: Path) -> list[tuple[np.ndarray, np.ndarr
             continue
         x, y, width, height = cv2.boundingRect(mask)
         part = (slice(y, y + height), slice(x, x + width))
-        alpha = soften_border(mask)[part]
+        alpha = np.rint(255 * soften_border(mask)[part]).astype(np.uint8)
+        cutout = np.dstack([image[part][..., ::-1], alpha])
         half = (max(1, width // 2), max(1, height // 2))
-        picture = cv2.resize(np.ascontiguousarray(image[part][..., ::-1]), half, interpolation=cv2.INTER_AREA)
-        found.append((picture, cv2.resize(alpha, half, interpolation=cv2.INTER_AREA)))
+        found.append(cv2.resize(cutout, half, interpolation=cv2.INTER_AREA))
     return found
 
 

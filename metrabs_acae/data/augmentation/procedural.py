@@ -25,10 +25,10 @@ def background(side: int, seed: int) -> np.ndarray:
     return np.clip(shaded, 0, 255).astype(np.uint8)
 
 
-def occluder(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A cut-out of 60 to 250 px: image [h, w, 3] uint8 and opacity [h, w] float32."""
+def occluder(seed: int) -> np.ndarray:
+    """A cut-out of 40 to 160 px, as Pascal VOC's objects at half size; [h, w, 4] uint8: RGB, opacity."""
     rng = np.random.default_rng([2, seed])
-    width, height = rng.integers(60, 250, 2)
+    width, height = rng.integers(40, 160, 2)
     mask = np.zeros((height, width), np.uint8)
     for _ in range(rng.integers(1, 5)):
         center = rng.uniform(0.3, 0.7, 2) * (width, height)
@@ -41,9 +41,9 @@ def occluder(seed: int) -> tuple[np.ndarray, np.ndarray]:
     texture = 1 + rng.uniform(0.1, 0.6) * _noise(rng, (height, width), octaves=4)[..., None]
     image = np.clip(color * light * texture, 0, 255).astype(np.uint8)
     for _ in range(rng.integers(0, 12)):  # details: stripes and patches
-        points = _blob(rng, rng.uniform(0, 1, 2) * (width, height), rng.uniform(4, 40), squareness=rng.random())
+        points = _blob(rng, rng.uniform(0, 1, 2) * (width, height), rng.uniform(3, 25), squareness=rng.random())
         cv2.fillPoly(image, [points], rng.uniform(0, 255, 3).tolist(), cv2.LINE_AA)
-    return image, mask.astype(np.float32) / 255
+    return np.dstack([image, mask])
 
 
 def _blob(rng: np.random.Generator, center: np.ndarray, radius: float, squareness: float) -> np.ndarray:

@@ -1,0 +1,171 @@
+"""How fast training examples are loaded, per CPU core and by stage.
+
+    python -m benchmarks.loading [--crops 300] [--image-size 256] [--workers 1 2]
+
+Two stores are made in a temporary folder: 1000-px JPEGs, and images of the size that pose stores keep (a person of
+384 px with room for augmentation: 640 px). Each is loaded with all augmentation on. The yardstick, measured in the same
+run, is one full OpenCV decode of a 1000-px JPEG and one `warpPerspective` to the crop; the public reference needs
+1 / 0.43 of it per example (measured once, on 1000-px JPEGs), which gives the last column. CPU time counts, not the
+clock, and ratios carry over between machines better than milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from metrabs_acae.data import examples
+from metrabs_acae.data.augmentation.appearance import AppearanceAugmenter, AppearanceDraw
+from metrabs_acae.data.augmentation.geometric import draw_geometry
+from metrabs_acae.data.augmentation.procedural import background
+from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.data.loading import BatchLoader
+from metrabs_acae.data.mixture import Entry, Mixture
+from metrabs_acae.data.store import CameraParams, PoseStore, PoseStoreWriter
+from metrabs_acae.skeletons import get_skeleton
+
+YARDSTICK_SHARE = 0.43
+"""What decoding fully and warping once cost of the public reference's loading of one example."""
+
+SIZES = {"1000-px JPEG": (1000, 600), "store size": (640, 384)}
+"""Image side and height of the person (px)."""
+
+
+def make_store(path: Path, side: int, person: int, n: int = 12, distortion=None) -> PoseStore:
+    """Textured pictures of about 3 bits a pixel as JPEG of quality 95, as photographs have, and a standing person."""
+    rng = np.random.default_rng(0)
+    skeleton = get_skeleton("h36m")
+    K = np.array([[1.2 * side, 0, side / 2], [0, 1.2 * side, side / 2], [0, 0, 1]])
+    depth = 1.2 * side * 1800 / person
+    camera = CameraParams(np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]), np.array([0, -depth, 900]), K, distortion)
+    box = np.array([side / 2 - person / 4, side / 2 - person / 2, person / 2, person])
+    mask = np.zeros((side, side), np.uint8)
+    cv2.ellipse(mask, (side // 2, side // 2), (person // 4, person // 2), 0, 0, 360, 1, -1)
+    with PoseStoreWriter(path, name=path.name, skeleton=skeleton, licence="CC0") as writer:
+        for i in range(n):
+            image = background(side, i).astype(np.float32)
+            image += cv2.GaussianBlur(rng.normal(0, 14, image.shape).astype(np.float32), (0, 0), 0.7)
+            writer.add(
+                "train",
+                image_key=f"{i}.jpg",
+                image=np.clip(image, 0, 255).astype(np.uint8),
+                box_ltwh_px=box,
+                camera=camera,
+                coords=rng.uniform((-400, -200, 0), (400, 200, 1800), (skeleton.n_joints, 3)),
+                mask=mask,
+            )
+    return PoseStore(path)
+
+
+def cpu_ms(function: Callable[[int], object], n: int, repeats: int = 3) -> float:
+    """CPU milliseconds per call, the least of several rounds."""
+    rounds = []
+    for _ in range(repeats):
+        start = time.process_time()
+        for i in range(n):
+            function(i)
+        rounds.append((time.process_time() - start) / n * 1e3)
+    return min(rounds)
+
+
+def yardstick(store: PoseStore, image_size: int, n: int) -> float:
+    files = [store.images.read(f"{i}.jpg") for i in range(store.splits["train"])]
+    matrix = np.array([[0.6, 0.02, 10], [-0.02, 0.6, 5], [1e-5, 0, 1]])
+
+    def load(i: int):
+        image = cv2.imdecode(np.frombuffer(files[i % len(files)], np.uint8), cv2.IMREAD_COLOR)
+        return cv2.warpPerspective(image, matrix, (image_size, image_size), flags=cv2.INTER_LINEAR)
+
+    return cpu_ms(load, n)
+
+
+def stages(store: PoseStore, image_size: int, n: int) -> dict[str, float]:
+    """CPU milliseconds per example of each stage, with the augmentation's own probabilities."""
+    settings = AugmentationSettings()
+    augmenter = AppearanceAugmenter(settings, image_size)
+    size = store.splits["train"]
+    rows = [store.row("train", i) for i in range(size)]
+    draws = [draw_geometry(np.random.default_rng(i), settings) for i in range(n)]
+    crops = [examples.make_crop(rows[i % size], image_size, draws[i]) for i in range(n)]
+    looks = [augmenter.draw(store, np.random.default_rng(i)) for i in range(n)]
+    image = np.ascontiguousarray(background(image_size, 0))
+
+    def appearance(part: str):
+        def apply(i: int):
+            draw = AppearanceDraw(**{part: getattr(looks[i], part)})
+            return augmenter.apply(image, draw, rows[i % size], store, crops[i])
+
+        return apply
+
+    return {
+        "random generators": cpu_ms(lambda i: [np.random.default_rng([1, i, k]) for k in range(2)], n),
+        "row": cpu_ms(lambda i: store.row("train", i % size), n),
+        "draws": cpu_ms(lambda i: (draw_geometry(RNG, settings), augmenter.draw(store, RNG)), n),
+        "crop camera": cpu_ms(lambda i: examples.make_crop(rows[i % size], image_size, draws[i]), n),
+        "joints": cpu_ms(lambda i: examples.crop_coords(rows[i % size], store, crops[i]), n),
+        "read, decode, warp": cpu_ms(
+            lambda i: examples.read_crop(store, rows[i % size], crops[i], image_size, draws[i]), n
+        ),
+        "background": cpu_ms(appearance("background"), n),
+        "objects": cpu_ms(appearance("objects"), n),
+        "colour": cpu_ms(appearance("color"), n),
+        "erasing": cpu_ms(appearance("erasing"), n),
+    }
+
+
+RNG = np.random.default_rng(0)
+
+
+def whole(store: PoseStore, image_size: int, n: int, workers: int) -> tuple[float, float]:
+    """CPU milliseconds per crop and crops per second of the batch loader, everything on."""
+    mixture = Mixture([Entry(store, "train", 32)], seed=0)
+    loader = BatchLoader(mixture, image_size=image_size, workers=workers)
+    batches = loader.batches()
+    next(batches)
+    best = (np.inf, 0.0)
+    n_batches = max(1, n // 32)
+    for _ in range(3):
+        clock, cpu = time.perf_counter(), time.process_time()
+        for _ in range(n_batches):
+            next(batches)
+        cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
+        best = min(best, (cpu / (32 * n_batches) * 1e3, 32 * n_batches / clock))
+    batches.close()
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--crops", type=int, default=300, help="crops per measurement")
+    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        stores = {name: make_store(Path(folder) / str(side), side, person) for name, (side, person) in SIZES.items()}
+        distorted = make_store(Path(folder) / "lens", *SIZES["store size"], distortion=[-0.2, 0.05, 0, 0, 0])
+        unit = yardstick(stores["1000-px JPEG"], args.image_size, args.crops)
+        kilobytes = {k: np.mean([len(s.images.read(f"{i}.jpg")) for i in range(12)]) / 1e3 for k, s in stores.items()}
+        print(f"yardstick (full decode + warp, {kilobytes['1000-px JPEG']:.0f} kB): {unit:.2f} CPU-ms")
+        print(f"{'':40}CPU-ms  of yardstick  times the reference")
+        for name, store in [*stores.items(), ("store size, with distortion", distorted)]:
+            for workers in args.workers:
+                ms, rate = whole(store, args.image_size, args.crops, workers)
+                times = unit / YARDSTICK_SHARE / ms
+                print(
+                    f"{name + f', {workers} thread(s)':34}{ms:6.2f}  {ms / unit:12.2f}  {times:19.2f}  ({rate:.0f}/s)"
+                )
+        for name, store in stores.items():
+            print(f"\n{name} ({kilobytes.get(name, 0):.0f} kB), by stage")
+            for stage, ms in stages(store, args.image_size, args.crops).items():
+                print(f"  {stage:32}{ms:6.3f}  {ms / unit:12.3f}")
+
+
+if __name__ == "__main__":
+    main()
