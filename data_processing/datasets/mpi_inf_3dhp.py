@@ -83,8 +83,9 @@ class MpiInf3dhp(Converter):
 @file_cache(1)
 def read_poses(path) -> list[np.ndarray]:
     """For each camera [frames, 28, 3] mm in the camera's frame."""
-    cells = field(load_mat5(path, ["annot3"]), "annot3", path)
+    cells = np.asarray(field(load_mat5(path, ["annot3"]), "annot3", path))
+    cells = cells if cells.dtype == object else cells[None]  # a single camera's cell comes unpacked
     try:
-        return [np.asarray(c, np.float64).reshape(-1, N_JOINTS, 3) for c in np.atleast_1d(cells)]
+        return [np.asarray(c, np.float64).reshape(-1, N_JOINTS, 3) for c in cells]
     except ValueError:
         raise UserError(f"{path} does not hold poses of {N_JOINTS} joints per camera; fetch it again.") from None

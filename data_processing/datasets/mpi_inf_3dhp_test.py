@@ -66,8 +66,9 @@ def camera_of(sequence: int) -> CameraParams:
         distortion = (-0.276859611, 0.131125256, -0.000360494, -0.001149441, -0.049318332)
         center = (-2104.3074, 1038.6707, -4596.6367)
         up, right = (0.025272345, 0.995038509, 0.09622737), (-0.939647257, -0.009210289, 0.342020929)
-    px_per_mm = np.array([size_px[0] / sensor_mm[0], size_px[1] / sensor_mm[1] * aspect])
+    px_per_mm = np.array(size_px) / sensor_mm
+    # The aspect acts on the focal length alone: only so do the 3D labels project exactly onto the 2D ones.
     principal = (np.array(sensor_mm) / 2 + offset_mm) * px_per_mm
-    K = intrinsics(*(focal_mm * px_per_mm), *principal)
+    K = intrinsics(*(focal_mm * px_per_mm * [1, aspect]), *principal)
     R = np.stack([right, np.negative(up), np.cross(up, right)])
     return make_camera(R, center, K, distortion=distortion, world_up=(0, 1, 0))

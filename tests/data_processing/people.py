@@ -88,7 +88,8 @@ def picture(size_wh, level: int, points_px=()) -> np.ndarray:
     import cv2
 
     image = np.full((size_wh[1], size_wh[0], 3), level, np.uint8)
-    for x, y in np.asarray(points_px).reshape(-1, 2):
+    points_px = np.asarray(points_px).reshape(-1, 2)
+    for x, y in points_px[np.isfinite(points_px).all(1)]:
         cv2.circle(image, (round(x * 16), round(y * 16)), 6 * 16, (255, 255, 255), -1, cv2.LINE_AA, 4)
     return image
 
