@@ -1,4 +1,4 @@
-"""The affine-combining autoencoder as a library of its own: fit, save, load, encode, decode, convert. NumPy in and out."""
+"""The affine-combining autoencoder as a library of its own, NumPy in and out: fit, save, load, encode, convert."""
 
 _HOME = {
     "Acae": "autoencoder",

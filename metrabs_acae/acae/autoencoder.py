@@ -47,8 +47,9 @@ class Acae:
         n_joints, n_latents = len(self.joint_names), len(self.latent_names)
         if encoder.shape != (n_joints, n_latents) or decoder.shape != (n_latents, n_joints):
             raise UserError(
-                f"An autoencoder of {n_joints} joints and {n_latents} latents needs an encoder [{n_joints}, {n_latents}]"
-                f" and a decoder [{n_latents}, {n_joints}], got {list(encoder.shape)} and {list(decoder.shape)}."
+                f"An autoencoder of {n_joints} joints and {n_latents} latents needs an encoder [{n_joints}, "
+                f"{n_latents}] and a decoder [{n_latents}, {n_joints}], got {list(encoder.shape)} and "
+                f"{list(decoder.shape)}."
             )
         for name, weights in (("encoder", encoder), ("decoder", decoder)):
             sums = weights.sum(axis=0)
@@ -97,8 +98,8 @@ class Acae:
         missing = [n for n in names if n not in set(self.joint_names)]
         extra = [n for n in self.joint_names if n not in set(names)]
         raise UserError(
-            f"The autoencoder was fitted to other joints: it has {self.n_joints}, {len(names)} were asked for; it lacks "
-            f"{', '.join(missing[:5]) or 'none'} and has besides {', '.join(extra[:5]) or 'none'}; fit it again."
+            f"The autoencoder was fitted to other joints: it has {self.n_joints}, {len(names)} were asked for; it "
+            f"lacks {', '.join(missing[:5]) or 'none'} and has besides {', '.join(extra[:5]) or 'none'}; fit it again."
         )
 
     def reordered(self, joint_names: Sequence[str]) -> Acae:

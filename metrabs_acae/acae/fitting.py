@@ -19,6 +19,7 @@ _SELECTION_POSES = 500
 _COMPARISON_POSES = 1024
 _PERTURBATION = 0.5
 _FINAL_RATE = 1e-3
+_GATHERED_VALUES = 4_000_000
 _HEAD_BASES = ("nose", "eye", "ear", "jaw", "head", "htop", "brow", "cheek", "fronthead", "backhead")
 
 
@@ -35,9 +36,10 @@ def fit_acae(
     joint_weights: np.ndarray | Mapping[str, float] | None = None,
     seed: int = 0,
     n_restarts: int = 8,
-    steps: int = 6000,
+    steps: int = 5000,
     batch_size: int = 32,
     learning_rate: float = 0.01,
+    rows: np.ndarray | None = None,
     workers: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Acae:
@@ -48,7 +50,7 @@ def fit_acae(
     cosine. The same arguments give the same result, whatever `workers` is.
 
     Args:
-        poses_mm: [K, J, 3], camera frame, float32 (other types are copied); may be memory-mapped.
+        poses_mm: [K, J, 3], camera frame; may be memory-mapped, of any size.
         joint_names: J names with side letters, see `metrabs_acae.skeletons`.
         n_latents: L; n_center_latents of them central, the others in left-right pairs (ignored without `chiral`).
         weights: "nonnegative": every point is a convex combination; "affine": signed weights (the paper's).
@@ -59,6 +61,7 @@ def fit_acae(
         n_restarts: short runs of steps / 6 each; the one that ends with the lowest loss goes on.
         steps: of the final run, and batch_size: poses per step.
         learning_rate: at the start of each run.
+        rows: fit only to these poses; None: to all.
         workers: threads for the short runs; None: the usable cores.
         progress: receives a line of text now and then.
 
@@ -79,33 +82,40 @@ def fit_acae(
     poses_io.check_poses(poses_mm, names)
     layout = blocks.layout_of(names, chiral=chiral)
     n_pairs_out, n_center_out = _latent_counts(layout, n_latents, n_center_latents if chiral else n_latents)
-    rows = poses_io.usable_rows(poses_mm, loss_space)
-    poses = poses_mm if poses_mm.dtype == np.float32 else poses_mm.astype(np.float32)
+    usable = poses_io.usable_rows(poses_mm, loss_space)
+    asked = len(poses_mm) if rows is None else len(rows)
+    rows = usable if rows is None else np.intersect1d(rows, usable)
     factors = joint_factors(names, joint_weights)[layout.order].astype(np.float32)
     report = progress or (lambda line: None)
 
-    sample = poses_io.sample_poses(poses, _SELECTION_POSES, rows)[:, layout.order]
+    sample = poses_io.sample_poses(poses_mm, _SELECTION_POSES, rows)[:, layout.order]
     selection = (_image_plane(sample) if loss_space == "image" else sample) * np.sqrt(factors)[:, None]
     comparison_rows = rows[np.linspace(0, len(rows) - 1, min(_COMPARISON_POSES, len(rows))).astype(np.int64)]
 
     def run(parameters: np.ndarray, batches: np.ndarray, rates: np.ndarray) -> np.ndarray:
         parameters, losses = parameters.copy(), np.empty(len(batches), np.float32)
-        kernels.train(
-            poses,
-            layout.order,
-            layout.n_pairs,
-            n_pairs_out,
-            n_center_out,
-            batches,
-            rates,
-            factors,
-            sparsity,
-            loss_space == "image",
-            weights == "nonnegative",
-            parameters,
-            np.empty_like(parameters),
-            losses,
-        )
+        gradients, first, second = (np.zeros_like(parameters) for _ in range(3))
+        steps_at_once = max(1, _GATHERED_VALUES // (batches.shape[1] * len(names) * 3))
+        for start in range(0, len(batches), steps_at_once):
+            part = slice(start, start + steps_at_once)
+            kernels.train(
+                np.ascontiguousarray(poses_mm[batches[part]], np.float32),
+                layout.order,
+                layout.n_pairs,
+                n_pairs_out,
+                n_center_out,
+                rates[part],
+                factors,
+                sparsity,
+                loss_space == "image",
+                weights == "nonnegative",
+                parameters,
+                gradients,
+                first,
+                second,
+                start,
+                losses[part],
+            )
         return parameters if rates[0] else losses
 
     def matrices(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -157,11 +167,11 @@ def fit_acae(
         "learning_rate": learning_rate,
         "joint_weights": joint_factors(names, joint_weights).round(6).tolist() if joint_weights is not None else None,
         "n_poses": len(rows),
-        "n_poses_left_out": len(poses) - len(rows),
+        "n_poses_left_out": asked - len(rows),
         "training_loss": round(loss, 7),
     }
     latent_names = blocks.latent_names(n_pairs_out, n_center_out)
-    gram = latent_gram(poses_io.sample_poses(poses, 4096, rows), encoder, n_pairs_out)
+    gram = latent_gram(poses_io.sample_poses(poses_mm, 4096, rows), encoder, n_pairs_out)
     return Acae(encoder, decoder, names, latent_names, gram, settings)
 
 
@@ -206,7 +216,8 @@ def _latent_counts(layout: blocks.Layout, n_latents: int, n_center: int) -> tupl
     """Numbers of latent pairs and of central latents; UserError if the joints cannot carry them."""
     if n_latents < 1 or not 0 <= n_center <= n_latents or (n_latents - n_center) % 2:
         raise UserError(
-            f"n_latents - n_center_latents must be even and not negative (left-right pairs), got {n_latents} and {n_center}."
+            f"n_latents - n_center_latents must be even and not negative (left-right pairs), got {n_latents} and "
+            f"{n_center}."
         )
     if n_latents > layout.n_points:
         raise UserError(f"{n_latents} latents are more than the {layout.n_points} joints; ask for fewer.")
@@ -214,7 +225,8 @@ def _latent_counts(layout: blocks.Layout, n_latents: int, n_center: int) -> tupl
     if n_pairs > layout.n_pairs or n_center > layout.n_pairs + layout.n_center:
         raise UserError(
             f"{n_pairs} latent pairs and {n_center} central latents are more than the joints can carry "
-            f"({layout.n_pairs} left-right pairs, {layout.n_center} central joints); change n_latents or n_center_latents."
+            f"({layout.n_pairs} left-right pairs, {layout.n_center} central joints); change n_latents or "
+            "n_center_latents."
         )
     return n_pairs, n_center
 

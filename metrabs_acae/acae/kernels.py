@@ -108,12 +108,12 @@ def raw_gradient(d_even, d_odd, n_pairs, sided, central, inverse_sums, penalty, 
 
 
 @_jit
-def load(poses, rows, order, n_pairs, truth, even, odd):
-    """Reads poses [K, J, 3] at `rows` into truth [3B, J] (joints in `order`) and its even and odd coordinates."""
+def load(poses, order, n_pairs, truth, even, odd):
+    """Copies poses [B, J, 3] into truth [3B, J] (joints in `order`) and its even and odd coordinates."""
     center = order.size - 2 * n_pairs
     half = np.float32(0.5)
-    for b in range(rows.size):
-        pose = poses[rows[b]]
+    for b in range(poses.shape[0]):
+        pose = poses[b]
         for j in range(order.size):
             for d in range(3):
                 truth[3 * b + d, j] = pose[order[j], d]
@@ -208,7 +208,6 @@ def train(
     pairs,
     pairs_out,
     center_out,
-    batches,
     learning_rates,
     joint_weights,
     sparsity,
@@ -216,26 +215,30 @@ def train(
     nonnegative,
     parameters,
     gradients,
+    first,
+    second,
+    start_step,
     losses,
 ):
-    """Adam from the start of its moments over all `batches`.
+    """One step of Adam per batch of poses, in turn.
 
     Args:
-        poses: [K, J, 3] mm, any memory-mapped or plain array.
+        poses: [T, B, J, 3] mm, float32.
         order, pairs: layout of the joints; pairs_out, center_out: numbers of left and of central latents.
-        batches: [T, B] rows of `poses`; learning_rates: [T] (0 only evaluates).
+        learning_rates: [T] (0 only evaluates).
         joint_weights: [J] in the order of the layout, mean 1.
         sparsity: factor of mean |encoder| + mean |decoder|; has no effect on nonnegative weights, whose L1 norm is
             constant.
         image_loss: compare positions in the image plane instead of in space.
         parameters: flat vector, changed in place.
         gradients: flat vector that receives the last step's gradients.
+        first, second: Adam's moments, flat vectors, changed in place; start_step: steps done so far.
         losses: [T] receives the reconstruction loss of each batch, metres.
     """
     joints = order.size
     center = joints - 2 * pairs
     latents = 2 * pairs_out + center_out
-    rows = 3 * batches.shape[1]
+    rows = 3 * poses.shape[1]
     f32 = np.float32
     truth = np.empty((rows, joints), f32)
     pose, d_pose = np.empty((3, joints), f32), np.empty((3, joints), f32)
@@ -256,20 +259,19 @@ def train(
     d_decoder_even, d_decoder_odd = np.empty_like(decoder_even), np.empty_like(decoder_odd)
     sums1, sums2 = np.empty(pairs_out + center_out, f32), np.empty(pairs + center, f32)
     means1, means2 = np.empty_like(sums1), np.empty_like(sums2)
-    first, second = np.zeros_like(parameters), np.zeros_like(parameters)
     normalized = np.empty_like(parameters)
     raw = split(parameters, pairs, center, pairs_out, center_out)
     weights = split(normalized, pairs, center, pairs_out, center_out)
     d_raw = split(gradients, pairs, center, pairs_out, center_out)
     penalty = f32(0) if nonnegative else f32(sparsity / (joints * latents))
 
-    for t in range(batches.shape[0]):
+    for t in range(poses.shape[0]):
         if nonnegative:
             revive_empty_columns(raw[0], raw[1])
             revive_empty_columns(raw[2], raw[3])
         normalize(raw[0], raw[1], pairs, weights[0], weights[1], sums1, encoder_even, encoder_odd)
         normalize(raw[2], raw[3], pairs_out, weights[2], weights[3], sums2, decoder_even, decoder_odd)
-        load(poses, batches[t], order, pairs, truth, x_even, x_odd)
+        load(poses[t], order, pairs, truth, x_even, x_odd)
         np.dot(x_even, encoder_even, z_even)
         np.dot(x_odd, encoder_odd, z_odd)
         np.dot(z_even, decoder_even, y_even)
@@ -290,4 +292,4 @@ def train(
             d_decoder_even, d_decoder_odd, pairs_out, weights[2], weights[3], sums2, penalty, d_raw[2], d_raw[3], means2
         )
         if learning_rates[t] > 0:
-            adam_step(parameters, gradients, first, second, t + 1, f32(learning_rates[t]), nonnegative)
+            adam_step(parameters, gradients, first, second, start_step + t + 1, f32(learning_rates[t]), nonnegative)

@@ -89,8 +89,8 @@ def usable_rows(poses_mm: np.ndarray, loss_space: str) -> np.ndarray:
     front = np.concatenate([(chunk[..., 2] > NEAREST_MM).all(axis=1) for _, chunk in chunks(poses_mm)])
     if front.mean() < 0.5:
         raise UserError(
-            f"Only {front.sum()} of {len(front)} poses lie wholly in front of the camera (z > {NEAREST_MM:g} mm), which "
-            "the image loss needs; give absolute camera-frame poses or set loss_space='3d'."
+            f"Only {front.sum()} of {len(front)} poses lie wholly in front of the camera (z > {NEAREST_MM:g} mm), "
+            "which the image loss needs; give absolute camera-frame poses or set loss_space='3d'."
         )
     return np.flatnonzero(front)
 

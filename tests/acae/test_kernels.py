@@ -14,12 +14,11 @@ def evaluate(poses, parameters, *, pairs, pairs_out, center_out, image_loss=True
     """(loss, gradients) of one batch without a step."""
     losses, gradients = np.zeros(1, np.float32), np.zeros_like(parameters)
     kernels.train(
-        poses,
+        poses[None],
         np.arange(poses.shape[1]),
         pairs,
         pairs_out,
         center_out,
-        np.arange(len(poses))[None],
         np.zeros(1),
         np.ones(poses.shape[1], np.float32),
         sparsity,
@@ -27,6 +26,9 @@ def evaluate(poses, parameters, *, pairs, pairs_out, center_out, image_loss=True
         nonnegative,
         parameters,
         gradients,
+        np.zeros_like(parameters),
+        np.zeros_like(parameters),
+        0,
         losses,
     )
     return losses[0], gradients
