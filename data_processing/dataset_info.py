@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.skeletons import Skeleton, get_skeleton
+from metrabs_acae.skeletons import Skeleton, get_skeleton, union
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class DatasetInfo:
         licence: kind of licence; read the original's text before using the data.
         steps: what a person must do to get the data; empty where `files` can be downloaded.
         layout: the raw folder, as the converter expects it (one line per entry).
-        skeleton: convention in `metrabs_acae.skeletons`; `joints` limits it to the dataset's own joints.
+        skeleton: convention in `metrabs_acae.skeletons` (several joined by +); `joints` limits it.
         units: what the raw numbers are in, and the world's up direction.
         boxes: where person boxes come from; masks likewise.
         sampling: which training frames are kept.
@@ -83,10 +83,10 @@ class DatasetInfo:
         """The skeleton of the dataset's store: names carry the convention, those of 2D joints do not."""
         if self.role == "2d":
             return Skeleton(self.name, self.joints)
-        skeleton = get_skeleton(self.skeleton)
+        skeleton = union((get_skeleton(s) for s in self.skeleton.split("+")), self.name)
         if self.joints:
             return skeleton.select([f"{j}_{self.skeleton}" for j in self.joints], self.name)
-        return Skeleton(self.name, skeleton.joint_names, skeleton.edges)
+        return skeleton
 
     def load_converter(self) -> type:
         """The converter class; UserError where there is none."""

@@ -1,0 +1,38 @@
+"""`python -m data_processing verify STORE...`: checks pose stores and writes a page with pictures for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checks pose stores: pictures, missing labels, units, sides, cameras, boxes, bone lengths, duplicates."""
+
+    stores: Positional[list[Path]]
+    """Pose stores."""
+    out: Path = Path("verify")
+    """Folder of the reports."""
+    rows: int = 2000
+    """Examples per split to examine closely, evenly spread; 0: all."""
+
+
+def run(settings: Settings) -> int:
+    """Returns 1 if a store is broken."""
+    from data_processing import verify_report
+    from data_processing.verify import verify
+
+    broken = 0
+    for path in settings.stores:
+        report = verify(path, rows=settings.rows)
+        page = verify_report.write(report, settings.out)
+        broken += report.broken
+        print(f"{path}: {'BROKEN' if report.broken else 'fine'}, {len(report.warnings)} warnings, see {page}")
+        for text in report.errors:
+            print(f"  error: {text}")
+        for text in report.warnings:
+            print(f"  warning: {text}")
+    return 1 if broken else 0

@@ -1,0 +1,72 @@
+"""docs/datasets.md: how to prepare data, and what the registry knows of every dataset."""
+
+from __future__ import annotations
+
+from data_processing.commands.list import describe
+from data_processing.registry import DATASETS
+
+INTRODUCTION = """# Datasets
+
+Each dataset becomes a *pose store* by one command. No data comes with this project and none is redistributed: every
+dataset has its own licence, which you accept with its authors.
+
+```bash
+python -m data_processing list                        # all datasets
+python -m data_processing list --name panoptic        # all that is known of one
+```
+
+This page is made by `python -m data_processing skeletons --docs docs`.
+
+## From raw files to a store
+1. **Get the raw files.** `python -m data_processing download NAME --out DIR` fetches what may be fetched without
+   registration (an interrupted download goes on where it was; archives are unpacked safely) and prints the steps that
+   only you can take. Archives fetched otherwise: `python -m data_processing unpack ARCHIVE... --out DIR`.
+2. **Convert.** `python -m data_processing NAME --raw DIR --out STORE`. All cores work (`--workers`), memory stays
+   constant, and the store appears only when it is complete. Stopped or killed, the same command goes on where it was.
+   Missing or broken files are named at the end, after everything else has been converted; mend them and start the
+   command again, or add `--skip-broken`. `--limit 2` converts two videos or sequences for a first look.
+3. **Check.** `python -m data_processing verify STORE... --out REPORTS` writes a page with pictures for each store and
+   exits with 1 if something is wrong.
+
+## Person boxes and masks
+Boxes come from the labels unless a detector is given, and most datasets have no masks of their own (masks let training
+replace the background). Both are pluggable:
+
+| flag | what it takes |
+|---|---|
+| `--detector json:FILE` | boxes made elsewhere, `{key: [[left, top, width, height, score], ...]}`, e.g. by `detect` |
+| `--detector ssdlite` | the small detector of the extra `[detector]` |
+| `--detector onnx:FILE`, `savedmodel:DIR` | a network with the outputs of the TensorFlow Object Detection API |
+| `--segmenter masks:DIR` | PNG files named like the store's pictures; `segment` writes them |
+| `--segmenter onnx:FILE`, `savedmodel:DIR` | a network such as DeepLabv3 with the classes of Pascal VOC |
+
+Detectors see whole frames. A frame's key is that of the picture in the store; where a picture shows one person of
+several (it ends in `_0`, `_1`, ...), the frame's key lacks that number.
+
+## What a conversion does
+- **Frames**: of training videos only those are kept in which the person has moved (mostly by 100 mm in some joint);
+  see "frames kept" below. Test frames are never thinned out.
+- **Reduced crops**: training stores hold, instead of frames, what a virtual camera without lens distortion sees that
+  looks at the person: at most 384 px tall, with room for rotation, shift and zoom. The store's camera is that of the
+  crop. Benchmark stores hold whole frames.
+- **Impossible labels** are left out of training: fewer than four joints in the box, or a bone shorter than a tenth or
+  longer than three times its mean and 150 mm off. The store's `store.json` counts what was left out and why.
+"""
+
+
+def page() -> str:
+    lines = [INTRODUCTION, "## Overview", ""]
+    lines += ["| name | dataset | year | kind | skeleton | per batch | converter |", "|---|---|---|---|---|---|---|"]
+    for info in DATASETS.values():
+        batch = "/".join(map(str, info.batch)) if any(info.batch) else "-"
+        skeleton = f"{info.skeleton} ({info.get_skeleton().n_joints})"
+        kind = f"{info.kind}" + ("" if info.role == "3d" else f" ({info.role})")
+        ready = "yes" if info.converter else "not yet"
+        lines.append(
+            f"| `{info.name}` | [{info.title}]({info.url}) | {info.year} | {kind} | {skeleton} | {batch} | {ready} |"
+        )
+    lines += ["", "Per batch: examples in the paper's full (28 datasets), medium (14) and small (3) mixtures.", ""]
+    for info in DATASETS.values():
+        title, _, rest = describe(info).partition("\n")
+        lines += [f"## {title}", "", "```text", rest.strip("\n"), "```", ""]
+    return "\n".join(lines).rstrip() + "\n"
