@@ -44,12 +44,6 @@ def linspace(start: float, stop: float, count, *, endpoint: bool = True):
     )
 
 
-def _full_circle(count):
-    count_f = tf.cast(count, tf.float32)
-    end = math.pi * (1 - 1 / tf.maximum(count_f, 1.0))
-    return linspace(-end, end, count)
-
-
 def crop_augmentations(
     num_aug, *, rotation_mode: str = "limited", max_rotation_degrees: float = 25.0
 ) -> CropAugmentations:
@@ -57,16 +51,19 @@ def crop_augmentations(
 
     Args:
         rotation_mode: "limited": up to `max_rotation_degrees` both ways; "full": around the circle; "half_full": the
-            middle of the list is limited, the others go around the circle.
+            middle half of the list is limited, the others divide the circle evenly with the upright crop.
     """
     half = num_aug // 2
     limit = math.radians(max_rotation_degrees)
     if rotation_mode == "limited":
         angles = linspace(-limit, limit, num_aug)
     elif rotation_mode == "full":
-        angles = _full_circle(num_aug)
+        end = math.pi * (1 - 1 / tf.cast(num_aug, tf.float32))
+        angles = linspace(-end, end, num_aug)
     else:
-        angles = tf.concat([linspace(-limit, limit, num_aug - half), _full_circle(half)], axis=0)
+        around = 2 * math.pi * tf.range(1, half + 1, dtype=tf.float32) / tf.cast(half + 1, tf.float32)
+        around = tf.where(around > math.pi, around - 2 * math.pi, around)
+        angles = tf.sort(tf.concat([linspace(-limit, limit, num_aug - half), around], axis=0))
     return CropAugmentations(
         gammas=linspace(0.6, 1.0, num_aug),
         angles=angles,

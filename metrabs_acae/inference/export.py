@@ -59,6 +59,8 @@ def export_saved_model(
     from metrabs_acae.inference.multiperson import PoseEstimator
 
     _require_tensorflow_weights(model)
+    if detector is not None and not detector.packable:
+        raise UserError("An ONNX detector cannot be packed into a SavedModel; export without it, or give a SavedModel.")
     estimator = PoseEstimator(
         model,
         skeleton,

@@ -143,7 +143,8 @@ class PoseEstimator(tf.Module):
         settings = (internal_batch_size, antialias_factor, num_aug, average_aug, skeleton)
         images = checks.images(images)
         n_people = tf.cast(boxes.row_lengths(), tf.int32)
-        checks.require(tf.size(n_people) == tf.shape(images)[0], "boxes must have one row for each image.")
+        one_row_each = tf.size(n_people) == tf.shape(images)[0]
+        n_people = checks.require(n_people, one_row_each, "boxes must have one row for each image.")
         result = self._estimate(images, checks.flat_boxes(boxes.values), n_people, camera, settings)
         return _as_ragged(result, ("poses3d", "poses2d", "uncertainty"))
 
@@ -216,7 +217,7 @@ class PoseEstimator(tf.Module):
             dict of poses3d [P, (A,) J, 3], poses2d, uncertainty [P, J], boxes, n_people.
         """
         internal_batch_size, antialias_factor, num_aug, average_aug, skeleton = settings
-        checks.counts(internal_batch_size, antialias_factor, num_aug)
+        internal_batch_size, antialias_factor, num_aug = checks.counts(internal_batch_size, antialias_factor, num_aug)
         intrinsics, distortion, extrinsics, up, fov_degrees = camera
         n_images = tf.shape(images)[0]
         image_ids = tf.repeat(tf.range(n_images), n_people)
@@ -262,7 +263,9 @@ class PoseEstimator(tf.Module):
         """Indices of the joints of a skeleton's name (string scalar)."""
         matches = tf.constant(self._names) == skeleton
         known = ", ".join(n for n in self._names if n)
-        checks.require(tf.reduce_any(matches), f"skeleton must be '' (all joints) or one of: {known}.")
+        matches = checks.require(
+            matches, tf.reduce_any(matches), f"skeleton must be '' (all joints) or one of: {known}."
+        )
         number = tf.argmax(matches, output_type=tf.int32)
         starts = tf.constant(self._index_starts)
         return tf.constant(self._indices)[starts[number] : starts[number + 1]]
