@@ -58,7 +58,8 @@ class Acae:
                 raise UserError(
                     f"Every column of the {name} must sum to 1 (affine weights), but one sums to {worst:g}."
                 )
-            object.__setattr__(self, name, weights / sums)
+            # Weights that are exact already stay bit-identical through save and load.
+            object.__setattr__(self, name, weights if np.allclose(sums, 1, rtol=0, atol=1e-12) else weights / sums)
         if self.latent_gram_mm2 is not None:
             object.__setattr__(self, "latent_gram_mm2", np.asarray(self.latent_gram_mm2, np.float64))
         object.__setattr__(self, "joint_names", tuple(str(n) for n in self.joint_names))

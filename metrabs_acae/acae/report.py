@@ -66,7 +66,8 @@ def render(numbers: dict) -> str:
         f"{settings.get('loss_space')} space; measured on {numbers['n_poses']} {which}.",
         "",
         f"Reconstruction error {numbers['error_2d_mm']:.1f} mm in the image plane, {numbers['error_3d_mm']:.1f} mm in "
-        f"3D; main loss {losses['main']:.5f} m, total {losses['total']:.5f} m, {losses['excess']:.5f} m above the floor. "
+        f"3D; main loss {losses['main']:.5f} m, total {losses['total']:.5f} m, {losses['excess']:.5f} m above its "
+        "floor. "
         + (
             "Not chiral."
             if numbers["asymmetry_mm"] is None
