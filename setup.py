@@ -39,6 +39,7 @@ setup(
         "boxlib",
         "rlemasklib",
         "numba",
+        "threadpoolctl",
         "more-itertools",
         "matplotlib",
         "tqdm",
