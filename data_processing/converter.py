@@ -112,8 +112,13 @@ class Converter:
     def wants(self, split: str) -> bool:
         return self.options.split in ("", split)
 
-    def detect(self, image: np.ndarray, key: str) -> np.ndarray:
-        """[N, 5] detected people: left, top, width, height, score; `key` finds them in a file of detections."""
+    def detect(self, image: np.ndarray, source, frame: int | None = None) -> np.ndarray:
+        """[N, 5] detected people: left, top, width, height, score.
+
+        A file of detections knows them by the source file's path below the raw folder, for videos with the frame's
+        number behind it; the command `detect` writes such a file.
+        """
+        key = Path(source).relative_to(self.raw).as_posix() + ("" if frame is None else f"/{frame:06d}")
         if "detector" not in self._tools:
             self._tools["detector"] = open_detector(self.options.detector)
         return self._tools["detector"](image, key)

@@ -40,8 +40,9 @@ replace the background). Both are pluggable:
 | `--segmenter masks:DIR` | PNG files named like the store's pictures; `segment` writes them |
 | `--segmenter onnx:FILE`, `savedmodel:DIR` | a network such as DeepLabv3 with the classes of Pascal VOC |
 
-Detectors see whole frames. A frame's key is that of the picture in the store; where a picture shows one person of
-several (it ends in `_0`, `_1`, ...), the frame's key lacks that number.
+Detectors see whole frames. A frame's key is its file's path below the raw folder, for videos with the frame's number
+behind it (`S1/Seq1/imageSequence/video_0.avi/000123`), as `python -m data_processing detect --root RAW --out FILE`
+writes them. A mask's path is that of the store's picture, ending in `.png`.
 
 ## What a conversion does
 - **Frames**: of training videos only those are kept in which the person has moved (mostly by 100 mm in some joint);

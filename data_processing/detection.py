@@ -20,7 +20,7 @@ def open_detector(spec: str):
 
     Args:
         spec: "none" (boxes then come from the labels alone); "json:FILE" ({key: [[left, top, width, height, score],
-            ...]}, keys are those of frames, as the converter's documentation says); "ssdlite" (the PyPI package);
+            ...]}, keys as the command `detect` writes them); "ssdlite" (the PyPI package);
             "onnx:FILE" or "savedmodel:FOLDER" of a network with the outputs of the TensorFlow Object Detection API:
             detection_boxes (top, left, bottom, right in 0..1), detection_scores and, unless it only knows people,
             detection_classes (1 = person).

@@ -19,6 +19,8 @@ ROWS = 2000
 MIN_HEIGHT_MM, MAX_HEIGHT_MM = 500.0, 2600.0
 """Plausible median extent of a labelled person; metres or centimetres taken for millimetres are far outside."""
 MAX_BAD_FRACTION = 0.01
+SHORT_MM = 30.0
+"""Differences of bones below this are annotation noise."""
 
 
 @dataclass
@@ -209,7 +211,7 @@ def _check_sides(report: Report, split: str, coords: np.ndarray, rows: list[Exam
         if other.any():
             right = check.lengths(coords)[:, np.argmax(other)]
             ratio = np.nanmedian(lengths / right)
-            if not 0.8 < ratio < 1.25:
+            if not 0.8 < ratio < 1.25 and np.abs(np.nanmedian(lengths - right)) > SHORT_MM:
                 report.warnings.append(
                     f"{split}: {names[a]}-{names[b]} is {ratio:.2f} times as long as its mirror image in the median"
                 )

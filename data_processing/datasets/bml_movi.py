@@ -66,7 +66,7 @@ class BmlMovi(Converter):
                 output.skip("person behind the camera")
                 continue
             if self.options.detector != "none":
-                found = boxes.best_detection(box, self.detect(image, key))
+                found = boxes.best_detection(box, self.detect(image, path, i))
                 box = box if found is None else found
             row = {"sequence": unit.name, "frame": i, "activity": round_}
             arguments = {"split": "train", "key": key, "camera": cameras[i], "coords": poses[i], "box": box}

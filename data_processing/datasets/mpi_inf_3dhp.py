@@ -50,7 +50,8 @@ class MpiInf3dhp(Converter):
         sampler = MotionSampler(THRESHOLD_MM)
         frames = [i for i, pose in enumerate(poses) if sampler.keep(pose)]
         people = self._masks(folder / f"FGmasks/video_{camera_index}.avi", frames, output)
-        for i, image in read_frames(folder / f"imageSequence/video_{camera_index}.avi", frames):
+        video = folder / f"imageSequence/video_{camera_index}.avi"
+        for i, image in read_frames(video, frames):
             foreground = next((m for j, m in people if j == i), None) if people else None
             pixels = project_camera_frame(camera, poses[i])
             if is_inside(pixels, image.shape[1::-1]).sum() < N_JOINTS / 3:
@@ -58,7 +59,7 @@ class MpiInf3dhp(Converter):
                 continue
             key = f"{unit.name}/{i:06d}.jpg"
             label_box = boxes.box_of_points(pixels, 1.05)
-            box = boxes.hull_with_detection(label_box, self.detect(image, key), by="score")
+            box = boxes.hull_with_detection(label_box, self.detect(image, video, i), by="score")
             self.add_crop(
                 output,
                 image,

@@ -36,7 +36,7 @@ class MpiInf3dhpTest(Converter):
             output.copy_image(key, path)
             box = boxes.box_of_points(project_camera_frame(camera, poses[i]), 1.05)
             if self.options.detector != "none":
-                box = boxes.hull_with_detection(box, self.detect(read_image(path), key), by="score")
+                box = boxes.hull_with_detection(box, self.detect(read_image(path), path), by="score")
             row = {"sequence": unit.name, "frame": i + 1, "activity": ACTIVITIES[activities[i]]}
             output.add(Row("test", key, box, camera, to_world(camera, poses[i]), **row))
 

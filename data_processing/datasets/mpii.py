@@ -43,7 +43,7 @@ class Mpii(Converter):
 
         found = [boxes.box_of_points(p, 1.25) for p in people]
         if self.options.detector != "none":
-            detections = self.detect(read_image(self.raw / "images" / name), f"images/{name}")
+            detections = self.detect(read_image(self.raw / "images" / name), self.raw / "images" / name)
             detections = detections[detections[:, 4] > MIN_SCORE]
             matched = boxes.match(found, detections, min_iou=0.1)
             found = [None if j is None else detections[j, :4] for j in matched]

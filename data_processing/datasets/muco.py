@@ -81,7 +81,7 @@ class MuCo(Converter):
         labelled = [None if b is None or boxes.area(b) <= 0 else b for b in labelled]
         if self.options.detector == "none":
             return labelled
-        detections = self.detect(image, f"{number:06d}.jpg")
+        detections = self.detect(image, self._image_path(number))
         detections = detections[detections[:, 4] > MIN_SCORE]
         known = [np.zeros(4) if b is None else b for b in labelled]
         matched = boxes.match(known, detections, min_iou=0.1, max_area_ratio=2)

@@ -58,11 +58,10 @@ class Panoptic(Converter):
         if video is None:
             raise UserError(f"{folder / 'hdVideos' / f'hd_{camera_name}.mp4'} is missing; fetch it again.")
         seen = 0
-        for frame, image in self._frames(video, camera_name, sorted(chosen)):
+        for frame, image, source in self._frames(video, camera_name, sorted(chosen)):
             seen += 1
             poses = people[frame]
-            key = f"{sequence}/{camera_name}/{frame:08d}.jpg"
-            found = self._boxes(image, key, [project(camera, p) for _, p in poses])
+            found = self._boxes(image, source, [project(camera, p) for _, p in poses])
             for person in chosen[frame]:
                 if found[person] is None:
                     output.skip("no detection")
@@ -82,11 +81,11 @@ class Panoptic(Converter):
         for _ in range(len(chosen) - seen):
             output.skip("no picture for a labelled frame")
 
-    def _boxes(self, image, key: str, points: list[np.ndarray]) -> list[np.ndarray | None]:
+    def _boxes(self, image, source: tuple, points: list[np.ndarray]) -> list[np.ndarray | None]:
         labelled = [boxes.box_of_points(p, 1.25) for p in points]
         if self.options.detector == "none":
             return labelled
-        detections = self.detect(image, key)
+        detections = self.detect(image, *source)
         known = [np.zeros(4) if b is None else b for b in labelled]
         matched = boxes.match(known, detections, min_iou=0.1, max_area_ratio=2)
         return [None if j is None else detections[j, :4] for j in matched]
@@ -96,13 +95,14 @@ class Panoptic(Converter):
         return next((p for c in candidates if (p := self.raw / sequence / c).exists()), None)
 
     def _frames(self, path: Path, camera: str, frames: list[int]):
+        """(frame number, picture, where it is from)."""
         if path.is_file():
-            yield from read_frames(path, frames)
+            yield from ((frame, image, (path, frame)) for frame, image in read_frames(path, frames))
             return
         for frame in frames:
             picture = path / f"{camera}_{frame:08d}.jpg"
             if picture.exists():
-                yield frame, read_image(picture)
+                yield frame, read_image(picture), (picture,)
 
 
 @file_cache(4)

@@ -107,7 +107,9 @@ def test_people_outside_the_picture_are_left_out_and_masks_may_be_absent(tmp_pat
 def test_the_best_scored_detection_widens_the_box(tmp_path, converted):
     cameras = write_training(tmp_path / "raw", pose(NAMES)[None] @ Y_UP.T, cameras=[studio_camera(20)])
     left, top, width, height = boxes.box_of_points(project(cameras[0], pose(NAMES) @ Y_UP.T), 1.05)
-    found = {"S1/Seq1/video_0/000000.jpg": [[left - 30, top, width + 30, height, 0.9], [left, top, 9, 9, 0.3]]}
+    found = {
+        "S1/Seq1/imageSequence/video_0.avi/000000": [[left - 30, top, width + 30, height, 0.9], [left, top, 9, 9, 0.3]]
+    }
     (tmp_path / "d.json").write_text(json.dumps(found))
     plain = converted("3dhp", tmp_path / "raw").row("train", 0)
     wide = converted("3dhp", tmp_path / "raw", out="b", detector=f"json:{tmp_path / 'd.json'}").row("train", 0)

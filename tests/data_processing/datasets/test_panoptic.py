@@ -99,8 +99,8 @@ def test_detections_give_the_boxes(tmp_path, converted):
     detections = {}
     for name, view in cameras.items():
         left, top, width, height = box_of_points(project(view, pose(NAMES) @ TO_DOME.T))
-        detections[f"170407_test1/{name}/00000000.jpg"] = [[left - 9, top, width + 18, height, 0.9]]
-    detections["170407_test1/00_01/00000000.jpg"][0][:2] = [0, 0]  # far from the person
+        detections[f"170407_test1/hdVideos/hd_{name}.mp4/000000"] = [[left - 9, top, width + 18, height, 0.9]]
+    detections["170407_test1/hdVideos/hd_00_01.mp4/000000"][0][:2] = [0, 0]  # far from the person
     (tmp_path / "d.json").write_text(json.dumps(detections))
     store = converted("panoptic", tmp_path / "raw", detector=f"json:{tmp_path / 'd.json'}")
     row = rows_of(store)[0]

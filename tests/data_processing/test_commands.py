@@ -1,0 +1,114 @@
+"""The commands, as a user types them."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+from data_processing.__main__ import main
+from data_processing.images import encode_jpeg, read_image
+from metrabs_acae.data.store import PoseStore
+
+from .datasets.test_coco_and_mpii import write_coco
+from .datasets.test_panoptic import write as write_panoptic
+from .people import picture, write_video
+
+
+def test_convert_and_verify(tmp_path, capsys):
+    write_coco(tmp_path / "raw")
+    assert main(["coco", "--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "coco"), "--workers", "0"]) == 0
+    assert "train 2" in capsys.readouterr().out
+    assert main(["verify", str(tmp_path / "coco"), "--out", str(tmp_path / "reports")]) == 0
+
+
+def test_bad_arguments_are_explained(tmp_path, capsys):
+    assert main(["coco", "--raw", str(tmp_path / "none"), "--out", str(tmp_path / "s")]) == 2
+    assert "The raw folder" in capsys.readouterr().err
+    assert main(["coco", "--raw", str(tmp_path), "--out", str(tmp_path / "s"), "--split", "dev"]) == 2
+    assert "'dev' is not a split" in capsys.readouterr().err
+    assert main([]) == 2 and main(["--help"]) == 0
+
+
+def test_unpack(tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x/y.txt", "hello")
+    assert main(["unpack", str(tmp_path / "a.zip"), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/x/y.txt").read_text() == "hello"
+
+
+def test_download_prints_what_a_person_must_do(tmp_path, capsys):
+    assert main(["download", "h36m", "--out", str(tmp_path)]) == 2
+    assert "Register on the website" in capsys.readouterr().err
+
+
+@pytest.fixture
+def models(tmp_path):
+    """SavedModels: everyone is in the middle; what is bright is a person."""
+    import tensorflow as tf
+
+    class Detector(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
+        def __call__(self, image):
+            boxes = tf.constant([[[0.2, 0.43, 0.8, 0.57]]])
+            return {"detection_boxes": boxes, "detection_scores": tf.constant([[0.75]])}
+
+    class Segmenter(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
+        def __call__(self, image):
+            return {"labels": tf.where(image[..., 0] > 180, 15, 0)}
+
+    for name, module in (("detector", Detector()), ("segmenter", Segmenter())):
+        tf.saved_model.save(module, str(tmp_path / name), signatures=module.__call__.get_concrete_function())
+    return f"savedmodel:{tmp_path / 'detector'}", f"savedmodel:{tmp_path / 'segmenter'}"
+
+
+def test_detect_and_segment(tmp_path, models):
+    raw = tmp_path / "raw"
+    (raw / "sub").mkdir(parents=True)
+    (raw / "sub" / "a.jpg").write_bytes(encode_jpeg(picture((200, 100), 20, [(60, 50)])))
+    write_video(raw / "b.mp4", [picture((64, 48), 30)] * 4)
+    arguments = ["--root", str(raw), "--out", str(tmp_path / "d.json"), "--detector", models[0], "--every", "2"]
+    assert main(["detect", *arguments]) == 0
+    found = json.loads((tmp_path / "d.json").read_text())
+    assert sorted(found) == ["b.mp4/000000", "b.mp4/000002", "sub/a.jpg"]
+    np.testing.assert_allclose(found["sub/a.jpg"], [[85.5, 19.5, 28, 60, 0.75]], atol=1e-4)
+    assert main(["segment", "--root", str(raw), "--out", str(tmp_path / "m"), "--segmenter", models[1]]) == 0
+    mask = read_image(tmp_path / "m" / "sub" / "a.png")[..., 0] > 127
+    assert mask[50, 60] and 80 < mask.sum() < 150
+
+
+def test_a_conversion_with_networks(tmp_path, models):
+    """The box comes from the detector, the mask from the segmenter: here the white spot at the wrist."""
+    write_panoptic(tmp_path / "raw", [[(0, 0, 0.9)]])
+    networks = ["--detector", models[0], "--segmenter", models[1]]
+    arguments = ["panoptic", "--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "s"), "--workers", "0", *networks]
+    assert main(arguments) == 0
+    store = PoseStore(tmp_path / "s")
+    assert all(store.row("train", i).mask is not None for i in range(store.splits["train"]))
+
+
+@pytest.mark.slow
+def test_killed_while_workers_are_busy_it_goes_on(tmp_path):
+    """A real conversion by two processes, killed (with its workers) in the middle."""
+    for i in range(3):
+        write_panoptic(tmp_path / "raw", [[(0, 0, 0.9)]] * 12, name=f"17040{i}_test1")
+    arguments = ["panoptic", "--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "s"), "--workers", "2"]
+    command = [sys.executable, "-m", "data_processing", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    units = tmp_path / ".s.work" / "units"
+    limit = time.monotonic() + 100
+    while not (units.is_dir() and list(units.glob("*.jsonl"))) and time.monotonic() < limit:
+        time.sleep(0.05)
+    import os
+
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = {p: p.stat().st_mtime_ns for p in units.glob("*.jsonl")}
+    assert done and not (tmp_path / "s").exists()
+    assert main(arguments[:-1] + ["0"]) == 0
+    assert PoseStore(tmp_path / "s").splits == {"train": 6}
