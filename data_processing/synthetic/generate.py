@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -44,10 +45,25 @@ def generate(
         out_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"The folder {out_dir} cannot be made ({error.strerror}); choose another one.") from None
-    missing = [STORES[n] for n in names if not _is_there(out_dir / n, size, seed)]
-    if missing:
-        _write_stores(out_dir, missing, size, seed, workers or _n_cores(), progress)
+    if not all(_is_there(out_dir / n, size, seed) for n in names):
+        with _lock(out_dir):
+            missing = [STORES[n] for n in names if not _is_there(out_dir / n, size, seed)]
+            if missing:
+                _write_stores(out_dir, missing, size, seed, workers or _n_cores(), progress)
     return [out_dir / n for n in names]
+
+
+@contextlib.contextmanager
+def _lock(out_dir: Path):
+    """Holds back other processes that want to write here; where the system has no such locks, nobody."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(out_dir / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _is_there(path: Path, size: str, seed: int) -> bool:
@@ -124,7 +140,7 @@ class _Tasks:
         if self.workers > 1:
             warm_up()  # compiles once; the workers then load numba's cache
             context = multiprocessing.get_context("spawn")
-            self.pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_one_thread)
+            self.pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker)
         return self
 
     def __exit__(self, *error) -> None:
@@ -158,10 +174,21 @@ def warm_up() -> None:
     _images(("synthetic-h36m", "valid", 0, 1, 0))
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
+    import signal
+    import threading
+
     import cv2
 
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """A pool's workers would otherwise wait forever for a parent that was killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _n_cores() -> int:

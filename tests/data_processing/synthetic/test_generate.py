@@ -89,7 +89,7 @@ def test_an_interrupted_run_leaves_no_store(tmp_path, monkeypatch):
     monkeypatch.setattr(generate, "CHUNK", 1)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, stores=["synthetic-gpa"])
-    assert list(tmp_path.iterdir()) == []
+    assert [p.name for p in tmp_path.iterdir()] == [".lock"]
     monkeypatch.setattr(generate, "_images", original)
     run(tmp_path, stores=["synthetic-gpa"])
     assert PoseStore(tmp_path / "synthetic-gpa").splits == {"train": 3}
