@@ -4,47 +4,19 @@ from __future__ import annotations
 
 import functools
 import zlib
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import rlemasklib
 
 from data_processing.synthetic import appearance, background, body, cameras, joints, poses, render
-from data_processing.synthetic.datasets import SOURCES_2D, StoreSpec
+from data_processing.synthetic.datasets import StoreSpec
+from data_processing.synthetic.labels import Actor, Row, joint_index, label
 from data_processing.synthetic.props import Props, box, chair, no_props
-from metrabs_acae.data.store import CameraParams
 
 MAX_ATTEMPTS = 30
 MIN_VISIBLE = 0.4  # of the first person's silhouette
 HELD_OUT_SUBJECTS = 5  # every fifth person of the body model is seen in test splits only
 _LIFTED = ("jump", "backflip", "spinkick", "cartwheel", "run")
-
-
-@dataclass(frozen=True)
-class Row:
-    """The labels of one person, as `PoseStoreWriter.add` takes them."""
-
-    box_ltwh_px: np.ndarray
-    camera: CameraParams | None
-    coords: np.ndarray
-    mask: dict
-    sequence: str
-    activity: str
-    person: int
-
-
-@dataclass(frozen=True)
-class Actor:
-    """A posed person: everything in world coordinates, mm."""
-
-    vertices: np.ndarray
-    normals: np.ndarray
-    joints: np.ndarray
-    look: appearance.Look
-    subject: int
-    activity: str
-    root_rotation: np.ndarray
 
 
 def make_example(spec: StoreSpec, split: str, index: int, seed: int) -> tuple[np.ndarray, list[Row]]:
@@ -78,7 +50,7 @@ def _attempt(rng, spec: StoreSpec, split: str):
         return None
     rows = []
     for i, actor in enumerate(actors if spec.all_labelled else actors[:1]):
-        row = _label(rng, spec, exact, camera, camera_number, actor, i, owner)
+        row = label(rng, spec, exact, camera, camera_number, actor, i, owner)
         if row is not None:
             rows.append(row)
     return (image, rows) if rows else None
@@ -180,10 +152,10 @@ def _props(rng, spec: StoreSpec, actors, camera) -> Props:
     props = no_props()
     for actor in actors:
         if actor.activity == "sit" and rng.random() < 0.8:
-            pelvis = actor.joints[_joint("pelv_smpl")]
+            pelvis = actor.joints[joint_index("pelv_smpl")]
             props += chair(rng, pelvis, actor.root_rotation)
     if rng.random() < spec.occluders:
-        target = actors[0].joints[_joint("pelv_smpl")][:2]
+        target = actors[0].joints[joint_index("pelv_smpl")][:2]
         towards = camera.center_mm[:2] - target
         distance = np.linalg.norm(towards)
         towards = towards / distance
@@ -194,11 +166,6 @@ def _props(rng, spec: StoreSpec, actors, camera) -> Props:
         height = rng.uniform(1200, 2200) if tall else rng.uniform(250, 800)
         props += box(rng, [*place, height / 2], [*half, height / 2], rng.uniform(0, np.pi))
     return props
-
-
-@functools.cache
-def _joint(name: str) -> int:
-    return int(joints.all_joints().skeleton.indices([name])[0])
 
 
 # --- picture ----------------------------------------------------------------------------------------------------------
@@ -311,82 +278,3 @@ def _develop(rng, spec: StoreSpec, image: np.ndarray) -> np.ndarray:
         quality = int(rng.integers(25, 85))
         image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
     return image
-
-
-# --- labels -----------------------------------------------------------------------------------------------------------
-
-
-def _label(rng, spec: StoreSpec, exact, camera, camera_number, actor: Actor, number: int, owner) -> Row | None:
-    """The person's row; None where too little of the person is seen."""
-    width, height = camera.size_wh
-    points, depth = camera.project(actor.vertices)
-    if depth.min() < 300:
-        return None
-    whole_low, whole_high = body.bounds(points)
-    low = np.maximum(whole_low, -0.5)
-    high = np.minimum(whole_high, (width - 0.5, height - 0.5))
-    mask = owner == number
-    whole_area = np.prod(whole_high - whole_low)
-    if (high - low).min() < 12 or mask.sum() < 0.08 * whole_area:
-        return None
-    box_ltwh = np.concatenate([low, high - low])
-    if not exact:
-        box_ltwh += rng.normal(0, 0.015, 4) * box_ltwh[[2, 3, 2, 3]]
-    truth = actor.joints
-    if spec.kind == "2d":
-        coords, camera_params = _labels_2d(rng, spec, camera, truth, np.prod(box_ltwh[2:])), None
-        if np.isfinite(coords).all(axis=1).sum() < 7:
-            return None
-    else:
-        coords = truth[_store_joints(spec.name, spec.skeleton)].astype(np.float64)
-        if not exact:
-            coords = _noisy(rng, spec, camera, coords, actor.root_rotation)
-        distortion = camera.distortion if camera.distortion.any() else None
-        camera_params = CameraParams(camera.R, camera.center_mm, camera.K, distortion, np.array([0, 0, 1.0]))
-        if np.isnan(coords).all():
-            return None
-    return Row(
-        box_ltwh.astype(np.float32),
-        camera_params,
-        coords,
-        rlemasklib.encode(mask.astype(np.uint8)),
-        f"s{actor.subject:03d}-cam{camera_number:02d}",
-        actor.activity,
-        number,
-    )
-
-
-@functools.cache
-def _store_joints(name: str, skeleton) -> np.ndarray:
-    """Indices of a store's joints among all joints."""
-    return joints.all_joints().skeleton.indices(skeleton.joint_names)
-
-
-def _labels_2d(rng, spec: StoreSpec, camera, truth, box_area) -> np.ndarray:
-    """[J, 2] px as annotators click them; NaN outside the image and now and then elsewhere."""
-    names = [SOURCES_2D[spec.skeleton.name][n] for n in spec.skeleton.joint_names]
-    coords, _ = camera.project(truth[[_joint(n) for n in names]])
-    coords = coords + rng.normal(0, 0.012, coords.shape) * np.sqrt(box_area)
-    inside = ((coords > -0.5) & (coords < np.array(camera.size_wh) - 0.5)).all(axis=1)
-    return np.where((inside & (rng.random(len(coords)) > 0.04))[:, None], coords, np.nan)
-
-
-@functools.cache
-def _constant_offsets(name: str, n_joints: int, offset_mm: float) -> np.ndarray:
-    return np.random.default_rng([*name.encode()]).normal(0, offset_mm, (n_joints, 3))
-
-
-def _noisy(rng, spec: StoreSpec, camera, coords, root_rotation) -> np.ndarray:
-    """[J, 3] world mm with the errors of the dataset's label noise."""
-    noise = spec.noise
-    offsets = _constant_offsets(spec.name, len(coords), noise.offset_mm)
-    rays = coords - camera.center_mm
-    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    jitter = rng.normal(0, noise.plane_mm, coords.shape)
-    jitter += rays * (rng.normal(0, noise.depth_mm, len(coords)) - (jitter * rays).sum(axis=1))[:, None]
-    coords = coords + offsets @ root_rotation.T + jitter
-    points, _ = camera.project(coords)
-    outside = ((points < -0.5) | (points > np.array(camera.size_wh) - 0.5)).any(axis=1)
-    draw = rng.random(len(coords))
-    missing = (draw < noise.missing) | (outside & (draw < noise.missing * 6))
-    return np.where(missing[:, None], np.nan, coords)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import rlemasklib
 
-from data_processing.synthetic import datasets, render, scene
+from data_processing.synthetic import datasets, labels, render, scene
 from data_processing.synthetic.cameras import RIGS, Camera, sample_camera
 
 SEED = 3
@@ -114,7 +114,7 @@ def test_training_labels_are_noisy_mostly_along_the_ray():
     camera, _ = sample_camera(rng, spec.rig, np.array([0, 0, 900.0]))
     camera = camera.cropped(0, 0, 1.0, (1920, 1080))
     exact = np.tile(np.array([[0, 0, 900.0]]), (spec.skeleton.n_joints, 1))
-    noisy = np.array([scene._noisy(rng, spec, camera, exact, np.eye(3)) for _ in range(400)])
+    noisy = np.array([labels.noisy(rng, spec, camera, exact, np.eye(3)) for _ in range(400)])
     ray = exact[0] - camera.center_mm
     ray /= np.linalg.norm(ray)
     error = noisy - np.nanmean(noisy, axis=0)
