@@ -1,6 +1,6 @@
 """How fast training examples are loaded, per CPU core and by stage.
 
-    python -m benchmarks.loading [--crops 300] [--image-size 256] [--workers 1 2]
+    python -m benchmarks.loading [--crops 400] [--image-size 256] [--workers 1 2]
 
 Two stores are made in a temporary folder: 1000-px JPEGs, and images of the size that pose stores keep (a person of
 384 px with room for augmentation: 640 px). Each is loaded with all augmentation on. The yardstick, measured in the same
@@ -25,7 +25,7 @@ from metrabs_acae.data.augmentation.appearance import AppearanceAugmenter, Appea
 from metrabs_acae.data.augmentation.geometric import draw_geometry
 from metrabs_acae.data.augmentation.procedural import background
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
-from metrabs_acae.data.loading import BatchLoader
+from metrabs_acae.data.loading import BatchLoader, keep_freed_memory
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.store import CameraParams, PoseStore, PoseStoreWriter
 from metrabs_acae.skeletons import get_skeleton
@@ -63,26 +63,49 @@ def make_store(path: Path, side: int, person: int, n: int = 12, distortion=None)
     return PoseStore(path)
 
 
-def cpu_ms(function: Callable[[int], object], n: int, repeats: int = 3) -> float:
-    """CPU milliseconds per call, the least of several rounds."""
-    rounds = []
-    for _ in range(repeats):
+def cpu_ms(function: Callable[[int], object], n: int, rounds: int = 5) -> float:
+    """CPU milliseconds per call, the median of several rounds over the same work."""
+    function(0)
+    measured = []
+    for _ in range(rounds):
         start = time.process_time()
         for i in range(n):
             function(i)
-        rounds.append((time.process_time() - start) / n * 1e3)
-    return min(rounds)
+        measured.append((time.process_time() - start) / n * 1e3)
+    return float(np.median(measured))
 
 
-def yardstick(store: PoseStore, image_size: int, n: int) -> float:
+def make_yardstick(store: PoseStore, image_size: int) -> Callable[[int], object]:
     files = [store.images.read(f"{i}.jpg") for i in range(store.splits["train"])]
-    matrix = np.array([[0.6, 0.02, 10], [-0.02, 0.6, 5], [1e-5, 0, 1]])
+    matrix = np.array([[0.6, 0.02, 10], [-0.02, 0.6, 5], [1e-5, 0, 1]]) * (1000 / image_size * 0.9, 1, 1)
 
     def load(i: int):
         image = cv2.imdecode(np.frombuffer(files[i % len(files)], np.uint8), cv2.IMREAD_COLOR)
-        return cv2.warpPerspective(image, matrix, (image_size, image_size), flags=cv2.INTER_LINEAR)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpPerspective(image, matrix, (image_size, image_size), flags=flags)
 
-    return cpu_ms(load, n)
+    return load
+
+
+def whole_ratio(store: PoseStore, image_size: int, n: int, yardstick: Callable) -> tuple[float, float]:
+    """One example with everything on, in one thread: CPU-ms, and as a multiple of the yardstick; both loads take turns,
+    so that what else the machine does touches both alike."""
+    settings = AugmentationSettings()
+    augmenter = AppearanceAugmenter(settings, image_size)
+    size = store.splits["train"]
+
+    def load(i: int):
+        return examples.load_training_example(store, "train", i % size, image_size, (0, i), settings, augmenter)
+
+    load(0), yardstick(0)
+    spent, unit = 0.0, 0.0
+    for i in range(n):
+        start = time.process_time()
+        load(i)
+        middle = time.process_time()
+        yardstick(i)
+        spent, unit = spent + middle - start, unit + time.process_time() - middle
+    return spent / n * 1e3, spent / unit
 
 
 def stages(store: PoseStore, image_size: int, n: int) -> dict[str, float]:
@@ -122,49 +145,47 @@ def stages(store: PoseStore, image_size: int, n: int) -> dict[str, float]:
 RNG = np.random.default_rng(0)
 
 
-def whole(store: PoseStore, image_size: int, n: int, workers: int) -> tuple[float, float]:
-    """CPU milliseconds per crop and crops per second of the batch loader, everything on."""
-    mixture = Mixture([Entry(store, "train", 32)], seed=0)
-    loader = BatchLoader(mixture, image_size=image_size, workers=workers)
+def loader_rate(store: PoseStore, image_size: int, n: int, workers: int) -> tuple[float, float]:
+    """CPU milliseconds per crop and crops per second (clock) of the batch loader."""
+    loader = BatchLoader(Mixture([Entry(store, "train", 32)], seed=0), image_size=image_size, workers=workers)
     batches = loader.batches()
     next(batches)
-    best = (np.inf, 0.0)
+    clock, cpu = time.perf_counter(), time.process_time()
     n_batches = max(1, n // 32)
-    for _ in range(3):
-        clock, cpu = time.perf_counter(), time.process_time()
-        for _ in range(n_batches):
-            next(batches)
-        cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
-        best = min(best, (cpu / (32 * n_batches) * 1e3, 32 * n_batches / clock))
+    for _ in range(n_batches):
+        next(batches)
+    cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
     batches.close()
-    return best
+    return cpu / (32 * n_batches) * 1e3, 32 * n_batches / clock
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--crops", type=int, default=300, help="crops per measurement")
+    parser.add_argument("--crops", type=int, default=400, help="crops per measurement")
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     args = parser.parse_args()
     cv2.setNumThreads(1)
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         stores = {name: make_store(Path(folder) / str(side), side, person) for name, (side, person) in SIZES.items()}
         distorted = make_store(Path(folder) / "lens", *SIZES["store size"], distortion=[-0.2, 0.05, 0, 0, 0])
-        unit = yardstick(stores["1000-px JPEG"], args.image_size, args.crops)
-        kilobytes = {k: np.mean([len(s.images.read(f"{i}.jpg")) for i in range(12)]) / 1e3 for k, s in stores.items()}
-        print(f"yardstick (full decode + warp, {kilobytes['1000-px JPEG']:.0f} kB): {unit:.2f} CPU-ms")
-        print(f"{'':40}CPU-ms  of yardstick  times the reference")
-        for name, store in [*stores.items(), ("store size, with distortion", distorted)]:
-            for workers in args.workers:
-                ms, rate = whole(store, args.image_size, args.crops, workers)
-                times = unit / YARDSTICK_SHARE / ms
-                print(
-                    f"{name + f', {workers} thread(s)':34}{ms:6.2f}  {ms / unit:12.2f}  {times:19.2f}  ({rate:.0f}/s)"
-                )
+        yardstick = make_yardstick(stores["1000-px JPEG"], args.image_size)
+        unit = cpu_ms(yardstick, 50)
+        print(f"yardstick (full decode of a 1000-px JPEG + warp): {unit:.2f} CPU-ms\n")
+        print(f"{'':28}{'kB':>6}{'CPU-ms':>8}{'of yardstick':>14}{'times the reference':>21}")
+        for name, store in [*stores.items(), ("store size, lens distortion", distorted)]:
+            kilobytes = np.mean([len(store.images.read(f"{i}.jpg")) for i in range(12)]) / 1e3
+            ms, ratio = whole_ratio(store, args.image_size, args.crops, yardstick)
+            print(f"{name:28}{kilobytes:6.0f}{ms:8.2f}{ratio:14.2f}{1 / YARDSTICK_SHARE / ratio:21.2f}")
         for name, store in stores.items():
-            print(f"\n{name} ({kilobytes.get(name, 0):.0f} kB), by stage")
-            for stage, ms in stages(store, args.image_size, args.crops).items():
-                print(f"  {stage:32}{ms:6.3f}  {ms / unit:12.3f}")
+            print(f"\n{name}, by stage (CPU-ms, share of the yardstick)")
+            for stage, ms in stages(store, args.image_size, min(args.crops, 100)).items():
+                print(f"  {stage:26}{ms:8.3f}{ms / unit:14.3f}")
+        print("\nbatch loader, store size")
+        for workers in args.workers:
+            ms, rate = loader_rate(stores["store size"], args.image_size, args.crops, workers)
+            print(f"  {workers} thread(s): {ms:.2f} CPU-ms a crop, {rate:.0f} crops/s by the clock")
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def check_camera(camera: CameraParams) -> CameraParams:
             raise UserError(f"the camera's {name} is not finite")
         checked[name] = value
     R, K = checked["R"], checked["K"].tolist()
-    if abs(R @ R.T - IDENTITY).max() > 1e-3 or np.cross(R[0], R[1]) @ R[2] < 0:
+    if abs(R @ R.T - IDENTITY).max() > 1e-3 or np.linalg.det(R) < 0:
         raise UserError("the camera's R is not a rotation matrix")
     if K[0][0] <= 0 or K[1][1] <= 0 or K[1][0] != 0 or K[2] != [0, 0, 1]:
         raise UserError("the camera's K is not an intrinsic matrix (positive focal lengths, last row 0 0 1)")

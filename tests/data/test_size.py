@@ -41,13 +41,16 @@ def write_sparse_store(path, n_rows: int, suffix: str) -> None:
 
 
 SCRIPT = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 import numpy as np
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.store import PoseStore
 import h5py, cv2
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak():
+    # not ru_maxrss, which the parent process passes on
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 before, clock = peak(), time.process_time()
 stores = [PoseStore(p) for p in sorted(Path(sys.argv[1]).iterdir())]
 mixture = Mixture([Entry(s, "train", 4) for s in stores], seed=0)
