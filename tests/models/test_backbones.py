@@ -1,5 +1,9 @@
 """Backbones: geometry of the feature map measured by gradient, input scaling, faithfulness to keras.applications."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -226,6 +230,64 @@ def test_mixed_precision(name):
     assert all(w.dtype == "float32" for w in backbone.weights if w.dtype.startswith("float"))
 
 
+def training_gradients(weights=None, *, compiled=False):
+    """(weights, loss, gradients) of a training step of a small backbone with ghost batch norm, seeded."""
+    backbone = build_backbone("mobilenetv3-small", 64, ghost_group_size=4, batch_norm_momentum=0.9)
+    if weights is None:
+        rng = np.random.default_rng(0)
+        weights = [ops.convert_to_numpy(w) + rng.normal(0, 0.02, w.shape) for w in backbone.trainable_weights]
+    for variable, value in zip(backbone.trainable_weights, weights, strict=True):
+        variable.assign(value)
+    rng = np.random.default_rng(1)
+    images = rng.uniform(size=(8, 64, 64, 3)).astype(np.float32)
+    cotangent = rng.normal(size=(8, 2, 2, 576)).astype(np.float32)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        others = [v.value for v in backbone.non_trainable_variables]
+
+        def loss_of(trainable):
+            return (backbone.stateless_call(trainable, others, images, training=True)[0] * cotangent).sum()
+
+        loss, gradients = jax.jit(jax.value_and_grad(loss_of))([v.value for v in backbone.trainable_variables])
+    else:
+        import tensorflow as tf
+
+        @tf.function(jit_compile=compiled)
+        def step(images):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(backbone(images, training=True) * cotangent)
+            return loss, tape.gradient(loss, [v.value for v in backbone.trainable_variables])
+
+        loss, gradients = step(tf.constant(images))
+    return weights, float(loss), [ops.convert_to_numpy(g) for g in gradients]
+
+
+def assert_same_step(found, expected):
+    assert found[1] == pytest.approx(expected[1], rel=1e-4)
+    error, size = (
+        np.sqrt(sum(np.sum(np.square(g, dtype=np.float64)) for g in gradients))
+        for gradients in ([f - e for f, e in zip(found[2], expected[2], strict=True)], expected[2])
+    )
+    assert error < 1e-4 * size
+
+
+@SLOW
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="compares with TensorFlow")
+def test_training_step_is_the_same_under_xla_and_on_jax(tmp_path):
+    expected = training_gradients()
+    assert_same_step(training_gradients(expected[0], compiled=True), expected)
+    np.savez(tmp_path / "weights.npz", *expected[0])
+    subprocess.run(
+        [sys.executable, "-m", __name__, str(tmp_path / "weights.npz"), str(tmp_path / "jax.npz")],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        check=True,
+    )
+    with np.load(tmp_path / "jax.npz") as arrays:
+        loss, *gradients = (arrays[name] for name in arrays.files)
+    assert_same_step((None, float(loss), gradients), expected)
+
+
 def test_bad_arguments_are_named(tmp_path):
     with pytest.raises(UserError, match="efficientnetv2-s, .*resnet152v2"):
         build_backbone("resnet18", 256)
@@ -236,3 +298,9 @@ def test_bad_arguments_are_named(tmp_path):
     (tmp_path / "broken.weights.h5").write_bytes(b"nothing")
     with pytest.raises(UserError, match="could not be loaded"):
         build_backbone("mobilenetv3-small", 64, weights=tmp_path / "broken.weights.h5")
+
+
+if __name__ == "__main__":
+    with np.load(sys.argv[1]) as stored:
+        _, jax_loss, jax_gradients = training_gradients([stored[name] for name in stored.files])
+    np.savez(sys.argv[2], np.array(jax_loss), *jax_gradients)
