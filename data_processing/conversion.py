@@ -82,7 +82,8 @@ def _run(converter, pending: list[Unit], work: Path, n_units: int, workers, prog
             bar.step(_note(failures, unit, _convert_unit(converter, unit, work)))
         return failures
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(min(workers, len(pending)), mp_context=context) as pool:
+    n_workers = min(workers, len(pending))
+    with concurrent.futures.ProcessPoolExecutor(n_workers, mp_context=context, initializer=_start_worker) as pool:
         waiting = iter(pending)
         running = {}
         try:
@@ -105,6 +106,16 @@ def _run(converter, pending: list[Unit], work: Path, n_units: int, workers, prog
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return failures
+
+
+def _start_worker() -> None:
+    """One thread per process: the processes already use every core."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = "1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _convert_unit(converter: Converter, unit: Unit, work: Path) -> str | None:

