@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from metrabs_acae.acae import blocks, poses_io
 from metrabs_acae.acae.autoencoder import Acae
-from metrabs_acae.acae.initial import choose_joints, initial_parameters
+from metrabs_acae.acae.initial import choose_joints, initial_parameters, random_parameters
 from metrabs_acae.errors import UserError
 
 _SELECTION_POSES = 500
@@ -34,6 +34,7 @@ def fit_acae(
     loss_space: Literal["image", "3d"] = "image",
     chiral: bool = True,
     joint_weights: np.ndarray | Mapping[str, float] | None = None,
+    start: Literal["joints", "random"] = "joints",
     seed: int = 0,
     n_restarts: int = 8,
     steps: int = 5000,
@@ -58,6 +59,7 @@ def fit_acae(
         loss_space: "image": compare positions in the image plane, scaled by the pose's mean depth; "3d": in space.
         chiral: mirrored poses get mirrored latents, exactly.
         joint_weights: [J] factors on the joints' errors, or factors by joint name (others 1); scaled to mean 1.
+        start: where latents start: at joints chosen greedily, or from random weights (the paper's, for comparison).
         n_restarts: short runs of steps / 6 each; the one that ends with the lowest loss goes on.
         steps: of the final run, and batch_size: poses per step.
         learning_rate: at the start of each run.
@@ -73,6 +75,7 @@ def fit_acae(
     names = tuple(str(n) for n in joint_names)
     _check_choice("weights", weights, ("nonnegative", "affine"))
     _check_choice("loss_space", loss_space, ("image", "3d"))
+    _check_choice("start", start, ("joints", "random"))
     for name, value in {"n_restarts": n_restarts, "steps": steps, "batch_size": batch_size}.items():
         if value < 1:
             raise UserError(f"{name} must be at least 1, got {value}.")
@@ -132,10 +135,12 @@ def fit_acae(
 
     def short_run(attempt: int) -> tuple[float, np.ndarray]:
         rng = np.random.default_rng([seed, 1, attempt])
-        chosen = choose_joints(
-            selection, layout.n_pairs, n_pairs_out, n_center_out, rng=rng, perturbation=_PERTURBATION * (attempt > 0)
-        )
-        parameters = initial_parameters(sample[::3], layout, *chosen, rng)
+        if start == "random":
+            parameters = random_parameters(layout, n_pairs_out, n_center_out, rng, nonnegative=weights == "nonnegative")
+        else:
+            noise = _PERTURBATION if attempt else 0.0
+            chosen = choose_joints(selection, layout.n_pairs, n_pairs_out, n_center_out, rng=rng, perturbation=noise)
+            parameters = initial_parameters(sample[::3], layout, *chosen, rng)
         count = max(1, steps // 6)
         parameters = run(parameters, _batches(rows, count, batch_size, rng), _cosine(learning_rate, count))
         return total_loss(parameters), parameters
@@ -160,6 +165,7 @@ def fit_acae(
         "sparsity": sparsity,
         "loss_space": loss_space,
         "chiral": chiral,
+        "start": start,
         "seed": seed,
         "n_restarts": n_restarts,
         "steps": steps,

@@ -107,6 +107,17 @@ def initial_parameters(
     return np.concatenate([(p + _RAW_NOISE * rng.random(p.shape)).ravel() for p in parts]).astype(np.float32)
 
 
+def random_parameters(
+    layout: Layout, n_latent_pairs: int, n_center_latents: int, rng: np.random.Generator, *, nonnegative: bool
+) -> np.ndarray:
+    """Flat float32 parameters drawn uniformly from (-0.1, 1), as the public reference does, or from (0, 1)."""
+    encoder_rows = 2 * layout.n_pairs + layout.n_center, layout.n_pairs + layout.n_center
+    decoder_rows = 2 * n_latent_pairs + n_center_latents, n_latent_pairs + n_center_latents
+    count = encoder_rows[0] * n_latent_pairs + encoder_rows[1] * n_center_latents
+    count += decoder_rows[0] * layout.n_pairs + decoder_rows[1] * layout.n_center
+    return rng.uniform(0.0 if nonnegative else -0.1, 1.0, count).astype(np.float32)
+
+
 def _explained(gram: np.ndarray, tiny: float) -> np.ndarray:
     """[n] how much of the summed squares vanishes when each column's direction is projected out."""
     return (gram**2).sum(axis=0) / (np.diag(gram) + tiny)
