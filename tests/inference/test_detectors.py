@@ -13,7 +13,7 @@ SCORES = np.array([0.7, 0.9, 0.8, 0.2, 1.0], np.float32)
 
 
 def fixed(images):
-    return tf.constant([CANDIDATES] * 2), tf.constant([SCORES] * 2)
+    return tf.constant(np.stack([CANDIDATES] * 2)), tf.constant(np.stack([SCORES] * 2))
 
 
 def find(candidates=fixed, *, threshold=0.3, overlap=0.7, limit=-1, flip=False):

@@ -97,7 +97,8 @@ def test_loads_with_tensorflow_alone(network, exported, tmp_path):
         [sys.executable, "-c", textwrap.dedent(LOADER), exported, arrays], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    expected = PoseEstimator(network, SKELETON, image_size=SIZE).estimate_poses(IMAGE, BOXES)["poses3d"]
+    estimator = PoseEstimator(network, SKELETON, image_size=SIZE)
+    expected = estimator.estimate_poses(IMAGE, BOXES)["poses3d"]
     np.testing.assert_allclose(np.load(f"{arrays}.out.npy"), expected, atol=1e-2)
 
 
