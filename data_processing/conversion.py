@@ -103,6 +103,8 @@ def _run(converter, pending: list[Unit], work: Path, n_units: int, workers, prog
                 "A worker process was killed (often: out of memory); start the same command again with fewer --workers."
             ) from None
         except BaseException:
+            for process in list(pool._processes.values()):  # what they were doing will be done anew
+                process.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return failures
@@ -110,8 +112,11 @@ def _run(converter, pending: list[Unit], work: Path, n_units: int, workers, prog
 
 def _start_worker() -> None:
     """One thread per process: the processes already use every core."""
+    import signal
+
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     cv2.setNumThreads(1)
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"

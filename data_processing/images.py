@@ -15,9 +15,23 @@ JPEG_QUALITY = 95
 
 def read_image(path) -> np.ndarray:
     """A JPEG or PNG file as RGB uint8 [H, W, 3]; UserError names the file that is missing or broken."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check the raw folder.") from None
+    return decode_image(data, path)
+
+
+def decode_image(data: bytes, path) -> np.ndarray:
+    """The bytes of a JPEG or PNG file as RGB uint8 [H, W, 3]; UserError, which names `path`, where it is broken."""
     import cv2
 
-    data = _read_checked(path)
+    try:
+        width, height = image_size_wh(data)
+    except ValueError:
+        raise UserError(f"{path} is not a JPEG or PNG file or is cut off; fetch it again.") from None
+    if width * height > MAX_PIXELS:
+        raise UserError(f"{path} claims to be {width} x {height} pixels; more than {MAX_PIXELS:,} are not read.")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise UserError(f"{path} is a broken image; fetch it again.")
@@ -42,17 +56,3 @@ def encode_jpeg(image: np.ndarray) -> bytes:
     if not done:
         raise ValueError(f"an image of shape {image.shape} cannot be encoded as JPEG")
     return data.tobytes()
-
-
-def _read_checked(path) -> bytes:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); check the raw folder.") from None
-    try:
-        width, height = image_size_wh(data)
-    except ValueError:
-        raise UserError(f"{path} is not a JPEG or PNG file or is cut off; fetch it again.") from None
-    if width * height > MAX_PIXELS:
-        raise UserError(f"{path} claims to be {width} x {height} pixels; more than {MAX_PIXELS:,} are not read.")
-    return data

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_processing.boxes import area, within_image
 from data_processing.cameras import is_inside, project, to_camera
-from data_processing.images import read_image
+from data_processing.images import decode_image
 from data_processing.plausibility import BoneCheck, joints_in_box
 from data_processing.rows import Row
 from metrabs_acae.data.store import Example, PoseStore
@@ -110,10 +110,9 @@ def _check_pictures(report: Report, split: str, rows: list[Example]) -> None:
     broken = []
     for row in rows:
         try:
-            if isinstance(report.store.images.read(row.image_key), bytes) and row.image_path.is_file():
-                size = read_image(row.image_path).shape[1::-1]
-                if tuple(size) != tuple(row.image_size_wh):
-                    broken.append(f"{row.image_key} has {size} pixels, the store says {tuple(row.image_size_wh)}")
+            size = decode_image(report.store.images.read(row.image_key), row.image_key).shape[1::-1]
+            if tuple(size) != tuple(row.image_size_wh):
+                broken.append(f"{row.image_key} has {size} pixels, the store says {tuple(row.image_size_wh)}")
         except (OSError, UserError) as error:
             broken.append(str(error))
     if broken:

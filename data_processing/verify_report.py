@@ -8,11 +8,11 @@ import numpy as np
 
 from data_processing import masks
 from data_processing.cameras import project
-from data_processing.images import read_image
+from data_processing.images import decode_image
 from data_processing.verify import Report
-from metrabs_acae.data.store import Example
+from metrabs_acae.data.store import Example, PoseStore
 from metrabs_acae.errors import UserError
-from metrabs_acae.skeletons import Skeleton, side
+from metrabs_acae.skeletons import side
 
 TILE = 256
 COLORS = {"l": (31, 119, 180), "r": (214, 39, 40), "c": (255, 255, 255)}
@@ -24,7 +24,7 @@ def write(report: Report, folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     name = report.store.path.resolve().name
-    tiles = [tile for row in report.shown if (tile := draw(row, report.store.skeleton)) is not None]
+    tiles = [tile for row in report.shown if (tile := draw(row, report.store)) is not None]
     lines = [f"# {report.store.name}: {'BROKEN' if report.broken else 'fine'}", "", f"{report.store.path}", ""]
     lines += [f"- **Error**: {e}." for e in report.errors] + [f"- Warning: {w}." for w in report.warnings]
     if not report.errors and not report.warnings:
@@ -47,14 +47,15 @@ def write(report: Report, folder: Path) -> Path:
     return page
 
 
-def draw(row: Example, skeleton: Skeleton) -> np.ndarray | None:
+def draw(row: Example, store: PoseStore) -> np.ndarray | None:
     """The neighbourhood of a person with joints, edges, box and mask [TILE, TILE, 3]; None without its picture."""
     import cv2
 
     try:
-        image = read_image(row.image_path)
-    except UserError:
+        image = decode_image(store.images.read(row.image_key), row.image_key)
+    except (OSError, UserError):
         return None
+    skeleton = store.skeleton
     box = np.asarray(row.box_ltwh_px, np.float64)
     if row.mask is not None:
         contours, _ = cv2.findContours(

@@ -1,6 +1,7 @@
 """The commands, as a user types them."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -92,23 +93,29 @@ def test_a_conversion_with_networks(tmp_path, models):
     assert all(store.row("train", i).mask is not None for i in range(store.splits["train"]))
 
 
-@pytest.mark.slow
-def test_killed_while_workers_are_busy_it_goes_on(tmp_path):
-    """A real conversion by two processes, killed (with its workers) in the middle."""
-    for i in range(3):
+def start_panoptic(tmp_path, n_sequences=3):
+    """A real conversion by two processes, once its first unit is done."""
+    for i in range(n_sequences):
         write_panoptic(tmp_path / "raw", [[(0, 0, 0.9)]] * 12, name=f"17040{i}_test1")
     arguments = ["panoptic", "--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "s"), "--workers", "2"]
     command = [sys.executable, "-m", "data_processing", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     units = tmp_path / ".s.work" / "units"
     limit = time.monotonic() + 100
     while not (units.is_dir() and list(units.glob("*.jsonl"))) and time.monotonic() < limit:
         time.sleep(0.05)
-    import os
+    return process, units, arguments
 
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    done = {p: p.stat().st_mtime_ns for p in units.glob("*.jsonl")}
-    assert done and not (tmp_path / "s").exists()
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_while_workers_are_busy_it_goes_on(tmp_path, how):
+    process, units, arguments = start_panoptic(tmp_path)
+    os.killpg(process.pid, how)
+    _, errors = process.communicate()
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert b"Interrupted" in errors and b"Traceback" not in errors
+    assert list(units.glob("*.jsonl")) and not (tmp_path / "s").exists()
     assert main(arguments[:-1] + ["0"]) == 0
     assert PoseStore(tmp_path / "s").splits == {"train": 6}
