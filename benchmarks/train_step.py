@@ -11,7 +11,8 @@ what it costs with MobileNetV3-small, which gives goals of 11.5 and 10.8 yardsti
 
 CPU seconds of the process are measured, not the clock; steps of both are interleaved and medians are taken, so that
 other work on the machine matters little. EfficientNetV2-S needs about 6 GB at batch 16 and 11 GB at batch 32.
-A table is printed, and the numbers are written to `benchmarks/results/train_step.json` (or --out).
+A table is printed, and each case is written to `benchmarks/results/train_step.json` (or --out), where it replaces the
+previous measurement of the same case.
 """
 
 from __future__ import annotations
@@ -64,7 +65,6 @@ def main() -> None:
     if unknown := set(args.backbones) - set(BACKBONE_NAMES):
         parser.error(f"there is no backbone {', '.join(sorted(unknown))}: choose from {', '.join(BACKBONE_NAMES)}")
 
-    rows = []
     print(f"{'backbone':20} {'batch':>5} {'yardstick':>10} {'ours':>10} {'ratio':>6} {'goal':>6}   (CPU-ms per image)")
     for backbone in args.backbones:
         for batch_size in args.batch_sizes:
@@ -81,13 +81,24 @@ def main() -> None:
             )
             for name in list(costs)[2:]:
                 print(f"    {name:42} {costs[name]:8.1f} {costs[name] / costs['yardstick']:6.2f}", flush=True)
-            rows.append({"backbone": backbone, "batch_size": batch_size, "goal": goal, "ratio": ratio})
-            rows[-1]["cpu_ms_per_image"] = costs
+            row = {
+                "backbone": backbone,
+                "batch_size": batch_size,
+                "image_size": IMAGE_SIZE,
+                "ratio": ratio,
+                "goal": goal,
+            }
+            write_row(args.out, {**row, "cpu_ms_per_image": costs, "measured": machine()})
             del steps
             gc.collect()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps({**machine(), "image_size": IMAGE_SIZE, "rows": rows}, indent=1) + "\n")
-    print(f"written to {args.out}")
+
+
+def write_row(path: Path, row: dict) -> None:
+    rows = json.loads(path.read_text()) if path.exists() else []
+    case = ("backbone", "batch_size", "image_size")
+    rows = [old for old in rows if any(old[key] != row[key] for key in case)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([*rows, row], indent=1) + "\n")
 
 
 def measure(steps, batch_size: int, rounds: int) -> dict[str, float]:
