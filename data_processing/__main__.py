@@ -20,6 +20,7 @@ COMMANDS = {
     "detect": ("data_processing.commands.detect", "detects people in pictures and videos"),
     "segment": ("data_processing.commands.segment", "segments people in pictures"),
     "verify": ("data_processing.commands.verify", "checks pose stores and writes a report"),
+    "movi-phones": ("data_processing.commands.movi_phones", "calibrates the phone cameras of BML-MoVi"),
     "skeletons": ("data_processing.commands.skeletons", "draws the skeletons"),
 }
 CONVERT = "data_processing.commands.convert"

@@ -2,16 +2,17 @@
 
 Rounds F (all markers) and S1, S2 (a subset). A marker at the origin is a lost one. Frames are kept when some marker has
 moved by 100 mm against each of the last 500 kept poses. The cameras PG1 and PG2 come with a calibration and run in
-step; the phones CP1 and CP2 are used where `Calib/phones.json` calibrates them:
+step; the phones CP1 and CP2 are used where the command `movi-phones` has calibrated them in `Calib/phones.json`:
 {"F_CP1_12": {"time_offset_s": ..., "cameras": {"0": {"R": 3x3, "t_mm": [3]}, ...}}}, a camera holding from its frame
 on ("0" alone for one that stands still).
 """
 
 from __future__ import annotations
 
-import functools
+import bisect
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class BmlMovi(Converter):
     def convert(self, unit: Unit, output) -> None:
         path, round_, camera_name, subject = unit.args
         camera_at, offset_s = self._camera(round_, camera_name, subject)
-        markers = read_markers(self._markers_path(round_, subject), round_, subject)
+        markers = read_markers(find_markers(self.raw, round_, subject), round_, subject)
         n_frames = int((offset_s + (len(markers) - 1) / MOCAP_HZ) * video_info(path).fps)
         poses = interpolate(markers, n_frames, video_info(path).fps, offset_s)
         sampler = BufferedMotionSampler(THRESHOLD_MM, BUFFER, check_validity=True)
@@ -78,18 +79,27 @@ class BmlMovi(Converter):
             camera = read_camera(self.require("Calib"), name)
             return (lambda frame: camera), 0.0
         phone = read_phones(self.raw / "Calib/phones.json")[f"{round_}_{name}_{subject}"]
-        steps = sorted((int(frame), c) for frame, c in phone["cameras"].items())
+        starts = sorted(int(frame) for frame in phone["cameras"])
+        cameras = {
+            start: c and from_extrinsics(c["R"], c["t_mm"], PHONE_K)
+            for start in starts
+            for c in [phone["cameras"][str(start)]]
+        }
 
         def camera_at(frame: int) -> CameraParams | None:
-            current = [c for start, c in steps if start <= frame]
-            return from_extrinsics(current[-1]["R"], current[-1]["t_mm"], PHONE_K) if current else None
+            position = bisect.bisect_right(starts, frame)
+            return cameras[starts[position - 1]] if position else None
 
-        return functools.lru_cache(None)(camera_at), float(phone["time_offset_s"])
+        return camera_at, float(phone["time_offset_s"])
 
-    def _markers_path(self, round_: str, subject: int):
-        letter = round_[0]
-        name = f"{letter}_v3d_Subject_{subject}.mat"
-        return self.find(name, f"*/{name}")[0]
+
+def find_markers(raw: Path, round_: str, subject: int) -> Path:
+    """The motion capture file of a subject; UserError where it is missing."""
+    name = f"{round_[0]}_v3d_Subject_{subject}.mat"
+    found = sorted([*raw.glob(name), *raw.glob(f"*/{name}")])
+    if not found:
+        raise UserError(f"{name} is nowhere in {raw}; unpack F_Subjects_*.tar and S.tar there.")
+    return found[0]
 
 
 def read_camera(folder, name: str) -> CameraParams:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import scipy.io
 
+from data_processing.__main__ import main
 from data_processing.cameras import intrinsics, make_camera, project
-from data_processing.datasets import bml_movi
+from data_processing.datasets import bml_movi, bml_movi_phones
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import get_skeleton
 
@@ -137,5 +138,67 @@ def test_bad_files(tmp_path, converted):
         converted("bml_movi", raw)
     (raw / "F_Subjects_1_45" / "F_v3d_Subject_3.mat").unlink()
     write_calibration(raw, make_camera(np.eye(3), np.zeros(3), intrinsics(1, 1, 0, 0)))
-    with pytest.raises(UserError, match=r"no F_v3d_Subject_3.mat or \*/F_v3d_Subject_3.mat"):
+    with pytest.raises(UserError, match="F_v3d_Subject_3.mat is nowhere in"):
         converted("bml_movi", raw)
+
+
+def acting(n_mocap):
+    """Someone who stands still, then walks to and fro and swings an arm, at 120 Hz."""
+    time_s = np.arange(n_mocap) / bml_movi.MOCAP_HZ
+    start = np.maximum(0, time_s - 1.0)
+    x, swing = 500 * np.sin(2.1 * start), 300 * np.sin(3.3 * start)
+    return np.stack([pose(NAMES, at=(a, 0), swing_mm=b) for a, b in zip(x, swing, strict=True)])
+
+
+@pytest.mark.parametrize("offset_s", [0.4, 12.3])
+def test_a_phone_is_calibrated_from_predictions(offset_s):
+    """Predictions of MoVi's joints in another frame of reference, noisy; the video begins before the capture."""
+    markers = acting(600)
+    view = camera(25, size_wh=(1920, 1080))
+    phone = make_camera(view.R, view.optical_center_mm, bml_movi.PHONE_K)
+    n_frames = int((offset_s + 4.9) * 30)
+    true = bml_movi.interpolate(markers[:, bml_movi_phones.JOINTS], n_frames, 30, offset_s)
+    rng = np.random.default_rng(0)
+    still = np.isnan(true).all((1, 2))
+    filled = np.where(still[:, None, None], markers[0, bml_movi_phones.JOINTS], true)
+    predicted3d = filled @ phone.R.T + rng.normal(0, 10, filled.shape)
+    predicted2d = project(phone, filled) + rng.normal(0, 1, (*filled.shape[:2], 2))
+    predicted2d[::7, 3] += 200  # some are wrong
+    found = bml_movi_phones.calibrate(markers, predicted3d, predicted2d, 30.0, moving=False)
+    assert found["time_offset_s"] == pytest.approx(offset_s, abs=0.02)
+    center = -np.transpose(found["cameras"]["0"]["R"]) @ found["cameras"]["0"]["t_mm"]
+    np.testing.assert_allclose(center, phone.optical_center_mm, atol=40)
+
+
+def test_a_hand_held_phone_gets_a_camera_per_frame_and_strangers_are_refused():
+    markers = acting(240)
+    n_frames = 40
+    true = bml_movi.interpolate(markers[:, bml_movi_phones.JOINTS], n_frames, 30, 0.0)
+    views = [camera(10 + 0.2 * i, size_wh=(1920, 1080)) for i in range(n_frames)]
+    phones = [make_camera(v.R, v.optical_center_mm, bml_movi.PHONE_K) for v in views]
+    predicted2d = np.stack([project(p, t) for p, t in zip(phones, true, strict=True)])
+    predicted2d[5, 2:] = np.nan
+    found = bml_movi_phones.calibrate(markers, true, predicted2d, 30.0, moving=True)["cameras"]
+    assert len(found) == n_frames and found["5"] is None
+    center = -np.transpose(found["20"]["R"]) @ found["20"]["t_mm"]
+    np.testing.assert_allclose(center, phones[20].optical_center_mm, atol=60)  # the offset is found to 1/240 s
+    noise = np.random.default_rng(0).normal(0, 400, true.shape)
+    with pytest.raises(UserError, match="differ by"):
+        bml_movi_phones.find_offset(markers[:, bml_movi_phones.JOINTS], noise, 30.0)
+
+
+def test_the_command_for_phones(tmp_path, capsys):
+    raw = tmp_path / "raw"
+    _, markers = write_round_f(raw, markers=acting(241))
+    view = camera(-20, size_wh=(1920, 1080))
+    phone = make_camera(view.R, view.optical_center_mm, bml_movi.PHONE_K)
+    write_video_of(raw / "F_CP1_Subject_3.mp4", phone, markers, 3, size=(1920, 1080))
+    true = bml_movi.interpolate(markers[:, bml_movi_phones.JOINTS], 60, FPS, 0.0)
+    np.savez(tmp_path / "F_CP1_Subject_3.npz", poses3d=true, poses2d=project(phone, true))
+    assert main(["movi-phones", "--raw", str(raw), "--predictions", str(tmp_path)]) == 0
+    assert "1 of 1 videos" in capsys.readouterr().out
+    assert set(json.loads((raw / "Calib/phones.json").read_text())) == {"F_CP1_3"}
+    assert main(["movi-phones", "--raw", str(raw), "--predictions", str(tmp_path)]) == 0
+    (raw / "Calib/phones.json").unlink()
+    assert main(["movi-phones", "--raw", str(raw), "--predictions", str(tmp_path / "none")]) == 0
+    assert "left out" in capsys.readouterr().err
