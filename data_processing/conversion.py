@@ -51,14 +51,18 @@ def convert(
         UserError: wrong raw folder, failed units, or another conversion of the same store is running.
     """
     out = Path(out)
+    work = out.parent / f".{out.name}.work"
     if out.exists():
+        if (out / "store.json").exists() and work.exists():
+            with _lock(work):  # killed after the store was done
+                shutil.rmtree(work)
+            return out
         raise UserError(f"{out} exists already; remove it or choose another folder for the pose store.")
     units = converter.units()
     if converter.options.limit:
         units = units[: converter.options.limit]
     if not units:
         raise UserError(f"{converter.raw} has nothing to convert for {converter.info.name}.")
-    work = out.parent / f".{out.name}.work"
     work.mkdir(parents=True, exist_ok=True)
     with _lock(work):
         _check_settings(work, converter)

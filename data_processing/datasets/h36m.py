@@ -27,6 +27,8 @@ RAW_JOINTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 17, 18, 19, 21, 22,
 """Which of the 32 raw joints the 25 of the skeleton are."""
 TRAIN_STEP, TEST_STEP = 5, 64
 THRESHOLD_MM = 100
+SAME_ACTIVITY = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
+"""Subject 1's files name three activities otherwise than those of the other subjects."""
 S9_SHIFTED = ("SittingDown 1", "Waiting 1", "Greeting")
 S9_SHIFT_MM = np.array([-200.0, 0, 0])
 
@@ -69,7 +71,8 @@ class Human36M(Converter):
                 continue
             box = shifted_box(boxes[i], poses[i], camera) if shifted else boxes[i]
             key = f"{unit.name}/{i:06d}.jpg"
-            row = {"sequence": unit.name, "frame": i, "activity": activity.split(" ")[0]}
+            name = activity.split(" ")[0]
+            row = {"sequence": unit.name.replace("/", "_"), "frame": i, "activity": SAME_ACTIVITY.get(name, name)}
             if self.whole_frames:
                 output.write_image(key, image)
                 output.add(Row(split, key, box, camera, poses[i], **row))

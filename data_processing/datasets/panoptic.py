@@ -40,8 +40,8 @@ class Panoptic(Converter):
         units = []
         for path in self.find("*/calibration_*.json"):
             sequence = path.parent.name
-            if not (path.parent / "hdPose3d_stage1_coco19").is_dir():
-                raise UserError(f"{path.parent / 'hdPose3d_stage1_coco19'} is missing: unpack its tar file there.")
+            if next(self._labels(sequence).rglob("body3DScene_*.json"), None) is None:
+                raise UserError(f"{path.parent} holds no body3DScene_*.json: unpack hdPose3d_stage1_coco19.tar there.")
             for camera in read_cameras(path):
                 lacking = (sequence, camera) in MAY_LACK or (None, camera) in MAY_LACK
                 if not (lacking and self._video(sequence, camera) is None):
@@ -52,7 +52,7 @@ class Panoptic(Converter):
         sequence, camera_name = unit.args
         folder = self.raw / sequence
         camera, size = read_cameras(folder / f"calibration_{sequence}.json")[camera_name]
-        people = read_people(folder / "hdPose3d_stage1_coco19")
+        people = read_people(self._labels(sequence))
         chosen = choose(people, camera, size)
         video = self._video(sequence, camera_name)
         if video is None:
@@ -89,6 +89,10 @@ class Panoptic(Converter):
         known = [np.zeros(4) if b is None else b for b in labelled]
         matched = boxes.match(known, detections, min_iou=0.1, max_area_ratio=2)
         return [None if j is None else detections[j, :4] for j in matched]
+
+    def _labels(self, sequence: str) -> Path:
+        folder = self.raw / sequence / "hdPose3d_stage1_coco19"
+        return folder if folder.is_dir() else folder.parent
 
     def _video(self, sequence: str, camera: str) -> Path | None:
         candidates = (f"hdVideos/hd_{camera}.mp4", f"hdImgs/{camera}")

@@ -79,6 +79,14 @@ def test_wrong_folders_and_settings_are_explained(tmp_path):
         convert(Toy(INFO, raw), tmp_path / "there", workers=0)
 
 
+def test_killed_after_the_store_was_done_only_tidies_up(tmp_path):
+    raw = make_raw(tmp_path / "raw", [""])
+    store = convert(Toy(INFO, raw), tmp_path / "store", workers=0, progress=False)
+    (tmp_path / ".store.work" / "units").mkdir(parents=True)
+    assert convert(Toy(INFO, raw), tmp_path / "store", workers=0, progress=False) == store
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["raw", "store"]
+
+
 def test_two_conversions_of_one_store_are_refused(tmp_path):
     import fcntl
 

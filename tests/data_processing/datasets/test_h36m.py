@@ -10,6 +10,8 @@ from data_processing.cameras import project
 from data_processing.datasets import h36m
 from metrabs_acae.data.crop import looking_rotation
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.protocols.human36m import ACTIVITIES
+from metrabs_acae.evaluation.truth import truth_from_store
 
 from ..people import check_reprojection, picture, pose, write_video
 
@@ -92,7 +94,7 @@ def test_training_frames_are_every_fifth_then_by_motion(raw, converted):
     assert store.splits == {"train": 4} and store.metadata["clean"]
     rows = [store.row("train", i) for i in range(4)]
     assert [(r.sequence, r.frame) for r in rows] == [
-        (f"S1/Walking 1.{c}", f) for c in h36m.CAMERAS[:2] for f in (0, 15)
+        (f"S1_Walking 1.{c}", f) for c in h36m.CAMERAS[:2] for f in (0, 15)
     ]
     assert rows[0].activity == "Walking"
     for row in rows:
@@ -127,6 +129,8 @@ def test_the_benchmark_keeps_labels_and_frames_as_released(raw, converted):
     assert tuple(row.image_size_wh) == SIZE
     np.testing.assert_allclose(row.camera.distortion, [-0.2, 0.24, -0.0014, -0.001, -0.003], atol=1e-6)
     np.testing.assert_allclose(row.box_ltwh_px, box_of_points(project(row.camera, row.coords)), atol=1.5)
+    truth = truth_from_store(store)  # what the benchmark's protocol reads
+    assert truth.sequence[0].startswith("S9_") and truth.activity[0] in ACTIVITIES
 
 
 def test_a_missing_video_and_a_cut_off_file_are_named(raw, converted):

@@ -124,6 +124,17 @@ def test_a_missing_video_is_named_and_half_an_archive_too(tmp_path, converted):
         converted("panoptic", tmp_path / "empty", out="third")
 
 
+def test_labels_unpacked_without_their_folder_are_found(tmp_path, converted):
+    write(tmp_path / "raw", [[(0, 0, 0.9)]])
+    folder = next((tmp_path / "raw").iterdir())
+    (folder / "hdPose3d_stage1_coco19" / "hd").rename(folder / "hd")
+    (folder / "hdPose3d_stage1_coco19").rmdir()
+    assert converted("panoptic", tmp_path / "raw").splits == {"train": 2}
+    next(folder.rglob("body3DScene_*.json")).unlink()
+    with pytest.raises(UserError, match="holds no body3DScene"):
+        converted("panoptic", tmp_path / "raw", out="other")
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real sequence is not on this machine")
 def test_the_real_files(tmp_path, converted):
     """Calibration and labels are real; the pictures, which are not at hand, are grey."""
