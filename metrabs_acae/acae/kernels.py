@@ -7,12 +7,13 @@ multiplications of the whole matrices. The autoencoder's matrices, losses and gr
 
 Arrays are float32. Rows of the even and odd arrays are (pose, coordinate), so that a pose takes three rows.
 Parameters, gradients and moments are flat vectors: encoder sided, encoder central, decoder sided, decoder central (see
-`blocks`). NumPy's products inside numba call BLAS: limit it to one thread.
+`blocks`). Callers limit BLAS to one thread: more only wait for each other at these sizes.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  numba's matrix products use it; limits on threads reach loaded ones only
 from numba import njit
 
 _ADAM_FIRST, _ADAM_SECOND, _ADAM_EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-7)

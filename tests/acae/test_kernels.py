@@ -1,5 +1,8 @@
 """The compiled training loop against the public reference's losses and gradients, and against the Keras layer."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -137,3 +140,21 @@ def test_nonnegative_steps_leave_exact_zeros_and_zeros_can_come_back():
     kernels.adam_step(values, np.array([1, -1, 0], np.float32), first, second, 1, np.float32(0.01), True)
     assert values[0] == 0
     np.testing.assert_allclose(values[1:], [0.01, 0.5], rtol=1e-5)
+
+
+def test_blas_is_loaded_before_its_threads_are_limited():
+    """A limit set before the library is loaded would not reach it; eight times the CPU at 555 joints."""
+    code = (
+        "from metrabs_acae.acae import fitting, kernels\n"
+        "import numpy as np, threadpoolctl\n"
+        "p = np.random.default_rng(0).normal(0, 300, (40, 6, 3)) + [0, 0, 4000]\n"
+        "inside = []\n"
+        "def report(line):\n"
+        "    if 'short runs' in line:\n"
+        "        inside.extend(d['num_threads'] for d in threadpoolctl.threadpool_info() if d['user_api'] == 'blas')\n"
+        "names = ['la', 'lb', 'ra', 'rb', 'a', 'b']\n"
+        "fitting.fit_acae(p, names, n_latents=3, n_center_latents=1, steps=6, n_restarts=1, progress=report)\n"
+        "assert inside and max(inside) == 1, inside"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
