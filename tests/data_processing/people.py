@@ -125,10 +125,15 @@ def write_video(path, frames, *, fps: int = 25, codec: str = "libx264") -> None:
             container.mux(packet)
 
 
-def check_reprojection(row, *, joint: int, tolerance_px: float = 0.5) -> None:
-    """The white spot that the fixture drew at a joint is where the stored camera projects the stored joint."""
+def check_reprojection(row, *, joint: int, level: int | None = None, tolerance_px: float = 0.5) -> None:
+    """The white spot that the fixture drew at a joint is where the stored camera projects the stored joint.
+
+    `level` is the grey of the frame that the picture should be of.
+    """
     from data_processing.images import read_image
 
     image = read_image(row.image_path)
+    if level is not None:
+        assert abs(np.median(image[image > 15]) - level) < 2.5  # black lies outside the frame
     expected = project(row.camera, row.coords[joint])
     assert spot_error_px(image, expected) < tolerance_px, spot_error_px(image, expected)

@@ -90,7 +90,7 @@ def test_training_set(tmp_path, converted):
     for row in rows:
         np.testing.assert_allclose(row.coords, world[row.frame], atol=0.02)  # the calibration has seven digits
         np.testing.assert_allclose(row.camera.world_up, [0, 1, 0])
-        check_reprojection(row, joint=WRIST)
+        check_reprojection(row, joint=WRIST, level=40 + 4 * row.frame)
         mask = masks.decode(row.mask)
         assert mask.shape == tuple(row.image_size_wh[::-1])
         assert boxes.iou(masks.box_of(mask), row.box_ltwh_px) > 0.85

@@ -67,7 +67,7 @@ def test_round_f(tmp_path, converted):
     for row in rows:
         expected = markers[RATIO * row.frame]
         np.testing.assert_allclose(row.coords, expected, atol=0.01)
-        check_reprojection(row, joint=WRIST)
+        check_reprojection(row, joint=WRIST, level=50 + 5 * row.frame)
     assert np.isnan(rows[0].coords).any(-1).sum() == 1
     assert rows[0].activity == "F" and rows[0].sequence == "F_PG1_Subject_3_L"
 
