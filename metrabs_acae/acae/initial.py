@@ -1,7 +1,7 @@
 """Where the latents start: at joints chosen one after another so that affine combinations explain most of the rest.
 
-From random weights all latents start in the middle of the body, and many training runs end with several latents that
-share one limb while another limb has none. Starting each latent at a joint of its own avoids these minima.
+From random weights all latents start in the middle of the body, and most training runs end in worse minima
+(docs/acae.md). Starting each latent at a joint of its own avoids them.
 """
 
 from __future__ import annotations
