@@ -2,9 +2,9 @@
 
     python -m benchmarks.inference [--backbone mobilenetv3-small] [--joints 555] [--threads 1]
 
-8 images of 1280x720 with 2 people each, 1 and 5 augmentations, without and with lens distortion. Time is CPU time of the
-process per crop; the yardstick, measured in the same run, is the forward pass of a plain `keras.applications` network
-with a 1x1 convolution of as many channels as the head has (9 per joint). The public reference's crop costs
+8 images of 1280x720 with 2 people each, 1 and 5 augmentations, without and with lens distortion. Time is CPU time of
+the process per crop; the yardstick, measured in the same run, is the forward pass of a plain `keras.applications`
+network with a 1x1 convolution of as many channels as the head has (9 per joint). The public reference's crop costs
 4.5 yardsticks; 3.0 is 1.5 times its speed. Also printed: loading and first call of the exported model, and peak memory.
 """
 
@@ -61,9 +61,7 @@ def photographs():
     import cv2
 
     rng = np.random.default_rng(0)
-    images = np.stack(
-        [cv2.resize(rng.integers(0, 256, (90, 160, 3), np.uint8), (1280, 720)) for _ in range(N_IMAGES)]
-    )
+    images = np.stack([cv2.resize(rng.integers(0, 256, (90, 160, 3), np.uint8), (1280, 720)) for _ in range(N_IMAGES)])
     heights = rng.uniform(200, 650, N_IMAGES * PEOPLE)
     left, top = rng.uniform(0, 900, heights.size), rng.uniform(0, 70, heights.size)
     return images, np.stack([left, top, heights * 0.45, heights], axis=1).astype(np.float32)

@@ -26,29 +26,33 @@ def intrinsics_from_fov(fov_degrees, image_size_hw, *, center_offset_px: float =
     return tf.stack([tf.stack(row) for row in rows])
 
 
-def _distortion_terms(points, distortion):
-    x, y = tf.unstack(points, axis=-1)
+def _distortion_terms(x, y, distortion):
+    """Radial factor, and tangential and thin-prism shifts in x and y."""
     k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = tf.unstack(distortion, axis=-1)
     r2 = x * x + y * y
     radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
     tangential = 2 * (p1 * y + p2 * x)
-    dx = x * tangential + r2 * (p2 + s1 + r2 * s2)
-    dy = y * tangential + r2 * (p1 + s3 + r2 * s4)
-    return radial[..., tf.newaxis], tf.stack([dx, dy], axis=-1)
+    return radial, x * tangential + r2 * (p2 + s1 + r2 * s2), y * tangential + r2 * (p1 + s3 + r2 * s4)
+
+
+def distort_axes(x, y, distortion):
+    """Applies the lens to normalized points given as one array per axis; distortion broadcastable to [..., 12]."""
+    radial, dx, dy = _distortion_terms(x, y, distortion)
+    return x * radial + dx, y * radial + dy
 
 
 def distort(points, distortion):
     """Applies the lens: normalized points [..., 2], distortion broadcastable to [..., 12] -> [..., 2]."""
-    radial, shift = _distortion_terms(points, distortion)
-    return points * radial + shift
+    return tf.stack(distort_axes(*tf.unstack(points, axis=-1), distortion), axis=-1)
 
 
 def undistort(points, distortion, *, iterations: int = 5):
     """Inverts `distort` by fixed-point iteration; points where that diverges are returned as they came."""
-    undistorted = points
+    x0, y0 = x, y = tf.unstack(points, axis=-1)
     for _ in range(iterations):
-        radial, shift = _distortion_terms(undistorted, distortion)
-        undistorted = (points - shift) / radial
+        radial, dx, dy = _distortion_terms(x, y, distortion)
+        x, y = (x0 - dx) / radial, (y0 - dy) / radial
+    undistorted = tf.stack([x, y], axis=-1)
     residual = tf.norm(distort(undistorted, distortion) - points, axis=-1, keepdims=True)
     converged = residual < 0.5 * (1 + tf.norm(points, axis=-1, keepdims=True))
     return tf.where(converged, undistorted, points)

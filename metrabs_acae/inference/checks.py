@@ -44,8 +44,9 @@ def _rgb(value):
 
 
 def flat_boxes(value):
-    """[P, 4 or more] left, top, width, height -> [P, 4]; an empty list of any shape is no boxes."""
-    value = tf.cond(tf.size(value) == 0, lambda: tf.zeros([0, 4]), lambda: value)
+    """[P, 4 or more] left, top, width, height -> [P, 4]; an empty list is no boxes."""
+    n_rows = tf.concat([tf.shape(value), [1]], axis=0)[0]
+    value = tf.cond(n_rows == 0, lambda: tf.zeros([0, 4]), lambda: value)
     message = "boxes must have shape [number of people, 4]: left, top, width, height in pixels."
     value = require(value, tf.rank(value) == 2, message)
     message = "boxes must have four numbers each: left, top, width, height in pixels."
