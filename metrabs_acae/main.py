@@ -37,7 +37,21 @@ def main(arguments: list[str] | None = None) -> int:
 def run(config: Config) -> None:
     """Calls the module of `metrabs_acae.commands` that does what `config.verbs` asks for."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _import_tensorflow_quietly()
     importlib.import_module(f"metrabs_acae.commands.{config.verbs.chosen}").run(config)
+
+
+def _import_tensorflow_quietly() -> None:
+    """TensorFlow's native code writes notes about the machine to stderr as it loads, before any log level counts."""
+    stderr = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        importlib.import_module("tensorflow")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
 
 
 if __name__ == "__main__":

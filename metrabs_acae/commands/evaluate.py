@@ -93,8 +93,6 @@ class Validator:
         self.stores = stores.validation_stores(config.data, mixture)
 
     def __call__(self, step: int) -> dict[str, float]:
-        from metrabs_acae.visualization import curves
-
         results = []
         for i, store in enumerate(self.stores):
             predictions = predict_store(
@@ -110,8 +108,6 @@ class Validator:
             results.append(score(predictions, store.skeleton))
             if i == 0:
                 draw(predictions, store.skeleton, self.folder, f"step_{step:07d}.png")
-        if self.folder.metrics_csv.exists():
-            curves.plot_curves(self.folder.metrics_csv, self.folder.curves_png)
         return {name: float(np.mean([r[name] for r in results])) for name in self.names} if results else {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from metrabs_acae.commands import evaluate, export, models, stores
@@ -51,21 +52,85 @@ def run(config: Config) -> None:
 def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: float) -> bool:
     """Trains to the last step, from the newest checkpoint if there is one; False if stopped before."""
     from metrabs_acae.data import pipeline
-    from metrabs_acae.models.losses import joint_group_matrix
     from metrabs_acae.training import callbacks as cb
     from metrabs_acae.training import checkpoints, trainer
-    from metrabs_acae.training.optimizers import build_optimizer
-    from metrabs_acae.training.schedules import MainSchedule
+    from metrabs_acae.visualization.curves import plot_curves
 
     training = config.training
-    gates = training_gates(config)
+    model, schedule = compiled_training_model(config, mixture, pose_model)
+    start = checkpoints.restore_newest(folder.checkpoints, model, report=folder.log)
+    if start:
+        folder.log(f"Going on from step {start}.")
+    if start >= training.training_steps:
+        return True
+    datasets = []
+
+    def make_dataset(step: int):
+        datasets.append(
+            pipeline.training_dataset(
+                mixture,
+                image_size=config.model.proc_side,
+                start_step=step,
+                augmentation=augmentation_settings(config.augmentation),
+                workers=config.data.workers,
+                max_bad_fraction=config.data.max_bad_fraction,
+                micro_batches=training.grad_accum_steps,
+            )
+        )
+        return datasets[-1]
+
+    validator = evaluate.Validator(pose_model, mixture, config, folder)
+    log = cb.MetricsLog(
+        folder,
+        total_steps=training.training_steps,
+        images_per_step=mixture.batch_size,
+        learning_rate=lambda step: float(schedule(step)),
+        began=began,
+        extra_columns=tuple(f"val_{name}" for name in validator.names),
+        extra=lambda: {"bad_examples": sum(dataset.health.n_bad for dataset in datasets)},
+        plot=plot_curves,
+    )
+    saver = cb.Checkpoints(
+        folder.checkpoints,
+        period=training.checkpoint_period,
+        total_steps=training.training_steps,
+        switch=trainer.switch_step(training.training_steps, model.gates.inference_mode_steps),
+    )
+    with cb.OrderlyStop() as stop:
+        try:
+            return trainer.run_training(
+                model,
+                make_dataset,
+                total_steps=training.training_steps,
+                inference_mode_steps=model.gates.inference_mode_steps,
+                log_period=math.gcd(training.log_period, training.validate_period, training.checkpoint_period),
+                callbacks=[
+                    stop,
+                    cb.FiniteLoss(),
+                    cb.Validation(validator, period=training.validate_period, total_steps=training.training_steps),
+                    log,  # before the checkpoint: a resumed run drops later rows, but cannot make up for missing ones
+                    saver,
+                ],
+            )
+        finally:
+            log.close()
+
+
+def compiled_training_model(config: Config, mixture: Mixture, pose_model):
+    """(training model with its optimizer, learning rate schedule)."""
+    from metrabs_acae.models.losses import joint_group_matrix
+    from metrabs_acae.training.optimizers import build_optimizer
+    from metrabs_acae.training.schedules import MainSchedule
+    from metrabs_acae.training.trainer import TrainingModel
+
+    training = config.training
     groups = None
     if mixture.batch_size_2d:
         joint_names = mixture.skeleton.joint_names
         groups = joint_group_matrix(prefix_groups(mixture.joint_names_2d, joint_names), len(joint_names))
-    model = trainer.TrainingModel(
+    model = TrainingModel(
         pose_model,
-        gates=gates,
+        gates=training_gates(config),
         loss_weights=loss_weights(config),
         joint_groups_2d=groups,
         accum_steps=training.grad_accum_steps,
@@ -84,58 +149,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: 
     )
     model.compile(optimizer=optimizer, jit_compile=use_xla(training.jit_compile), auto_scale_loss=False)
     optimizer.build(model.trainable_variables)
-    start = checkpoints.restore_newest(folder.checkpoints, model, report=folder.log)
-    if start:
-        folder.log(f"Going on from step {start}.")
-    if start >= training.training_steps:
-        return True
-
-    augmentation = augmentation_settings(config.augmentation)
-
-    def make_dataset(step: int):
-        return pipeline.training_dataset(
-            mixture,
-            image_size=config.model.proc_side,
-            start_step=step,
-            augmentation=augmentation,
-            workers=config.data.workers,
-            max_bad_fraction=config.data.max_bad_fraction,
-            micro_batches=training.grad_accum_steps,
-        )
-
-    validator = evaluate.Validator(pose_model, mixture, config, folder)
-    switch = trainer.switch_step(training.training_steps, gates.inference_mode_steps)
-    log = cb.MetricsLog(
-        folder,
-        total_steps=training.training_steps,
-        images_per_step=mixture.batch_size,
-        learning_rate=lambda step: float(schedule(step)),
-        extra_columns=tuple(f"val_{name}" for name in validator.names),
-    )
-    folder.log(f"First step after {time.monotonic() - began:.0f} s of start-up.")
-    with cb.OrderlyStop() as stop:
-        try:
-            return trainer.run_training(
-                model,
-                make_dataset,
-                total_steps=training.training_steps,
-                inference_mode_steps=gates.inference_mode_steps,
-                log_period=training.log_period,
-                callbacks=[
-                    stop,
-                    cb.FiniteLoss(),
-                    cb.Checkpoints(
-                        folder.checkpoints,
-                        period=training.checkpoint_period,
-                        total_steps=training.training_steps,
-                        switch=switch,
-                    ),
-                    cb.Validation(validator, period=training.validate_period, total_steps=training.training_steps),
-                    log,
-                ],
-            )
-        finally:
-            log.close()
+    return model, schedule
 
 
 def training_gates(config: Config):

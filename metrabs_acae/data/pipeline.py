@@ -112,8 +112,9 @@ def user_errors(dataset: tf.data.Dataset):
     try:
         yield
     except tf.errors.OpError:
-        if dataset.health.error is not None:
-            raise dataset.health.error from None
+        health = getattr(dataset, "health", None)
+        if health is not None and health.error is not None:
+            raise health.error from None
         raise
 
 

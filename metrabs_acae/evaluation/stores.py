@@ -14,6 +14,7 @@ import numpy as np
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation import metrics
+from metrabs_acae.evaluation.protocols.generic import find_root
 from metrabs_acae.skeletons import Skeleton
 
 
@@ -85,19 +86,10 @@ def score(predictions: StorePredictions, skeleton: Skeleton) -> dict[str, float]
     Poses are aligned at the pelvis, or at the middle of the hips where the skeleton has no pelvis.
     """
     pred, true, valid = predictions.pred_mm, predictions.true_mm, predictions.valid
-    root = root_joints(skeleton)
-    if not valid[:, root].all(axis=1).any():
+    root = find_root(skeleton.joint_names)
+    if not valid[:, list(root)].all(axis=1).any():
         raise UserError(f"No example of skeleton '{skeleton.name}' has a labelled root joint.")
     results = metrics.standard_metrics(pred, true, valid=valid, root=root)
     results["constant_pose_mpjpe"] = metrics.best_constant_pose_mpjpe(true, valid=valid, root=root)
     results["n_poses"] = len(pred)
     return results
-
-
-def root_joints(skeleton: Skeleton) -> list[int]:
-    """The pelvis, or both hips, whose middle serves as root."""
-    base = [n.split("_")[0] for n in skeleton.joint_names]
-    for wanted in (("pelv",), ("lhip", "rhip")):
-        if set(wanted) <= set(base):
-            return [base.index(n) for n in wanted]
-    raise UserError(f"Skeleton '{skeleton.name}' has neither a pelvis nor two hips to align poses at.")

@@ -94,7 +94,9 @@ class Validation(keras.callbacks.Callback):
 class MetricsLog(keras.callbacks.Callback):
     """One row per log period in metrics.csv and TensorBoard, and a line or progress bar with the time left.
 
-    On a terminal a progress bar is drawn; on a pipe or file only lines are printed.
+    On a terminal a progress bar is drawn; on a pipe or file only lines are printed. `plot(csv, png)` draws the curves
+    after each validation and at the end; `began` is the clock
+    (`time.monotonic`) when the program started; `extra()` gives further numbers for the row.
     """
 
     def __init__(
@@ -104,13 +106,16 @@ class MetricsLog(keras.callbacks.Callback):
         total_steps: int,
         images_per_step: int,
         learning_rate: Callable[[int], float],
+        began: float = 0.0,
         extra_columns: tuple[str, ...] = (),
         extra: Callable[[], dict[str, float]] = dict,
+        plot: Callable[[Path, Path], object] | None = None,
     ):
         super().__init__()
         self.run, self.total_steps, self.images_per_step = run, total_steps, images_per_step
-        self.learning_rate, self.extra = learning_rate, extra
+        self.learning_rate, self.extra, self.plot = learning_rate, extra, plot
         self.extra_columns = list(extra_columns)
+        self.began = began
         self._columns: list[str] | None = None
         self._writer = None
         self._bar = None
@@ -131,6 +136,9 @@ class MetricsLog(keras.callbacks.Callback):
             self._bar = tqdm.tqdm(total=self.total_steps, initial=start, unit="step", smoothing=0.05)
 
     def on_train_batch_end(self, batch, logs=None):
+        if self.began:
+            self.run.log(f"First step done after {time.monotonic() - self.began:.0f} s of start-up.")
+            self.began = 0.0
         if self._bar is not None and (batch + 1) % self.model.accum_steps == 0:
             self._bar.update(1)
 
@@ -151,6 +159,8 @@ class MetricsLog(keras.callbacks.Callback):
                 if name != "step":
                     tf.summary.scalar(name.replace("val_", "validation/"), value)
         self._append(row)
+        if any(name.startswith("val_") for name in row):
+            self._plot()
         self._print(row, now)
         if self._first is self._last:
             self._first = (step, now)  # the first rows hold the compilation: the time left is reckoned without it
@@ -160,8 +170,13 @@ class MetricsLog(keras.callbacks.Callback):
         """Closes the files and the bar; call it when the training has ended, however it ended."""
         if self._writer is not None:
             self._writer.close()
+            self._plot()
         if self._bar is not None:
             self._bar.close()
+
+    def _plot(self) -> None:
+        if self.plot is not None and self.run.metrics_csv.exists():
+            self.plot(self.run.metrics_csv, self.run.curves_png)
 
     def _append(self, row: dict[str, float]) -> None:
         if self._columns is None:

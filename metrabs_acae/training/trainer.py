@@ -10,15 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from metrabs_acae.data.pipeline import user_errors
+from metrabs_acae.models.losses import term_weights
 from metrabs_acae.training.optimizers import average_weights
-
-TERMS = {
-    "separate": ("pose",),
-    "regularize": ("pose", "manifold"),
-    "latent": ("decoded",),
-    "hybrid": ("pose", "decoded", "manifold", "autoencoded", "teacher"),
-}
-"""Names of the loss terms of each variant, per half of the batch (`_3d`, `_2d`)."""
 
 
 class TrainingModel(keras.Model):
@@ -49,7 +43,8 @@ class TrainingModel(keras.Model):
         halves = ("3d",) if joint_groups_2d is None else ("3d", "2d")
         self.term_trackers = {
             name: keras.metrics.Mean(name=name)
-            for name in (f"{term}_{half}" for half in halves for term in TERMS[pose_model.variant])
+            for half in halves
+            for name in (f"{term}_{half}" for term in term_weights(pose_model.variant, loss_weights, half=half))
         }
         self.built = True
 
@@ -147,14 +142,16 @@ def run_training(
     switch = switch_step(total_steps, inference_mode_steps)
     for begin, epochs, steps in phases(model.step, total_steps, switch, log_period):
         model.freeze_statistics(begin >= switch)
-        model.fit(
-            make_dataset(begin),
-            epochs=epochs,
-            steps_per_epoch=steps * model.accum_steps,
-            verbose=0,
-            shuffle=False,
-            callbacks=list(callbacks),
-        )
+        dataset = make_dataset(begin)
+        with user_errors(dataset):
+            model.fit(
+                dataset,
+                epochs=epochs,
+                steps_per_epoch=steps * model.accum_steps,
+                verbose=0,
+                shuffle=False,
+                callbacks=list(callbacks),
+            )
         if model.stop_training:
             return False
     return True

@@ -13,6 +13,7 @@ from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
 from metrabs_acae.models import Metrabs
 from metrabs_acae.models.gates import gates_for
 from metrabs_acae.models.losses import LossWeights, joint_group_matrix
+from metrabs_acae.models.metrabs import VARIANTS
 from metrabs_acae.skeletons import Skeleton, prefix_groups
 from metrabs_acae.training import checkpoints, trainer
 from metrabs_acae.training.optimizers import build_optimizer
@@ -151,7 +152,7 @@ def test_accumulated_micro_batches_count_as_one_step():
     assert model.step == 4 and int(model.batches_seen) == 8
 
 
-@pytest.mark.parametrize("variant", trainer.TERMS)
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_names_of_the_loss_terms_are_those_of_the_loss(variant):
     weights = np.full((4, 2), 0.25, np.float32), np.full((2, 4), 0.5, np.float32)
     acae = type("Acae", (), {"encoder": weights[0], "decoder": weights[1]})
