@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metrabs_acae.data.records import CameraParams
+from metrabs_acae.data.records import FISHEYE_LENGTH, CameraParams
 
 
 def from_extrinsics(R, t_mm, K, *, distortion=None, world_up=(0.0, 0.0, 1.0)) -> CameraParams:
@@ -15,7 +15,11 @@ def from_extrinsics(R, t_mm, K, *, distortion=None, world_up=(0.0, 0.0, 1.0)) ->
 
 
 def make_camera(R, center_mm, K, *, distortion=None, world_up=(0.0, 0.0, 1.0)) -> CameraParams:
-    """A camera from its rotation, position and intrinsics; fewer than five distortion coefficients are filled up."""
+    """A camera from its rotation, position and intrinsics.
+
+    Distortion is OpenCV's k1, k2, p1, p2[, k3...]. Fewer than five coefficients are filled up with zeros, because four
+    in `CameraParams` mean a fisheye lens; make the cameras of such lenses by `CameraParams` itself.
+    """
     if distortion is not None:
         distortion = np.asarray(distortion, np.float64).ravel()
         distortion = None if not distortion.any() else np.pad(distortion, (0, max(0, 5 - len(distortion))))
@@ -66,7 +70,11 @@ def project_camera_frame(camera: CameraParams, points_mm) -> np.ndarray:
     if camera.distortion is not None and len(flat):
         rays = np.concatenate([normalized, np.ones((len(flat), 1))], 1)
         zero = np.zeros(3)
-        normalized = cv2.projectPoints(rays, zero, zero, np.eye(3), np.asarray(camera.distortion, np.float64))[0][:, 0]
+        distortion = np.asarray(camera.distortion, np.float64)
+        if len(distortion) == FISHEYE_LENGTH:
+            normalized = cv2.fisheye.distortPoints(normalized[:, None], np.eye(3), distortion)[:, 0]
+        else:
+            normalized = cv2.projectPoints(rays, zero, zero, np.eye(3), distortion)[0][:, 0]
     pixels = np.full((*points.shape[:-1], 2), np.nan)
     pixels[front] = normalized @ np.asarray(camera.K, np.float64)[:2, :2].T + camera.K[:2, 2]
     return pixels
@@ -103,7 +111,9 @@ def deltacamera_of(camera: CameraParams, image_size_wh=None):
 
     model = None
     if camera.distortion is not None:
-        model = deltacamera.BrownConradyEx(np.asarray(camera.distortion, np.float32))
+        fisheye = len(camera.distortion) == FISHEYE_LENGTH
+        kind = deltacamera.FisheyeKannalaBrandt if fisheye else deltacamera.BrownConradyEx
+        model = kind(np.asarray(camera.distortion, np.float32))
     return deltacamera.Camera(
         optical_center=np.asarray(camera.optical_center_mm, np.float32),
         rot_world_to_cam=np.asarray(camera.R, np.float32),

@@ -21,6 +21,7 @@ from data_processing.cameras import from_extrinsics, intrinsics, project, roll_d
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.matlab import field, load_mat5
+from data_processing.plain_files import read_arrays
 from data_processing.sampling import BufferedMotionSampler
 from data_processing.video import read_frames, video_info
 from metrabs_acae.data.records import CameraParams
@@ -105,12 +106,12 @@ def find_markers(raw: Path, round_: str, subject: int) -> Path:
 def read_camera(folder, name: str) -> CameraParams:
     """PG1 or PG2 from MATLAB's calibration (row-vector convention: matrices are transposed)."""
     try:
-        with np.load(folder / f"cameraParams_{name}.npz", allow_pickle=False) as data:
-            K, radial = data["IntrinsicMatrix"].T, np.ravel(data["RadialDistortion"])
-        with np.load(folder / f"Extrinsics_{name}.npz", allow_pickle=False) as data:
-            R, t = data["rotationMatrix"].T, np.ravel(data["translationVector"])
-        return from_extrinsics(R, t, K, distortion=np.pad(radial, (0, 5 - len(radial))))
-    except (OSError, KeyError, ValueError) as error:
+        lens = read_arrays(folder / f"cameraParams_{name}.npz", ["IntrinsicMatrix", "RadialDistortion"])
+        place = read_arrays(folder / f"Extrinsics_{name}.npz", ["rotationMatrix", "translationVector"])
+        k1, k2, k3 = np.pad(np.ravel(lens["RadialDistortion"]), (0, 1))[:3]
+        R, t = place["rotationMatrix"].T, place["translationVector"]
+        return from_extrinsics(R, t, lens["IntrinsicMatrix"].T, distortion=(k1, k2, 0, 0, k3))
+    except (ValueError, np.linalg.LinAlgError) as error:
         raise UserError(f"{folder} lacks a readable calibration of {name} ({error}); fetch Calib.tar again.") from None
 
 

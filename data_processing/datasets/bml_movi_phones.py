@@ -11,6 +11,7 @@ import numpy as np
 
 from data_processing.calibration import fit_pose_robust
 from data_processing.datasets.bml_movi import MOCAP_HZ, PHONE_K, interpolate
+from data_processing.plain_files import read_arrays
 from data_processing.sampling import MotionSampler
 from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.alignment import procrustes
@@ -29,11 +30,8 @@ MAX_POSES = 300
 
 def load_predictions(path) -> tuple[np.ndarray, np.ndarray]:
     """Arrays poses3d [F, 20, 3] mm and poses2d [F, 20, 2] px of an npz file, NaN in frames without a person."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            poses3d, poses2d = np.asarray(data["poses3d"], np.float64), np.asarray(data["poses2d"], np.float64)
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path} does not hold predictions poses3d and poses2d ({error}).") from None
+    arrays = read_arrays(path, ["poses3d", "poses2d"])
+    poses3d, poses2d = (arrays[name].astype(np.float64) for name in ("poses3d", "poses2d"))
     if poses3d.shape[1:] != (N_JOINTS, 3) or poses2d.shape != (len(poses3d), N_JOINTS, 2):
         raise UserError(
             f"{path}: poses3d {poses3d.shape} and poses2d {poses2d.shape} should be [F, 20, 3], [F, 20, 2]."

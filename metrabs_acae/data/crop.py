@@ -16,13 +16,10 @@ import cv2
 import numpy as np
 
 from metrabs_acae.data.augmentation.geometric import GeometricDraw, box_part
-from metrabs_acae.data.records import CameraParams
+from metrabs_acae.data.records import FISHEYE_LENGTH, CameraParams
 
 FOV_2D_DEG = 8.0
 """Field of view of the pseudo camera of 2D examples without a camera (MeTRAbs): nearly a parallel projection."""
-
-FISHEYE_LENGTH = 4
-"""Four distortion coefficients mean the fisheye model (Kannala and Brandt), as in `deltacamera`."""
 
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12)
 

@@ -24,7 +24,12 @@ RAGGED_COLUMNS = {
     "distortion": "<f4",
 }
 DISTORTION_LENGTHS = (4, 5, 8, 12, 14)
-"""Numbers of coefficients that OpenCV's lens models have (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1..s4[, tx, ty]]]])."""
+"""Numbers of coefficients that a lens may have.
+
+Four are k1 to k4 of the fisheye model (Kannala and Brandt), as in `deltacamera`; the others are OpenCV's
+k1, k2, p1, p2, k3[, k4, k5, k6[, s1..s4[, tx, ty]]]. A lens known by k1, k2, p1, p2 alone gets k3 = 0.
+"""
+FISHEYE_LENGTH = 4
 
 
 def fixed_columns(kind: str, n_joints: int) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -55,7 +60,7 @@ class CameraParams:
         R: [3, 3] rotation from world to camera axes.
         optical_center_mm: [3] camera position in the world.
         K: [3, 3] intrinsic matrix in pixels.
-        distortion: OpenCV's coefficients, or None for a lens without distortion.
+        distortion: the lens's coefficients (see `DISTORTION_LENGTHS`; four mean fisheye), or None without distortion.
         world_up: [3] the world's up direction.
     """
 

@@ -1,0 +1,50 @@
+"""`python -m data_processing match`: which detection belongs to which labelled person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Gives every labelled person its detection, one to one, with the largest sum of IoU."""
+
+    labels: Path
+    """JSON: {picture: [[left, top, width, height], ...]} of the labelled people."""
+    detections: Path
+    """JSON: {picture: [[left, top, width, height, score], ...]}, as `detect` writes it."""
+    out: Path
+    """JSON to write: {picture: [{"detection": index, "iou": ..., "box": [...]} or null, ...]}, one entry per label."""
+    min_iou: float = 0.1
+    """Pairs that overlap no more than this are no match."""
+    max_area_ratio: float = float("inf")
+    """Nor are detections of this many times the label's area or more."""
+
+
+def run(settings: Settings) -> None:
+    from data_processing import boxes
+    from data_processing.plain_files import check_box_list, check_suffix, read_json, write_json
+    from metrabs_acae.errors import UserError
+
+    check_suffix(settings.out, (".json",))
+    if not 0 <= settings.min_iou <= 1 or not settings.max_area_ratio > 0:
+        raise UserError("--min-iou must lie in 0..1 and --max-area-ratio above 0.")
+    labels, detections = read_json(settings.labels), read_json(settings.detections)
+    result, n_matched, n_people = {}, 0, 0
+    for key, listed in labels.items():
+        people = check_box_list(listed, f"{settings.labels}, '{key}'")
+        found = check_box_list(detections.get(key, []), f"{settings.detections}, '{key}'", (4, 5))
+        matched = boxes.match(people, found, min_iou=settings.min_iou, max_area_ratio=settings.max_area_ratio)
+        result[key] = [
+            None if j is None else {"detection": j, "iou": boxes.iou(label, found[j]), "box": found[j].tolist()}
+            for label, j in zip(people, matched, strict=True)
+        ]
+        n_people += len(people)
+        n_matched += sum(j is not None for j in matched)
+    if labels and not set(labels) & set(detections):
+        raise UserError(
+            f"{settings.labels} and {settings.detections} have no picture in common, e.g. '{next(iter(labels))}'."
+        )
+    write_json(settings.out, result)
+    print(f"{settings.out}: {n_matched} of {n_people} people matched in {len(labels)} pictures")
