@@ -18,6 +18,16 @@ def require(value, condition, message: str):
         return tf.identity(value)
 
 
+def _known_shape(value, shape):
+    """`value` with the static shape that the checks have made sure of.
+
+    Not `tf.ensure_shape`: TensorFlow's constant folding concludes from that op that the checks before it must hold,
+    and removes them.
+    """
+    value.set_shape(shape)
+    return value
+
+
 def _require_all(value, conditions, message: str):
     return require(value, tf.reduce_all(conditions), message)
 
@@ -40,7 +50,7 @@ def _rgb(value):
     shape = tf.shape(value)
     value = require(value, shape[3] == 3, "images must be RGB with 3 channels; convert grey or RGBA images first.")
     value = _require_all(value, shape[1:3] > 0, "images must have at least one row and one column.")
-    return tf.ensure_shape(value, [None, None, None, 3])
+    return _known_shape(value, [None, None, None, 3])
 
 
 def flat_boxes(value):
@@ -51,7 +61,7 @@ def flat_boxes(value):
     value = require(value, tf.rank(value) == 2, message)
     message = "boxes must have four numbers each: left, top, width, height in pixels."
     value = require(value, tf.shape(value)[1] >= 4, message)
-    value = tf.ensure_shape(value[:, :4], [None, 4])
+    value = _known_shape(value[:, :4], [None, 4])
     value = _require_all(value, tf.math.is_finite(value), "boxes must be finite numbers.")
     message = "boxes must have a positive width and height (left, top, width, height)."
     value = _require_all(value, value[:, 2:] > 0, message)
@@ -65,7 +75,7 @@ def _per_image(value, n_images, row_shape, message):
     value = tf.cond(tf.rank(value) == n_dims, lambda: value[tf.newaxis], lambda: value)
     value = require(value, tf.rank(value) == n_dims + 1, message)
     value = _require_all(value, tf.shape(value)[1:] == row_shape, message)
-    value = tf.ensure_shape(value, [None, *row_shape])
+    value = _known_shape(value, [None, *row_shape])
     n_rows = tf.shape(value)[0]
     value = require(value, (n_rows == 1) | (n_rows == n_images), message)
     return tf.cond(n_rows == 1, lambda: tf.repeat(value, n_images, axis=0), lambda: value)
@@ -122,7 +132,7 @@ def extrinsics(value, n_images):
 def up_vector(value):
     """[3] of length one, from one of any length but zero."""
     is_triple = tf.logical_and(tf.rank(value) == 1, tf.size(value) == 3)
-    value = tf.ensure_shape(require(value, is_triple, "world_up_vector must be three numbers."), [3])
+    value = _known_shape(require(value, is_triple, "world_up_vector must be three numbers."), [3])
     length = tf.norm(value)
     message = "world_up_vector must be finite and not zero."
     return require(value, (length > 1e-6) & tf.math.is_finite(length), message) / length

@@ -105,6 +105,7 @@ WRONG = {
     "intrinsic_matrix must have shape": {"intrinsic_matrix": np.ones((3, 3, 3), np.float32)},
     "n at most 12": {"distortion_coeffs": np.zeros(14, np.float32)},
     "rotation matrix": {"extrinsic_matrix": 2 * np.eye(4, dtype=np.float32)},
+    "three numbers": {"world_up_vector": (0.0, -1.0)},
     "not zero": {"world_up_vector": (0.0, 0.0, 0.0)},
     "default_fov_degrees": {"default_fov_degrees": 180.0},
     "must be RGB": {"image": np.zeros((8, 8, 4), np.uint8)},
