@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,10 @@ class Verbs:
 
     train: bool = False
     """Train a model, then evaluate and export it. Goes on with an unfinished run of the same settings."""
+    pseudo_labels: bool = False
+    """Predict all joints of many examples with the model of --load-path and write them to --poses-file."""
+    train_acae: bool = False
+    """Fit an affine-combining autoencoder to --poses-file and write it, with a report, to --acae."""
     evaluate: bool = False
     """Evaluate the model of --load-path on the benchmarks."""
     export: bool = False
@@ -48,7 +53,11 @@ class Files:
     load_path: str = ""
     """Run folder (or, for --demo, SavedModel folder) to use; empty: the newest finished run in runs/."""
     init_path: str = ""
-    """Run folder or checkpoint folder whose weights a new training starts from."""
+    """Run folder whose weights a new training starts from. With --acae its settings are the starting values too."""
+    poses_file: str = ""
+    """Pose file (.npz or .h5) of --pseudo-labels and --train-acae; empty: poses.npz in the run folder."""
+    acae: str = ""
+    """Autoencoder that --train-acae writes (empty: acae.npz beside the poses) and --train with a --variant needs."""
     export_file: str = ""
     """Folder that --export writes; empty: model/ inside the run folder."""
     out_dir: str = "demo"
@@ -119,6 +128,12 @@ class Augmentation:
 class Model:
     """The network."""
 
+    variant: Literal["separate", "regularize", "latent", "hybrid"] = "separate"
+    """How the skeletons are kept consistent: not at all, by a loss, by predicting latents, or latents and joints."""
+    stop_gradient_features: bool = False
+    """Variant hybrid: keep the losses of the latents from reaching the backbone."""
+    merge_joints: bool = False
+    """Predict one joint for all like-named joints of the skeletons (a baseline)."""
     backbone: str = "mobilenetv3-small"
     """Backbone from keras.applications."""
     backbone_weights: str = ""
@@ -152,7 +167,9 @@ class Training:
     base_learning_rate: float = 1e-3
     """Initial learning rate."""
     weight_decay: float = 3e-3
-    """Decoupled weight decay, divided by sqrt(training_steps) as in the reference."""
+    """Decoupled weight decay, divided by sqrt(decay_steps) as in the reference."""
+    decay_steps: int | None = None
+    """Steps that the weight decay is reckoned with; none: training_steps. A fine-tuning keeps its initial run's."""
     ema_momentum: float = 1.0
     """Momentum of the moving average of the weights; 1: no average."""
     grad_accum_steps: int = 1
@@ -171,6 +188,18 @@ class Training:
     """Weight of the absolute position loss."""
     absloss_start_step: int | None = None
     """Step after which the absolute loss counts; none: min(5000, training_steps / 8)."""
+    loss_manif_factor: float = 1.0
+    """Weight of the distance between joints and their auto-encoded selves (variants regularize and hybrid)."""
+    loss_manif_factor2d: float = 1.0
+    """Further factor of that loss on the 2D-labelled examples."""
+    allhead_aegt_loss_factor: float | None = None
+    """Weight of the pose loss on auto-encoded joints; none: 1 for hybrid, 0 for regularize."""
+    teacher_loss_factor: float = 1.0
+    """Weight of the loss between latents and encoded joints (variant hybrid)."""
+    teacher_loss_start_step: int | None = None
+    """Step after which that loss counts; none: min(5000, training_steps / 8)."""
+    stop_gradient_latent: bool = True
+    """Keep that loss from moving the joints."""
     validate_period: int = 500
     """Steps between validations."""
     checkpoint_period: int = 250
@@ -181,6 +210,45 @@ class Training:
     """Seed of weights, data order and augmentation."""
     jit_compile: bool | None = None
     """Compile the step with XLA; none: on a GPU only."""
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """Settings of --pseudo-labels."""
+
+    pseudo_label_on: tuple[str, ...] = ()
+    """Stores as STORE or STORE:SPLIT (a path, or the name of one of the run's stores; split train if not given);
+    empty: those of the run's 3D stores that are marked clean."""
+    min_auc: float = 0.0
+    """Keep only poses whose mean AUC to 150 mm against the example's own labels exceeds this; 0: all."""
+
+
+@dataclass(frozen=True)
+class AcaeFit:
+    """Settings of --train-acae."""
+
+    n_latents: int = 48
+    """Number of latent points."""
+    n_center_latents: int = 8
+    """How many of them lie on the body's symmetry plane."""
+    acae_weights: Literal["nonnegative", "affine"] = "nonnegative"
+    """Convex combinations, or signed weights as in the paper."""
+    sparsity: float = 0.6
+    """Factor of the L1 regularizer (signed weights only)."""
+    acae_loss_space: Literal["image", "3d"] = "image"
+    """Compare positions in the image plane, or in space."""
+    chiral: bool = True
+    """Mirrored poses get mirrored latents, exactly."""
+    head_weight: float = 2.0
+    """Factor on the errors of head and face joints."""
+    weight_threshold: float = 0.0
+    """Set smaller weights to zero after the fit."""
+    acae_steps: int = 5000
+    """Steps of the final run."""
+    acae_batch_size: int = 32
+    """Poses per step."""
+    n_restarts: int = 8
+    """Short runs to choose the final run's start from."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +279,8 @@ class Config:
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     demo_settings: Demo = field(default_factory=Demo)
+    pseudo_label_settings: PseudoLabels = field(default_factory=PseudoLabels)
+    acae_settings: AcaeFit = field(default_factory=AcaeFit)
     preset: str = "default"
     """Starting values of all settings; see the README."""
 
@@ -220,8 +290,20 @@ class Config:
         for section, names in FREE_ON_RESUME.items():
             for name in names:
                 parts[section].pop(name)
-        parts["files"] = {"init_path": self.files.init_path}
+        parts["files"] = {"init_path": self.files.init_path, "acae": self.files.acae}
         return parts
+
+    def with_run_settings(self, stored: dict, source: str | Path) -> Config:
+        """These settings, but those that `run_settings` gave where they were stored; UserError on unknown ones."""
+        sections = {}
+        for name in RUN_SECTIONS:
+            mine = getattr(self, name)
+            unknown = set(stored[name]) - {f.name for f in dataclasses.fields(mine)}
+            if unknown:
+                raise UserError(f"{source} has settings of another version: {', '.join(sorted(unknown))}.")
+            values = {k: tuple(v) if isinstance(v, list) else v for k, v in stored[name].items()}
+            sections[name] = dataclasses.replace(mine, **values)
+        return dataclasses.replace(self, **sections)
 
 
 RUN_SECTIONS = ("data", "augmentation", "model", "training")
@@ -267,6 +349,10 @@ def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
     }
 
 
+def preset_names() -> tuple[str, ...]:
+    return tuple(_presets())
+
+
 def preset(name: str) -> Config:
     """The settings of a preset; UserError lists the names."""
     presets = _presets()
@@ -286,7 +372,7 @@ def parse_arguments(arguments: list[str], program: str) -> Config:
 
     import tyro
 
-    default = preset(_preset_name(arguments))
+    default = starting_values(arguments)
     described = "; ".join(f"{name}: {text}" for name, (text, _) in _presets().items())
     messages = io.StringIO()
     asks_help = any(a in ("-h", "--help") for a in arguments)
@@ -308,13 +394,29 @@ def parse_arguments(arguments: list[str], program: str) -> Config:
     return config
 
 
-def _preset_name(arguments: list[str]) -> str:
+def starting_values(arguments: list[str]) -> Config:
+    """What the flags then change: a preset or, in a fine-tuning, the initial run with a tenth of its steps."""
+    values = preset(_given(arguments, "--preset", "default"))
+    init_path = _given(arguments, "--init-path", "")
+    if not (init_path and _given(arguments, "--acae", "")):
+        return values
+    values = values.with_run_settings(RunFolder(init_path).read_json("config.json"), f"{init_path}/config.json")
+    steps = values.training.training_steps
+    training = dataclasses.replace(
+        values.training,
+        training_steps=max(1, steps // 10),
+        decay_steps=values.training.decay_steps or steps,
+    )
+    return dataclasses.replace(values, training=training)
+
+
+def _given(arguments: list[str], flag: str, default: str) -> str:
+    """The value of a flag before anything else is parsed: what decides the other flags' starting values."""
     for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
-        if argument == "--preset":
-            return following
-        if argument.startswith("--preset="):
-            return argument.split("=", 1)[1]
-    return "default"
+        name, equals, value = argument.partition("=")
+        if name.replace("_", "-") == flag:
+            return value if equals else following
+    return default
 
 
 def _one_sentence(message: str) -> str:
@@ -330,6 +432,7 @@ def _one_sentence(message: str) -> str:
 def check(config: Config) -> None:
     """Raises UserError for values and combinations that cannot work, before anything heavy is loaded."""
     verbs, model, training, data = config.verbs, config.model, config.training, config.data
+    acae = config.acae_settings
     _ = verbs.chosen
     stride = 32
     if model.proc_side < 2 * stride or model.proc_side % stride:
@@ -348,6 +451,12 @@ def check(config: Config) -> None:
         "--loss-scale": training.loss_scale,
         "--constrain-kernel-norm": model.constrain_kernel_norm,
         "--num-aug": config.demo_settings.num_aug,
+        "--decay-steps": training.decay_steps or training.training_steps,
+        "--n-latents": acae.n_latents,
+        "--head-weight": acae.head_weight,
+        "--acae-steps": acae.acae_steps,
+        "--acae-batch-size": acae.acae_batch_size,
+        "--n-restarts": acae.n_restarts,
     }
     for flag, value in positive.items():
         if not value > 0:
@@ -360,6 +469,13 @@ def check(config: Config) -> None:
         "--rot-aug": config.augmentation.rot_aug,
         "--shift-aug": config.augmentation.shift_aug,
         "--scale-aug-up": config.augmentation.scale_aug_up,
+        "--loss-manif-factor": training.loss_manif_factor,
+        "--loss-manif-factor2d": training.loss_manif_factor2d,
+        "--teacher-loss-factor": training.teacher_loss_factor,
+        "--allhead-aegt-loss-factor": training.allhead_aegt_loss_factor or 0,
+        "--n-center-latents": acae.n_center_latents,
+        "--sparsity": acae.sparsity,
+        "--weight-threshold": acae.weight_threshold,
     }.items():
         if not value >= 0:
             raise UserError(f"{flag} must not be negative; got {value}.")
@@ -368,6 +484,7 @@ def check(config: Config) -> None:
         "--mix-3d-inside-fov": model.mix_3d_inside_fov,
         "--batch-norm-momentum": model.batch_norm_momentum,
         "--ema-momentum": training.ema_momentum,
+        "--min-auc": config.pseudo_label_settings.min_auc,
         **{
             _flag(name): getattr(config.augmentation, name)
             for name in (
@@ -390,6 +507,22 @@ def check(config: Config) -> None:
         raise UserError("--dynamic-loss-scale needs --dtype float16.")
     for path in [*data.dataset3d, *data.dataset2d]:
         store_and_count(path)
+    if verbs.train:
+        _check_variant(config)
+
+
+def _check_variant(config: Config) -> None:
+    model, files = config.model, config.files
+    if model.variant == "separate":
+        if files.acae:
+            raise UserError("--acae needs --variant regularize, latent or hybrid.")
+        return
+    if not files.acae:
+        raise UserError(f"--variant {model.variant} needs --acae FILE, which --train-acae makes.")
+    if not files.init_path:
+        raise UserError(f"--variant {model.variant} needs --init-path RUN, the run of the model to fine-tune.")
+    if model.merge_joints:
+        raise UserError(f"--variant {model.variant} and merged joints exclude each other: give only one of them.")
 
 
 def store_and_count(text: str) -> tuple[Path, int | None]:
