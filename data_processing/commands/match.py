@@ -37,7 +37,7 @@ def run(settings: Settings) -> None:
         found = check_box_list(detections.get(key, []), f"{settings.detections}, '{key}'", (4, 5))
         matched = boxes.match(people, found, min_iou=settings.min_iou, max_area_ratio=settings.max_area_ratio)
         result[key] = [
-            None if j is None else {"detection": j, "iou": boxes.iou(label, found[j]), "box": found[j].tolist()}
+            None if j is None else {"detection": j, "iou": boxes.iou(label, found[j][:4]), "box": found[j].tolist()}
             for label, j in zip(people, matched, strict=True)
         ]
         n_people += len(people)
