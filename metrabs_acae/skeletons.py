@@ -192,11 +192,23 @@ def merge_by_name(skeleton: Skeleton) -> tuple[Skeleton, np.ndarray]:
     Returns:
         the merged skeleton, and [J] for each joint of `skeleton` the index of its merged joint.
     """
-    merged_names = []
-    for name in skeleton.joint_names:
-        base, _, suffix = name.partition("_")
-        merged_names.append(name if (base, suffix) in skeleton_tables.KEPT_APART else base)
+    merged_names = [_merged_name(n) for n in skeleton.joint_names]
     index = {n: i for i, n in enumerate(dict.fromkeys(merged_names))}
     target = np.array([index[n] for n in merged_names], np.int64)
     edges = sorted({tuple(sorted((int(target[a]), int(target[b])))) for a, b in skeleton.edges})
     return Skeleton(f"{skeleton.name}_merged", tuple(index), tuple(e for e in edges if e[0] != e[1])), target
+
+
+def corresponding_joints(skeleton: Skeleton, names: Iterable[str]) -> np.ndarray:
+    """Positions of `names` in `skeleton` or, in a merged one (`merge_by_name`), of what they were merged into.
+
+    Raises:
+        UserError: on a name that it does not have.
+    """
+    is_merged = all(_merged_name(n) == n for n in skeleton.joint_names)
+    return skeleton.indices([_merged_name(n) for n in names] if is_merged else names)
+
+
+def _merged_name(name: str) -> str:
+    base, _, suffix = name.partition("_")
+    return name if (base, suffix) in skeleton_tables.KEPT_APART else base

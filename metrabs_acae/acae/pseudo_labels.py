@@ -126,7 +126,8 @@ def write_pseudo_labels(
 
     Args:
         sources: (name, number of rows, batches from a row on). A batch is a dict of `data.pipeline.evaluation_dataset`:
-            image, intrinsics, rotation_to_camera, index, and for the filter coords3d_mm and valid3d.
+            image, intrinsics, rotation_to_camera, index, valid3d and, for the filter, coords3d_mm. Examples without a
+            valid label are left out: their images may be broken.
         predict: (images [B, S, S, 3], intrinsics [B, 3, 3]) -> [B, J, 3] mm, crop camera frame.
         mirror: [J] the skeleton's mirror map for mirror test-time augmentation; None: none.
         label_joints: per source, for each of its labelled joints the index of the same joint in the prediction.
@@ -148,7 +149,7 @@ def write_pseudo_labels(
         for batch in batches_from(done):
             batch = {name: np.asarray(value) for name, value in batch.items()}
             poses = predict_mirrored(predict, batch["image"], batch["intrinsics"], mirror)
-            keep = np.isfinite(poses).all(axis=(1, 2))
+            keep = np.isfinite(poses).all(axis=(1, 2)) & batch["valid3d"].any(axis=1)
             if label_joints is not None and min_auc > 0:
                 keep &= agreement_auc(poses[:, label_joints[i]], batch["coords3d_mm"], batch["valid3d"]) > min_auc
             poses = np.einsum("nij,npj->npi", batch["rotation_to_camera"], poses)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from metrabs_acae import config as config_lib
@@ -13,10 +12,15 @@ from metrabs_acae.training import checkpoints
 from metrabs_acae.training.run_folder import RunFolder, newest_finished
 
 RUNS = Path("runs")
+ACAE_FILE = "acae.npz"
+"""The autoencoder's name in the run folder of a fine-tuning."""
 
 
-def build_pose_model(model: config_lib.Model, skeleton: Skeleton, *, weights: str | None = None):
-    """A `Metrabs` with random or, for the backbone, pretrained weights (`weights` overrides the setting)."""
+def build_pose_model(model: config_lib.Model, skeleton: Skeleton, *, weights: str | None = None, acae=None):
+    """A `Metrabs` with random or, for the backbone, pretrained weights (`weights` overrides the setting).
+
+    `acae` is the autoencoder, for all variants but separate.
+    """
     from metrabs_acae.models import Metrabs, build_backbone
 
     backbone = build_backbone(
@@ -31,11 +35,14 @@ def build_pose_model(model: config_lib.Model, skeleton: Skeleton, *, weights: st
     return Metrabs(
         backbone,
         skeleton,
+        variant=model.variant,
+        acae=acae,
         depth=model.depth,
         box_size_mm=model.box_size_mm,
         centered_stride=model.centered_stride,
         mix_3d_inside_fov=model.mix_3d_inside_fov,
         weak_perspective=model.weak_perspective,
+        stop_gradient_features=model.stop_gradient_features,
         name="metrabs",
     )
 
@@ -54,21 +61,24 @@ def load_pose_model(run: RunFolder):
     """(model, skeleton, settings) of a run, with the weights of its newest checkpoint."""
     settings = settings_of(run)
     skeleton = Skeleton.from_dict(run.read_json("skeleton.json"))
-    model = build_pose_model(settings.model, skeleton, weights="")
+    acae = load_acae(run.path / ACAE_FILE, skeleton) if settings.model.variant != "separate" else None
+    model = build_pose_model(settings.model, skeleton, weights="", acae=acae)
     checkpoints.restore_weights(run.checkpoints, model)
     return model, skeleton, settings
 
 
+def load_acae(path: str | Path, skeleton: Skeleton):
+    """The autoencoder in `path`; UserError unless its joints are those of `skeleton`, in the same order."""
+    from metrabs_acae.acae import Acae
+
+    acae = Acae.load(path)
+    try:
+        acae.require_joints(skeleton.joint_names)
+    except UserError as error:
+        raise UserError(f"{path} does not fit this model: {error}") from None
+    return acae
+
+
 def settings_of(run: RunFolder) -> Config:
     """The settings that a run was begun with."""
-    stored = run.read_json("config.json")
-    sections = {}
-    for name in config_lib.RUN_SECTIONS:
-        default = getattr(Config(), name)
-        known = {f.name for f in dataclasses.fields(default)}
-        unknown = set(stored[name]) - known
-        if unknown:
-            raise UserError(f"{run.path}/config.json has settings of another version: {', '.join(sorted(unknown))}.")
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in stored[name].items()}
-        sections[name] = dataclasses.replace(default, **values)
-    return Config(**sections)
+    return Config().with_run_settings(run.read_json("config.json"), run.path / "config.json")

@@ -13,7 +13,12 @@ def run(config: Config) -> None:
     """Writes batches.png into --out-dir and prints the table."""
     from metrabs_acae.data.show import show_batches
 
-    mixture = stores.training_mixture(config.data, data_dir=config.files.data_dir, seed=config.training.seed)
+    mixture = stores.training_mixture(
+        config.data,
+        data_dir=config.files.data_dir,
+        seed=config.training.seed,
+        merge_joints=config.model.merge_joints,
+    )
     target = Path(config.files.out_dir) / "batches.png"
     target.parent.mkdir(parents=True, exist_ok=True)
     table = show_batches(

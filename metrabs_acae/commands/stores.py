@@ -10,7 +10,7 @@ from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 
 
-def training_mixture(data: Data, *, data_dir: str, seed: int) -> Mixture:
+def training_mixture(data: Data, *, data_dir: str, seed: int, merge_joints: bool = False) -> Mixture:
     """The mixture that `data` describes; the embedded data are made first if they are used and absent."""
     wanted_3d, wanted_2d = _wanted(data, data_dir)
     entries = []
@@ -23,7 +23,12 @@ def training_mixture(data: Data, *, data_dir: str, seed: int) -> Mixture:
         entries += [
             Entry(store, "train", count) for store, count in zip(stores, counts, strict=True) if count or kind == "3d"
         ]
-    return Mixture(entries, seed=seed)
+    return Mixture(entries, seed=seed, merge_joints=merge_joints)
+
+
+def stores_3d(data: Data, data_dir: str) -> list[PoseStore]:
+    """The 3D stores that `data` describes."""
+    return [PoseStore(path) for path, _ in _wanted(data, data_dir)[0]]
 
 
 def share(counts: list[int | None], total: int) -> list[int]:
@@ -49,7 +54,7 @@ def validation_stores(data: Data, mixture: Mixture) -> list[PoseStore]:
     if data.validate_on:
         stores = [PoseStore(path) for path in data.validate_on]
         for store in stores:
-            _require_split(store, "valid")
+            require_split(store, "valid")
         return stores
     return [e.store for e in mixture.entries if e.store.kind == "3d" and e.store.splits.get("valid")]
 
@@ -66,7 +71,7 @@ def test_stores(data: Data, data_dir: str) -> list[PoseStore]:
         folder = synthetic_folder(data, data_dir)
         stores = [PoseStore(folder / benchmark.store) for benchmark in BENCHMARKS]
     for store in stores:
-        _require_split(store, "test")
+        require_split(store, "test")
     return stores
 
 
@@ -95,6 +100,7 @@ def _wanted(data: Data, data_dir: str) -> tuple[list[tuple[Path, int | None]], l
     return scaled[0], scaled[1]
 
 
-def _require_split(store: PoseStore, split: str) -> None:
+def require_split(store: PoseStore, split: str) -> None:
+    """Raises UserError if the store has no examples in the split."""
     if not store.splits.get(split):
         raise UserError(f"{store.path} has no examples in split '{split}'; it has {store.splits}.")

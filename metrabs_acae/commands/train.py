@@ -1,11 +1,11 @@
-"""--train: from pose stores to a trained, evaluated and exported model."""
+"""--train: from pose stores to a trained, evaluated and exported model. With --variant: fine-tuning."""
 
 from __future__ import annotations
 
 import math
 import time
 
-from metrabs_acae.commands import evaluate, export, models, stores
+from metrabs_acae.commands import evaluate, export, models, stores, warm_start
 from metrabs_acae.config import Augmentation, Config
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Mixture
@@ -22,19 +22,30 @@ def run(config: Config) -> None:
 
     training = config.training
     settings = config.run_settings()
-    folder = RunFolder(config.files.logdir) if config.files.logdir else choose(models.RUNS, config.preset, settings)
+    stem = config.preset if config.model.variant == "separate" else f"{config.preset}-{config.model.variant}"
+    folder = RunFolder(config.files.logdir) if config.files.logdir else choose(models.RUNS, stem, settings)
     if folder.exists:
         folder.require_same_settings(settings)
-    mixture = stores.training_mixture(config.data, data_dir=config.files.data_dir, seed=training.seed)
+    mixture = stores.training_mixture(
+        config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints
+    )
+    acae = warm_start.load_acae(config, folder, mixture.skeleton)
     if not folder.exists:
+        warm_start.check(config, mixture.skeleton)
         folder.create(settings)
+        if acae is not None:
+            acae.save(folder.path / models.ACAE_FILE)
         folder.write_json("skeleton.json", mixture.skeleton.to_dict())
     folder.log(f"Run folder: {folder.path}")
     print(mixture.describe(training.training_steps), flush=True)
 
     keras.utils.set_random_seed(training.seed)
     set_precision(training.dtype)
-    pose_model = models.build_pose_model(config.model, mixture.skeleton)
+    weights = "" if config.files.init_path else None
+    pose_model = models.build_pose_model(config.model, mixture.skeleton, weights=weights, acae=acae)
+    if config.files.init_path and not checkpoints.list_checkpoints(folder.checkpoints):
+        step = warm_start.initialize(pose_model, config.files.init_path)
+        folder.log(f"Starting from step {step} of {config.files.init_path}.")
     finished = fit(config, folder, mixture, pose_model, began)
     if not finished:
         folder.log("Stopped; the same command goes on from here.")
@@ -117,10 +128,10 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: 
 
 
 def compiled_training_model(config: Config, mixture: Mixture, pose_model):
-    """(training model with its optimizer, learning rate schedule)."""
+    """(training model with its optimizer, learning rate schedule; in a fine-tuning that of the head)."""
     from metrabs_acae.models.losses import joint_group_matrix
+    from metrabs_acae.training import schedules
     from metrabs_acae.training.optimizers import build_optimizer
-    from metrabs_acae.training.schedules import MainSchedule
     from metrabs_acae.training.trainer import TrainingModel
 
     training = config.training
@@ -136,13 +147,19 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model):
         accum_steps=training.grad_accum_steps,
         seed=training.seed,
     )
-    schedule = MainSchedule(training.base_learning_rate, training.training_steps)
+    base, steps = training.base_learning_rate, training.training_steps
+    if config.model.variant == "separate":
+        schedule = both = schedules.MainSchedule(base, steps)
+    else:
+        schedule = schedules.FinetuneHeadSchedule(base, steps)
+        both = schedules.FinetuneBackboneSchedule(base, steps), schedule
     loss_scale = "dynamic" if training.dynamic_loss_scale else training.loss_scale
     optimizer = build_optimizer(
-        schedule,
-        total_steps=training.training_steps,
-        base_learning_rate=training.base_learning_rate,
+        both,
+        total_steps=training.decay_steps or steps,
+        base_learning_rate=base,
         weight_decay=training.weight_decay,
+        backbone_variables=pose_model.backbone.trainable_variables,
         accum_steps=training.grad_accum_steps,
         ema_momentum=training.ema_momentum if training.ema_momentum < 1 else None,
         loss_scale=loss_scale if training.dtype == "float16" else None,
@@ -161,6 +178,8 @@ def training_gates(config: Config):
     gates = gates_for(config.training.training_steps)
     if config.training.absloss_start_step is not None:
         gates = dataclasses.replace(gates, absolute_loss_after=config.training.absloss_start_step)
+    if config.training.teacher_loss_start_step is not None:
+        gates = dataclasses.replace(gates, teacher_loss_after=config.training.teacher_loss_start_step)
     if config.training.finetune_in_inference_mode is not None:
         gates = dataclasses.replace(gates, inference_mode_steps=config.training.finetune_in_inference_mode)
     return gates
@@ -189,7 +208,16 @@ def augmentation_settings(flags: Augmentation) -> AugmentationSettings:
 def loss_weights(config: Config):
     from metrabs_acae.models.losses import LossWeights
 
-    return LossWeights(absolute=config.training.absloss_factor, weak_2d=config.training.loss2d_factor)
+    training = config.training
+    return LossWeights(
+        absolute=training.absloss_factor,
+        weak_2d=training.loss2d_factor,
+        manifold=training.loss_manif_factor,
+        manifold_2d=training.loss_manif_factor2d,
+        autoencoded=training.allhead_aegt_loss_factor,
+        teacher=training.teacher_loss_factor,
+        stop_gradient_teacher=training.stop_gradient_latent,
+    )
 
 
 def set_precision(dtype: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from metrabs_acae.data.shuffle import mix_key, shuffled_index
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
-from metrabs_acae.skeletons import COMMON_2D_JOINTS, Skeleton, union
+from metrabs_acae.skeletons import COMMON_2D_JOINTS, Skeleton, corresponding_joints, merge_by_name, union
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,18 @@ class Mixture:
     Args:
         entries: in batch order; 2D stores are moved behind the 3D ones.
         seed: chooses the order of examples and every random draw of the pipeline.
+        merge_joints: like-named joints of all stores are one joint (the merged-joints baseline). Of two such joints in
+            one example the last counts.
 
     Attributes:
-        skeleton: union over the 3D stores, in order of first appearance.
+        skeleton: union over the 3D stores, in order of first appearance; merged by name with `merge_joints`.
         joint_names_2d: those of the 17 common 2D joints that the 2D stores have (all 17 without a 2D store) and
             that stand for a joint of `skeleton`.
         joint_indices: for each entry the positions of its joints in `skeleton` or, for 2D, pairs
             (positions in `joint_names_2d`, positions in the store).
     """
 
-    def __init__(self, entries: Sequence[Entry], *, seed: int):
+    def __init__(self, entries: Sequence[Entry], *, seed: int, merge_joints: bool = False):
         entries_3d = [e for e in entries if e.store.kind == "3d"]
         entries_2d = [e for e in entries if e.store.kind == "2d"]
         self.entries = (*entries_3d, *entries_2d)
@@ -66,6 +68,8 @@ class Mixture:
             if not entry.store.splits.get(entry.split):
                 raise UserError(f"Pose store {entry.store.path} has no examples in split '{entry.split}'.")
         self.skeleton: Skeleton = union(e.store.skeleton for e in entries_3d)
+        if merge_joints:
+            self.skeleton, _ = merge_by_name(self.skeleton)
         base_names = {_base(n) for e in entries_2d for n in e.store.skeleton.joint_names}
         names_3d = self.skeleton.joint_names
         self.joint_names_2d = tuple(
@@ -126,7 +130,7 @@ class Mixture:
     def _joint_indices(self, entry: Entry):
         names = entry.store.skeleton.joint_names
         if entry.store.kind == "3d":
-            return self.skeleton.indices(names)
+            return corresponding_joints(self.skeleton, names)
         base = [_base(n) for n in names]
         pairs = [(self.joint_names_2d.index(n), base.index(n)) for n in self.joint_names_2d if n in base]
         return np.array(pairs, np.int64).reshape(-1, 2).T

@@ -15,7 +15,7 @@ from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation import metrics
 from metrabs_acae.evaluation.protocols.generic import find_root
-from metrabs_acae.skeletons import Skeleton
+from metrabs_acae.skeletons import Skeleton, corresponding_joints
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,13 @@ def predict_store(
     """Predicts the examples of a split in order.
 
     Args:
-        predict: (images [B, S, S, 3] in [0, 1], intrinsics [B, 3, 3]) -> [B, J, 3] mm, joints of `model_skeleton`.
+        predict: (images [B, S, S, 3] in [0, 1], intrinsics [B, 3, 3]) -> [B, J, 3] mm, joints of `model_skeleton`
+            (which may be merged).
         max_examples: look only at this many examples, spread evenly over the split.
     """
     from metrabs_acae.data.pipeline import evaluation_dataset
 
-    joints = model_skeleton.indices(store.skeleton.joint_names)
+    joints = corresponding_joints(model_skeleton, store.skeleton.joint_names)
     count = store.splits.get(split, 0)
     if not count:
         raise UserError(f"{store.path} has no examples in split '{split}'; it has {store.splits}.")

@@ -1,7 +1,8 @@
 """A run folder: everything about one training in one place, and which folder a training command means.
 
 config.json, versions.json, skeleton.json, log.txt, metrics.csv, curves.png, tensorboard/, overlays/, checkpoints/,
-evaluation.json, evaluation.md, model/ (the SavedModel with its card).
+evaluation.json, evaluation.md, model/ (the SavedModel with its card), poses.npz (pseudo-labels) and, of a
+fine-tuning, acae.npz.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class RunFolder:
         self.tensorboard = self.path / "tensorboard"
         self.overlays = self.path / "overlays"
         self.model = self.path / "model"
+        self.poses = self.path / "poses.npz"
 
     @property
     def exists(self) -> bool:

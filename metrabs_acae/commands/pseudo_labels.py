@@ -1,0 +1,127 @@
+"""--pseudo-labels: a trained model's poses of many examples, all joints, as training data for the autoencoder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from metrabs_acae.commands import evaluate, models, stores
+from metrabs_acae.config import Config
+from metrabs_acae.data.store import PoseStore
+from metrabs_acae.errors import UserError
+from metrabs_acae.skeletons import corresponding_joints
+
+REPORT_EVERY_S = 10.0
+
+
+def run(config: Config) -> None:
+    """Predicts with mirror averaging and writes --poses-file; the same command goes on with an interrupted one."""
+    from metrabs_acae.acae.pseudo_labels import write_pseudo_labels
+    from metrabs_acae.data.pipeline import evaluation_dataset
+    from metrabs_acae.training import checkpoints
+
+    folder = models.find_run(config.files.load_path)
+    chosen = choose(config.pseudo_label_settings.pseudo_label_on, run_stores(folder, config))
+    pose_model, skeleton, settings = models.load_pose_model(folder)
+    step, _ = checkpoints.list_checkpoints(folder.checkpoints)[-1]
+    min_auc = config.pseudo_label_settings.min_auc
+    target = Path(config.files.poses_file or folder.poses)
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+    def batches_of(store: PoseStore, split: str):
+        def batches_from(row: int) -> Iterable[dict]:
+            return evaluation_dataset(
+                store,
+                split,
+                image_size=settings.model.proc_side,
+                batch_size=config.data.batch_size_test,
+                rows=range(row, store.splits[split]),
+                workers=config.data.workers,
+            )
+
+        return batches_from
+
+    with Progress() as progress:
+        kept = write_pseudo_labels(
+            target,
+            [(f"{store.name}:{split}", store.splits[split], batches_of(store, split)) for store, split in chosen],
+            evaluate.predictor(pose_model),
+            joint_names=skeleton.joint_names,
+            mirror=skeleton.mirror,
+            label_joints=[corresponding_joints(skeleton, s.skeleton.joint_names) for s, _ in chosen]
+            if min_auc
+            else None,
+            min_auc=min_auc,
+            provenance={
+                "run": str(folder.path),
+                "step": step,
+                "stores": [str(store.path) for store, _ in chosen],
+                "licences": [str(store.metadata.get("licence", "")) for store, _ in chosen],
+            },
+            progress=progress,
+        )
+    of = sum(store.splits[split] for store, split in chosen)
+    print(f"Wrote {kept} poses of {skeleton.n_joints} joints, from {of} examples, to {target}")
+
+
+def run_stores(folder, config: Config) -> list[PoseStore]:
+    """The 3D stores of a run."""
+    return stores.stores_3d(models.settings_of(folder).data, config.files.data_dir)
+
+
+def choose(wanted: tuple[str, ...], of_run: list[PoseStore]) -> list[tuple[PoseStore, str]]:
+    """Stores and splits from STORE[:SPLIT], each a path or a name of the run's stores; without any, the clean ones.
+
+    Raises:
+        UserError: nothing chosen, or a store or split that is not there.
+    """
+    if not wanted:
+        chosen = [(store, "train") for store in of_run if store.clean]
+        if not chosen:
+            names = ", ".join(s.name for s in of_run)
+            raise UserError(f"None of the run's stores ({names}) is marked clean; choose some with --pseudo-label-on.")
+    else:
+        by_name = {s.name: s for s in of_run}
+        chosen = []
+        for text in wanted:
+            name, colon, split = text.rpartition(":") if ":" in text else (text, "", "train")
+            chosen.append((by_name[name] if name in by_name else PoseStore(name), split if colon else "train"))
+    for store, split in chosen:
+        if store.kind != "3d":
+            raise UserError(f"{store.path} is a 2d pose store, which has no cameras; pseudo-labels need 3d ones.")
+        stores.require_split(store, split)
+    return chosen
+
+
+class Progress:
+    """A bar on a terminal; on a pipe a line now and then. Call it with (rows done, rows in all, poses kept)."""
+
+    def __init__(self):
+        self._bar = self._first = None
+        self._reported = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, done: int, total: int, kept: int) -> None:
+        from metrabs_acae.training.callbacks import clock
+
+        now = time.monotonic()
+        if sys.stderr.isatty():
+            import tqdm
+
+            self._bar = self._bar or tqdm.tqdm(total=total, unit="example", initial=done, smoothing=0.05)
+            self._bar.update(done - self._bar.n)
+            self._bar.set_postfix_str(f"{kept} kept")
+            return
+        self._first = self._first or (done, now)  # the first batch holds the compilation
+        if now - self._reported >= REPORT_EVERY_S:
+            left = (now - self._first[1]) / max(done - self._first[0], 1) * (total - done)
+            print(f"{done}/{total} examples, {kept} poses kept, {clock(left)} left", flush=True)
+            self._reported = now
