@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -18,7 +19,8 @@ def parse(text: str) -> config_lib.Config:
 
 
 def test_presets_give_the_starting_values_and_flags_override_them():
-    assert parse("--train").training == config_lib.Training()
+    assert parse("--train") == dataclasses.replace(config_lib.preset("default"), verbs=config_lib.Verbs(train=True))
+    assert parse("--train --preset paper").augmentation == config_lib.Augmentation()
     paper = parse("--train --preset paper --training-steps 10 --no-geom-aug")
     assert paper.training.training_steps == 10 and paper.training.base_learning_rate == 2.121e-4
     assert paper.data.batch_size == 96 and paper.data.batch_size_2d == 32
