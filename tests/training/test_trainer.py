@@ -161,3 +161,24 @@ def test_names_of_the_loss_terms_are_those_of_the_loss(variant):
     groups = joint_group_matrix(prefix_groups(("lhip", "rhip"), SKELETON.joint_names), SKELETON.n_joints)
     model = trainer.TrainingModel(pose_model, gates=gates_for(100), loss_weights=LossWeights(), joint_groups_2d=groups)
     assert set(model(batch_of(0), training=True)) == {"loss", *model.term_trackers}
+
+
+@pytest.mark.parametrize("name", ["Metro", "Model25D"])
+def test_the_baselines_train_by_the_same_loop(name):
+    from metrabs_acae import models
+
+    skeleton = Skeleton("s", SKELETON.joint_names, ((0, 1), (0, 2), (0, 3)))
+    backbone = small_model().pose_model.backbone
+    more = {"bone_lengths_mm": [150.0, 150.0, 500.0]} if name == "Model25D" else {}
+    groups = joint_group_matrix(prefix_groups(("lhip", "rhip"), skeleton.joint_names), skeleton.n_joints)
+    model = trainer.TrainingModel(
+        getattr(models, name)(backbone, skeleton, **more),
+        gates=gates_for(100),
+        loss_weights=LossWeights(),
+        joint_groups_2d=groups,
+    )
+    optimizer = build_optimizer(1e-3, total_steps=100, base_learning_rate=1e-3)
+    model.compile(optimizer=optimizer, jit_compile=False, auto_scale_loss=False)
+    assert trainer.run_training(model, dataset_from, total_steps=2, inference_mode_steps=0, log_period=2, callbacks=[])
+    assert model.step == 2
+    assert np.isfinite(np.asarray(model.pose_model(batch_of(0)))).all()
