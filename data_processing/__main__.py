@@ -25,6 +25,7 @@ COMMANDS = {
     "encode-masks": ("data_processing.commands.encode_masks", "mask pictures as run lengths"),
     "calibrate": ("data_processing.commands.calibrate", "a camera from points in space and their pixels"),
     "verify": ("data_processing.commands.verify", "checks pose stores and writes a report"),
+    "movi-predict": ("data_processing.commands.movi_predict", "runs a pose estimator over BML-MoVi's phone videos"),
     "movi-phones": ("data_processing.commands.movi_phones", "calibrates the phone cameras of BML-MoVi"),
     "skeletons": ("data_processing.commands.skeletons", "draws the skeletons"),
 }

@@ -12,6 +12,8 @@ from metrabs_acae.errors import UserError
 class PictureModel:
     """A network that takes one RGB picture [1, H, W, 3] (uint8, or float in 0..255 where the model asks for it).
 
+    ONNX files may also take [1, 3, H, W]. What a network needs beyond that, such as other units, must be part of it.
+
     Args:
         spec: "onnx:FILE" or "savedmodel:FOLDER".
     """
@@ -34,18 +36,42 @@ def _load_onnx(path: str):
         import onnxruntime
     except ImportError:
         raise UserError("Running ONNX models needs the extra [export]: pip install metrabs_acae[export].") from None
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    entry = session.get_inputs()[0]
-    dtype = np.uint8 if "uint8" in entry.type else np.float32
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common base
+        raise UserError(f"{path} is not a readable ONNX file ({str(error).splitlines()[0]}).") from None
+    entries = session.get_inputs()
+    shape = entries[0].shape
+    if len(entries) != 1 or len(shape) != 4:
+        raise UserError(f"{path} must have one input of four dimensions, pictures [1, H, W, 3] or [1, 3, H, W].")
+    dtype = np.uint8 if "uint8" in entries[0].type else np.float32
+    channels_first = shape[1] == 3 and shape[3] != 3
     names = [o.name for o in session.get_outputs()]
-    return lambda batch: dict(zip(names, session.run(names, {entry.name: batch.astype(dtype)}), strict=True))
+
+    def run(batch: np.ndarray) -> dict[str, np.ndarray]:
+        batch = (np.moveaxis(batch, 3, 1) if channels_first else batch).astype(dtype)
+        try:
+            return dict(zip(names, session.run(names, {entries[0].name: np.ascontiguousarray(batch)}), strict=True))
+        except Exception as error:
+            raise UserError(
+                f"{path} fails on pictures of shape {batch.shape} ({str(error).splitlines()[0]})."
+            ) from None
+
+    return run
 
 
 def _load_savedmodel(path: str):
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(path)
-    function = loaded.signatures["serving_default"]
+    try:
+        loaded = tf.saved_model.load(path)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise UserError(f"{path} is not a readable SavedModel folder ({str(error).splitlines()[0]}).") from None
+    function = loaded.signatures.get("serving_default")
+    if function is None or len(function.structured_input_signature[1]) != 1:
+        raise UserError(
+            f"The SavedModel {path} needs a signature serving_default with one input, pictures [1, H, W, 3]."
+        )
     name, spec = next(iter(function.structured_input_signature[1].items()))
 
     def run(batch: np.ndarray) -> dict[str, np.ndarray]:

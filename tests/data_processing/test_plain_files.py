@@ -70,7 +70,9 @@ def test_wrong_json(tmp_path, text):
 
 
 def test_cameras(tmp_path):
-    camera = CameraParams(np.eye(3), [1.0, 2, 3], [[500.0, 0, 320], [0, 500, 240], [0, 0, 1]], [0.1, 0, 0, 0], [0, -1, 0])
+    camera = CameraParams(
+        np.eye(3), [1.0, 2, 3], [[500.0, 0, 320], [0, 500, 240], [0, 0, 1]], [0.1, 0, 0, 0], [0, -1, 0]
+    )
     data = json.loads(json.dumps(plain_files.camera_to_json(camera)))
     read = plain_files.camera_from_json(data, "x")
     for name in ("R", "optical_center_mm", "K", "distortion", "world_up"):

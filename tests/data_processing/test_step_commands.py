@@ -122,7 +122,15 @@ def test_crops_are_not_made_twice(tmp_path, capsys):
     entry["camera"] |= {"distortion": [0.1, 0, 0, 0], "up": [0, -1, 0]}
     write_json(tmp_path / "people.json", [entry, {**entry, "box": [900, 0, 5, 5]}])
     os.utime(tmp_path / "a.png", (1, 1))
-    arguments = ["crop", "--people", str(tmp_path / "people.json"), "--root", str(tmp_path), "--out", str(tmp_path / "c")]
+    arguments = [
+        "crop",
+        "--people",
+        str(tmp_path / "people.json"),
+        "--root",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "c"),
+    ]
     assert main(arguments) == 0
     captured = capsys.readouterr()
     assert "1 crops, 1 left out" in captured.out and "entry 1 is left out: the box lies outside" in captured.err
