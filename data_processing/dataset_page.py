@@ -45,6 +45,8 @@ behind it (`S1/Seq1/imageSequence/video_0.avi/000123`), as `python -m data_proce
 writes them. A mask's path is that of the store's picture, ending in `.png`.
 
 ## What a conversion does
+Each step is a command of its own as well: see [data-steps.md](data-steps.md).
+
 - **Frames**: of training videos only those are kept in which the person has moved (mostly by 100 mm in some joint);
   see "frames kept" below. Test frames are never thinned out.
 - **Reduced crops**: training stores hold, instead of frames, what a virtual camera without lens distortion sees that

@@ -396,7 +396,7 @@ DATASETS = (
         url="https://doi.org/10.5683/SP2/JRHDRN",
         steps="Accept the terms on Dataverse; download the videos (F, S1, S2), the V3D files and Calib, and unpack "
         "them in one folder. The phones' videos are used once `python -m data_processing movi-phones` has calibrated "
-        "them from a pose estimator's predictions.",
+        "them from a pose estimator's predictions, which `movi-predict` makes with an exported model.",
         layout="F_Subjects_*/F_v3d_Subject_<n>.mat, S/S_v3d_Subject_<n>.mat\n"
         "{F,S1,S2}_{PG1,PG2}_Subject_<n>_L.avi, {F,S1,S2}_{CP1,CP2}_Subject_<n>.mp4\n"
         "Calib/{cameraParams,Extrinsics}_{PG1,PG2}.npz",
