@@ -64,6 +64,15 @@ def test_merging_by_name_gives_the_papers_163_joints():
     assert np.array_equal(merged.mirror[target], target[get_skeleton("union_555").mirror])
 
 
+def test_joints_are_found_by_name_in_whole_and_in_merged_skeletons():
+    whole = get_skeleton("union_555")
+    merged, target = skeletons.merge_by_name(whole)
+    assert np.array_equal(skeletons.corresponding_joints(merged, whole.joint_names), target)
+    assert np.array_equal(skeletons.corresponding_joints(whole, whole.joint_names), np.arange(555))
+    with pytest.raises(UserError, match="no joint lhip_unknown"):
+        skeletons.corresponding_joints(whole, ["lhip_unknown"])
+
+
 def test_select_keeps_the_order_asked_for_and_the_edges_among_the_joints():
     s = Skeleton("s", ("lhip", "rhip", "pelv", "neck"), ((0, 2), (1, 2), (2, 3)))
     t = s.select(["neck", "pelv", "lhip"])

@@ -1,4 +1,4 @@
-"""--evaluate: the standard metrics on every benchmark store; and the validation that runs while training."""
+"""--evaluate: the standard metrics and the skeletons' consistency; and the validation that runs while training."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import dataclasses
 
 import numpy as np
 
+from metrabs_acae.acae.consistency import consistency_metrics
 from metrabs_acae.commands import models, stores
 from metrabs_acae.config import Config
+from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation import tables
 from metrabs_acae.evaluation.stores import StorePredictions, predict_store, score
-from metrabs_acae.skeletons import Skeleton
+from metrabs_acae.skeletons import Skeleton, corresponding_joints
 from metrabs_acae.training.run_folder import RunFolder
 
 VALIDATION_EXAMPLES = 64
@@ -28,6 +30,16 @@ COLUMNS = {
     "ratio": "ratio",
 }
 """Results shown in the table: `ratio` is MPJPE over the error of the best constant pose."""
+
+CONSISTENCY_COLUMNS = {
+    "n_poses": "poses",
+    "n_points": "points",
+    "disagreement_mm": "disagreement",
+    "disagreement_depth_mm": "in depth",
+    "disagreement_plane_mm": "in plane",
+    "bone_length_spread_mm": "bone length spread",
+}
+"""Results shown in the table of stores that have several skeletons, mm."""
 
 
 def run(config: Config) -> None:
@@ -52,22 +64,54 @@ def evaluate_and_report(pose_model, skeleton: Skeleton, config: Config, folder: 
             batch_size=config.data.batch_size_test,
             keep_images=12,
         )
-        result = score(predictions, store.skeleton)
-        result["ratio"] = result["mpjpe"] / result["constant_pose_mpjpe"]
-        results[store.name] = result
+        results[store.name] = evaluate_store(predictions, store.skeleton)
         draw(predictions, store.skeleton, folder, f"test_{store.name}.png")
     folder.write_json("evaluation.json", results)
-    (folder.path / "evaluation.md").write_text(tables.render(rows(results), fmt="markdown") + "\n")
-    print(tables.render(rows(results), fmt="text"), flush=True)
+    (folder.path / "evaluation.md").write_text("\n\n".join(render(results, fmt="markdown")) + "\n")
+    print(*render(results, fmt="text"), sep="\n\n", flush=True)
     return results
 
 
-def rows(results: dict[str, dict]) -> list[dict]:
-    """Table rows of results by store: one column per metric, mm or percent."""
-    return [
-        {"benchmark": name, **{title: result[key] for key, title in COLUMNS.items() if key in result}}
-        for name, result in results.items()
-    ]
+def evaluate_store(predictions: StorePredictions, skeleton: Skeleton) -> dict[str, float]:
+    """The standard metrics and, of a store whose joints are of several skeletons, how much these contradict each other.
+
+    Where each skeleton has a pelvis there is no one root to score poses at: then only the second.
+    """
+    if not stores.has_several_conventions(skeleton):
+        return scores(predictions, skeleton)
+    try:
+        standard = scores(predictions, skeleton)
+    except UserError:
+        standard = {"n_poses": len(predictions.pred_mm)}
+    return {**standard, **consistency(predictions, skeleton)}
+
+
+def scores(predictions: StorePredictions, skeleton: Skeleton) -> dict[str, float]:
+    """The standard metrics, and the ratio of the MPJPE to the best constant pose's."""
+    result = score(predictions, skeleton)
+    return {**result, "ratio": result["mpjpe"] / result["constant_pose_mpjpe"]}
+
+
+def consistency(predictions: StorePredictions, skeleton: Skeleton) -> dict[str, float]:
+    """`consistency_metrics` of predictions of several skeletons' joints."""
+    return consistency_metrics(predictions.pred_mm, predictions.true_mm, skeleton.joint_names, valid=predictions.valid)
+
+
+def render(results: dict[str, dict], *, fmt: str) -> list[str]:
+    """The tables of results by store that have rows: of standard metrics (mm or percent), and of consistency."""
+    found = []
+    for columns, key, first in (
+        (COLUMNS, "mpjpe", "benchmark"),
+        (CONSISTENCY_COLUMNS, "disagreement_mm", "consistency"),
+    ):
+        rows = [
+            {first: name, **{title: result[k] for k, title in columns.items() if k in result}}
+            for name, result in results.items()
+            if key in result
+        ]
+        if rows:
+            found.append(tables.render(rows, fmt=fmt))
+    return found
 
 
 def predictor(pose_model):
@@ -86,29 +130,42 @@ class Validator:
         names: of the metrics that a call returns.
     """
 
-    names = ("mpjpe", "pa_mpjpe", "pck@150")
-
     def __init__(self, pose_model, mixture, config: Config, folder: RunFolder):
         self.pose_model, self.skeleton, self.config, self.folder = pose_model, mixture.skeleton, config, folder
         self.stores = stores.validation_stores(config.data, mixture)
+        # Nothing is chosen by this number, so that examples of a test split may give it.
+        tested = stores.test_stores(config.data, config.files.data_dir)
+        for store in (*self.stores, *tested):
+            corresponding_joints(self.skeleton, store.skeleton.joint_names)  # better refused now than after training
+        self.consistency_store = next((s for s in tested if stores.has_several_conventions(s.skeleton)), None)
+        self.scores = ("mpjpe", "pa_mpjpe", "pck@150") if self.stores else ()
+        self.names = self.scores + (("disagreement_mm",) if self.consistency_store else ())
 
     def __call__(self, step: int) -> dict[str, float]:
         results = []
         for i, store in enumerate(self.stores):
-            predictions = predict_store(
-                predictor(self.pose_model),
-                self.skeleton,
-                store,
-                "valid",
-                image_size=self.config.model.proc_side,
-                batch_size=self.config.data.batch_size_test,
-                keep_images=8 if i == 0 else 0,
-                max_examples=VALIDATION_EXAMPLES,
-            )
+            predictions = self._predict(store, "valid", keep_images=8 if i == 0 else 0)
             results.append(score(predictions, store.skeleton))
             if i == 0:
                 draw(predictions, store.skeleton, self.folder, f"step_{step:07d}.png")
-        return {name: float(np.mean([r[name] for r in results])) for name in self.names} if results else {}
+        means = {name: float(np.mean([r[name] for r in results])) for name in self.scores}
+        if self.consistency_store:
+            skeleton = self.consistency_store.skeleton
+            measured = consistency(self._predict(self.consistency_store, "test"), skeleton)
+            means["disagreement_mm"] = measured["disagreement_mm"]
+        return means
+
+    def _predict(self, store, split: str, *, keep_images: int = 0) -> StorePredictions:
+        return predict_store(
+            predictor(self.pose_model),
+            self.skeleton,
+            store,
+            split,
+            image_size=self.config.model.proc_side,
+            batch_size=self.config.data.batch_size_test,
+            keep_images=keep_images,
+            max_examples=VALIDATION_EXAMPLES,
+        )
 
 
 def draw(predictions: StorePredictions, skeleton: Skeleton, folder: RunFolder, name: str) -> None:

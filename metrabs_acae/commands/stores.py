@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from metrabs_acae.acae.consistency import like_named
 from metrabs_acae.config import Data, store_and_count
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
+from metrabs_acae.skeletons import Skeleton
 
 
 def training_mixture(data: Data, *, data_dir: str, seed: int, merge_joints: bool = False) -> Mixture:
@@ -66,13 +68,18 @@ def test_stores(data: Data, data_dir: str) -> list[PoseStore]:
     elif data.dataset3d:
         stores = [s for s in (PoseStore(store_and_count(t)[0]) for t in data.dataset3d) if s.splits.get("test")]
     else:
-        from data_processing.synthetic.datasets import BENCHMARKS
+        from data_processing.synthetic.datasets import BENCHMARKS, CONSISTENCY_STORE
 
         folder = synthetic_folder(data, data_dir)
-        stores = [PoseStore(folder / benchmark.store) for benchmark in BENCHMARKS]
+        stores = [PoseStore(folder / name) for name in (*(b.store for b in BENCHMARKS), CONSISTENCY_STORE)]
     for store in stores:
         require_split(store, "test")
     return stores
+
+
+def has_several_conventions(skeleton: Skeleton) -> bool:
+    """Whether a store's joints are of several skeletons, so that it can show if a model's skeletons agree."""
+    return bool(like_named(skeleton.joint_names))
 
 
 def synthetic_folder(data: Data, data_dir: str) -> Path:

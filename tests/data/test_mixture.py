@@ -90,3 +90,13 @@ def test_paper_settings(stores):
     assert (mixture.batch_size_3d, mixture.batch_size_2d) == (96, 33)
     with pytest.raises(UserError, match="needs the pose stores humbi"):
         paper_mixture(named, "full", seed=0)
+
+
+def test_merged_joints_are_shared_by_the_stores(stores):
+    entries = [Entry(stores[n], "train", k) for n, k in (("a", 2), ("b", 3), ("c", 2))]
+    merged, separate = Mixture(entries, seed=1, merge_joints=True), Mixture(entries, seed=1)
+    assert merged.skeleton.joint_names == JOINTS and separate.skeleton.n_joints == 2 * len(JOINTS)
+    for entry in (0, 1):
+        np.testing.assert_array_equal(merged.joint_indices[entry], np.arange(len(JOINTS)))
+    assert merged.joint_names_2d == separate.joint_names_2d
+    np.testing.assert_array_equal(merged.plan(5).row, separate.plan(5).row)
