@@ -77,7 +77,7 @@ class Data:
     validate_on: tuple[str, ...] = ()
     """Pose stores whose valid split is the validation set; empty: all of --dataset3d that have one."""
     test_on: tuple[str, ...] = ()
-    """Pose stores whose test split is evaluated after training; empty: the synthetic benchmarks, if they are used."""
+    """Pose stores whose test split is evaluated after training; empty: the synthetic ones, if they are used."""
     synthetic_size: Literal["tiny", "small", "large"] = "small"
     """Size of the embedded synthetic data."""
     batch_size: int = 24
@@ -424,10 +424,10 @@ def parse_arguments(arguments: list[str], program: str) -> Config:
 def starting_values(arguments: list[str]) -> Config:
     """What the flags then change: a preset or, in a fine-tuning, the initial run with a tenth of its steps."""
     values = preset(_given(arguments, "--preset", "default"))
-    init_path = _given(arguments, "--init-path", "")
-    if not (init_path and _given(arguments, "--acae", "")):
+    run = RunFolder(_given(arguments, "--init-path", ""))
+    if not (_given(arguments, "--acae", "") and run.exists):
         return values
-    values = values.with_run_settings(RunFolder(init_path).read_json("config.json"), f"{init_path}/config.json")
+    values = values.with_run_settings(run.read_json("config.json"), run.path / "config.json")
     steps = values.training.training_steps
     training = dataclasses.replace(
         values.training,

@@ -20,6 +20,8 @@ def run(config: Config) -> None:
 
     from metrabs_acae.training import checkpoints
 
+    if config.files.init_path:
+        models.find_run(config.files.init_path)
     training = config.training
     settings = config.run_settings()
     stem = config.preset if config.model.variant == "separate" else f"{config.preset}-{config.model.variant}"
