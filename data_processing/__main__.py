@@ -55,6 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader of our output has gone (e.g. `| head`): nothing to report, and nothing to flush to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        # A place that cannot be written to, a full disk: the system's words say it best.
+        print(f"Error: {error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
+        return 2
 
 
 def _run(name: str, flags: list[str]) -> int | None:

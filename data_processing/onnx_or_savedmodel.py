@@ -9,6 +9,15 @@ import numpy as np
 from metrabs_acae.errors import UserError
 
 
+def check_model(spec: str) -> None:
+    """UserError unless `spec` names a kind of model and a place that exists; nothing is loaded."""
+    kind, _, location = spec.partition(":")
+    if kind not in ("onnx", "savedmodel"):
+        raise UserError(f"'{spec}' is not a model; use onnx:FILE or savedmodel:FOLDER.")
+    if not Path(location).exists():
+        raise UserError(f"The model {location} does not exist.")
+
+
 class PictureModel:
     """A network that takes one RGB picture [1, H, W, 3] (uint8, or float in 0..255 where the model asks for it).
 
@@ -19,11 +28,8 @@ class PictureModel:
     """
 
     def __init__(self, spec: str):
+        check_model(spec)
         kind, _, location = spec.partition(":")
-        if kind not in ("onnx", "savedmodel"):
-            raise UserError(f"'{spec}' is not a model; use onnx:FILE or savedmodel:FOLDER.")
-        if not Path(location).exists():
-            raise UserError(f"The model {location} does not exist.")
         self._run = _load_onnx(location) if kind == "onnx" else _load_savedmodel(location)
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:

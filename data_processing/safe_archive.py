@@ -42,7 +42,8 @@ def extract(archive, folder, *, max_ratio: float = MAX_RATIO) -> list[Path]:
     except FileNotFoundError:
         raise UserError(f"{archive} does not exist; download it first.") from None
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
-        raise UserError(f"{archive} cannot be unpacked ({error}); it may be cut off: download it again.") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"{archive} cannot be unpacked ({reason}); it may be cut off: download it again.") from None
 
 
 def _write(archive: Path, folder: Path, members, open_member, max_ratio: float) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from data_processing import images
-from data_processing.onnx_or_savedmodel import PictureModel
+from data_processing.onnx_or_savedmodel import PictureModel, check_model
 from metrabs_acae.errors import UserError
 
 PASCAL_PERSON = 15
@@ -27,6 +27,15 @@ def open_segmenter(spec: str):
     if kind == "masks":
         return MaskFiles(location)
     return SegmentationModel(spec)
+
+
+def check_segmenter(spec: str) -> None:
+    """UserError for a segmenter that `open_segmenter` would refuse by its name, before any work is done."""
+    kind, _, location = spec.partition(":")
+    if kind == "masks" and not Path(location).is_dir():
+        raise UserError(f"The folder of masks {location} does not exist.")
+    if kind not in ("none", "masks"):
+        check_model(spec)
 
 
 class MaskFiles:

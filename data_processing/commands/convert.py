@@ -31,7 +31,9 @@ class Settings:
 def run(settings: Settings, name: str) -> None:
     from data_processing.conversion import convert
     from data_processing.converter import Options
+    from data_processing.detection import check_detector
     from data_processing.registry import get_dataset
+    from data_processing.segmentation import check_segmenter
     from metrabs_acae.data.records import SPLITS
     from metrabs_acae.data.store import PoseStore
     from metrabs_acae.errors import UserError
@@ -39,6 +41,10 @@ def run(settings: Settings, name: str) -> None:
     info = get_dataset(name)
     if settings.split and settings.split not in SPLITS:
         raise UserError(f"'{settings.split}' is not a split; use {', '.join(SPLITS)}.")
+    if (settings.workers or 0) < 0 or settings.limit < 0:
+        raise UserError("--workers and --limit must not be negative.")
+    check_detector(settings.detector)
+    check_segmenter(settings.segmenter)
     if not settings.raw.is_dir():
         raise UserError(f"The raw folder {settings.raw} does not exist. {info.steps or 'Fetch it with `download`.'}")
     converter = info.load_converter()(

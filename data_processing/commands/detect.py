@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """Detects people in every picture and video below a folder."""
+    """Detects people in every picture and video below a folder; started again, it goes on where it stopped."""
 
     root: Path
     """Folder of pictures (.jpg, .png) and videos (.mp4, .avi, .mkv)."""
@@ -18,48 +18,89 @@ class Settings:
     """ssdlite, onnx:FILE or savedmodel:FOLDER."""
     every: int = 1
     """Of videos only every so manieth frame."""
+    skip_broken: bool = False
+    """Write the file without the pictures and videos that cannot be read."""
 
 
 PICTURES, VIDEOS = (".jpg", ".jpeg", ".png"), (".mp4", ".avi", ".mkv")
+SAVE_EVERY_S = 60
 
 
 def run(settings: Settings) -> None:
-    import json
-    import os
+    import time
 
-    from data_processing.detection import open_detector
-    from data_processing.images import read_image
+    from data_processing.detection import check_detector, open_detector
+    from data_processing.plain_files import check_suffix, write_json
     from data_processing.progress import Progress
+    from metrabs_acae.errors import UserError
+
+    check_suffix(settings.out, (".json",))
+    check_detector(settings.detector)
+    if settings.every < 1:
+        raise UserError(f"--every is {settings.every}; it must be at least 1.")
+    paths = find_files(settings.root, PICTURES + VIDEOS)
+    partial = settings.out.with_name(settings.out.name + ".unfinished")
+    how = [settings.detector, settings.every, str(settings.root.resolve())]
+    boxes, done = _read_unfinished(partial, how)
+    detect = open_detector(settings.detector)
+    bar, failed, saved = Progress("files", len(paths), start=len(done)), {}, time.monotonic()
+    for path in paths:
+        key, note = path.relative_to(settings.root).as_posix(), ""
+        if key in done:
+            continue
+        try:
+            boxes.update(_detect_file(detect, path, key, settings.every))
+            done.add(key)
+        except UserError as error:
+            failed[key] = note = str(error)
+        if time.monotonic() - saved > SAVE_EVERY_S:
+            write_json(partial, {"how": how, "done": sorted(done), "boxes": boxes})
+            saved = time.monotonic()
+        bar.step(note)
+    if failed and not settings.skip_broken:
+        write_json(partial, {"how": how, "done": sorted(done), "boxes": boxes})
+        raise UserError(
+            f"{len(failed)} of {len(paths)} files cannot be read: {next(iter(failed.values()))} The others are kept in "
+            f"{partial}: mend the files and start the same command again, or add --skip-broken."
+        )
+    write_json(settings.out, boxes)
+    partial.unlink(missing_ok=True)
+    print(f"{settings.out}: {sum(map(len, boxes.values()))} people in {len(boxes)} pictures")
+
+
+def find_files(root: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files below a folder with these endings, sorted; UserError if there are none."""
+    from metrabs_acae.errors import UserError
+
+    if not root.is_dir():
+        raise UserError(f"The folder {root} does not exist.")
+    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in suffixes)
+    if not paths:
+        raise UserError(f"There is no file with the ending {', '.join(suffixes)} in {root}.")
+    return paths
+
+
+def _detect_file(detect, path: Path, key: str, every: int) -> dict[str, list]:
+    from data_processing.images import read_image
     from data_processing.video import read_frames
 
-    detect = open_detector(settings.detector)
-    paths = sorted(p for p in settings.root.rglob("*") if p.suffix.lower() in PICTURES + VIDEOS)
-    partial = settings.out.with_name(settings.out.name + ".partial")
-    boxes = json.loads(partial.read_text()) if partial.exists() else {}
-    done = set(boxes.get("", []))
-    bar = Progress("files", len(paths))
-    for path in paths:
-        key = path.relative_to(settings.root).as_posix()
-        if key not in done:
-            if path.suffix.lower() in PICTURES:
-                boxes[key] = detect(read_image(path), key).round(2).tolist()
-            else:
-                for index, frame in read_frames(path):
-                    if index % settings.every == 0:
-                        boxes[f"{key}/{index:06d}"] = detect(frame, key).round(2).tolist()
-            done.add(key)
-            if len(done) % 100 == 0:
-                _write(partial, {**boxes, "": sorted(done)})
-        bar.step()
-    boxes.pop("", None)
-    _write(partial, boxes)
-    os.replace(partial, settings.out)
+    if path.suffix.lower() in PICTURES:
+        return {key: detect(read_image(path), key).round(2).tolist()}
+    return {
+        f"{key}/{index:06d}": detect(frame, f"{key}/{index:06d}").round(2).tolist()
+        for index, frame in read_frames(path)
+        if index % every == 0
+    }
 
 
-def _write(path: Path, data: dict) -> None:
-    import json
-    import os
+def _read_unfinished(path: Path, how: list) -> tuple[dict, set]:
+    """What an interrupted run with the same flags has found, and in which files; empty where there was none."""
+    from data_processing.plain_files import read_json
+    from metrabs_acae.errors import UserError
 
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(json.dumps(data))
-    os.replace(temporary, path)
+    if not path.exists():
+        return {}, set()
+    data = read_json(path)
+    if data.get("how") != how:
+        raise UserError(f"{path} is of an unfinished run with other flags ({data.get('how')}); remove it or use those.")
+    return data["boxes"], set(data["done"])

@@ -19,24 +19,30 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    import os
-
     import cv2
 
+    from data_processing.commands.detect import PICTURES, find_files
     from data_processing.images import read_image
+    from data_processing.onnx_or_savedmodel import check_model
+    from data_processing.plain_files import write_whole
     from data_processing.progress import Progress
     from data_processing.segmentation import open_segmenter
+    from metrabs_acae.errors import UserError
 
+    check_model(settings.segmenter)
+    paths = find_files(settings.root, PICTURES)
     segment = open_segmenter(settings.segmenter)
-    paths = sorted(p for p in settings.root.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    bar = Progress("pictures", len(paths))
+    bar, failed = Progress("pictures", len(paths)), []
     for path in paths:
-        key = path.relative_to(settings.root)
+        key, note = path.relative_to(settings.root), ""
         target = (settings.out / key).with_suffix(".png")
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            mask = segment(read_image(path), key.as_posix())
-            partial = target.with_name(target.stem + ".partial.png")
-            cv2.imwrite(str(partial), mask.astype("uint8") * 255)
-            os.replace(partial, target)
-        bar.step()
+            try:
+                mask = segment(read_image(path), key.as_posix())
+                write_whole(target, cv2.imencode(".png", mask.astype("uint8") * 255)[1].tobytes())
+            except UserError as error:
+                failed.append(note := str(error))
+        bar.step(note)
+    if failed:
+        raise UserError(f"{len(failed)} of {len(paths)} pictures have no mask: {failed[0]} The others are done.")
+    print(f"{settings.out}: masks of {len(paths)} pictures")

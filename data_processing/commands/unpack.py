@@ -20,6 +20,9 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from data_processing.safe_archive import extract
+    from metrabs_acae.errors import UserError
 
+    if not settings.archives:
+        raise UserError("Which archives? Say `unpack ARCHIVE... --out DIR`.")
     for archive in settings.archives:
         print(f"{archive}: {len(extract(archive, settings.out))} files")

@@ -24,7 +24,12 @@ def run(settings: Settings) -> int:
     """Returns 1 if a store is broken."""
     from data_processing import verify_report
     from data_processing.verify import verify
+    from metrabs_acae.errors import UserError
 
+    if not settings.stores:
+        raise UserError("Which pose stores? Say `verify STORE...`.")
+    if settings.rows < 0:
+        raise UserError(f"--rows is {settings.rows}; it must not be negative (0 is all).")
     broken = 0
     for path in settings.stores:
         report = verify(path, rows=settings.rows)

@@ -93,6 +93,55 @@ def test_a_conversion_with_networks(tmp_path, models):
     assert all(store.row("train", i).mask is not None for i in range(store.splits["train"]))
 
 
+def test_detection_names_broken_files_and_goes_on_where_it_was(tmp_path, capsys):
+    raw, out = tmp_path / "raw", tmp_path / "new" / "d.json"
+    raw.mkdir()
+    (raw / "a.jpg").write_bytes(encode_jpeg(picture((64, 48), 20)))
+    (raw / "b.jpg").write_bytes(b"no picture")
+    (tmp_path / "known.json").write_text(json.dumps({"a.jpg": [[1, 2, 3, 4, 0.5]], "b.jpg": [[5, 6, 7, 8, 0.5]]}))
+    arguments = ["detect", "--root", str(raw), "--out", str(out), "--detector", f"json:{tmp_path / 'known.json'}"]
+    assert main(arguments) == 2 and not out.exists()
+    assert "1 of 2 files cannot be read" in capsys.readouterr().err
+    assert main([*arguments, "--every", "2"]) == 2
+    assert "unfinished run with other flags" in capsys.readouterr().err
+    (raw / "a.jpg").write_bytes(b"is not read again")
+    (raw / "b.jpg").write_bytes(encode_jpeg(picture((64, 48), 20)))
+    assert main(arguments) == 0
+    assert list(json.loads(out.read_text())) == ["a.jpg", "b.jpg"] and list(out.parent.iterdir()) == [out]
+    (raw / "b.jpg").unlink()
+    out.unlink()
+    assert main([*arguments, "--skip-broken"]) == 0 and json.loads(out.read_text()) == {}
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("verify", "Which pose stores"),
+        ("verify x --rows -1", "must not be negative"),
+        ("unpack --out u", "Which archives"),
+        ("detect --root none --out d.json --detector none", "folder none does not exist"),
+        ("detect --root . --out d.json --detector none", "no file with the ending"),
+        ("detect --root . --out d.json --every 0 --detector none", "at least 1"),
+        ("detect --root . --out d.txt --detector none", "should end in"),
+        ("detect --root . --out d.json --detector json:x", "x does not exist"),
+        ("segment --root . --out m --segmenter none", "'none' is not a model"),
+        ("segment --root . --out m --segmenter onnx:x", "x does not exist"),
+        ("coco --raw . --out s --detector yolo", "'yolo' is not a model"),
+        ("coco --raw . --out s --segmenter masks:x", "folder of masks x"),
+        ("coco --raw . --out s --workers -1", "must not be negative"),
+        ("skeletons --docs /dev/null/x", "/dev/null/x: Not a directory"),
+        ("nonsense", "no dataset or command 'nonsense'"),
+        ("list --bogus", "Unrecognized options: --bogus"),
+    ],
+)
+def test_wrong_flags(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments.split()) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("Error: ") and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def start_panoptic(tmp_path, n_sequences=3):
     """A real conversion by two processes, once its first unit is done."""
     for i in range(n_sequences):

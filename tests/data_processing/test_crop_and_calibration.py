@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,21 +11,29 @@ K = cameras.intrinsics(600, 590, 318, 243)
 DISTORTION = (-0.2, 0.2, 0.001, -0.001, -0.05)
 
 
+FISHEYE = (0.1, -0.05, 0.02, 0.01)
+
+
 def camera_at(center=(300.0, -4000, 1500), distortion=None):
     R = looking_rotation(np.array([100.0, 0, 900]) - center, np.array([0, 0, 1.0]))
-    return cameras.make_camera(R, center, K, distortion=distortion)
+    camera = cameras.make_camera(R, center, K, distortion=distortion)
+    return replace(camera, distortion=np.array(FISHEYE)) if distortion == FISHEYE else camera
 
 
 def people(n=30, seed=0):
     return np.random.default_rng(seed).normal(size=(n, 3)) * [300, 300, 500] + [100, 0, 900]
 
 
-@pytest.mark.parametrize("distortion", [None, DISTORTION])
+@pytest.mark.parametrize("distortion", [None, DISTORTION, FISHEYE])
 def test_project_agrees_with_deltacamera(distortion):
     camera, points = camera_at(distortion=distortion), people()
     expected = cameras.deltacamera_of(camera).world_to_image(points.astype(np.float32))
     # deltacamera computes in float32: 1e-7 of 4000 mm and 600 px
     np.testing.assert_allclose(cameras.project(camera, points), expected, atol=5e-3)
+
+
+def test_four_coefficients_of_raw_data_are_not_taken_for_a_fisheye_lens():
+    assert cameras.make_camera(np.eye(3), np.zeros(3), K, distortion=DISTORTION[:4]).distortion.tolist()[4:] == [0]
 
 
 def test_points_behind_the_camera_and_missing_ones_are_nan():
@@ -32,7 +42,7 @@ def test_points_behind_the_camera_and_missing_ones_are_nan():
     assert np.isfinite(cameras.project(camera, points)).all(-1).tolist() == [True, False, False]
 
 
-@pytest.mark.parametrize("distortion", [None, DISTORTION])
+@pytest.mark.parametrize("distortion", [None, DISTORTION, FISHEYE])
 def test_the_crop_shows_the_same_world(distortion):
     camera = camera_at(distortion=distortion)
     # a picture with a bright blob where a point is seen
