@@ -44,21 +44,29 @@ def run(settings: Settings) -> None:
     boxes, done = _read_unfinished(partial, how)
     detect = open_detector(settings.detector)
     bar, failed, saved = Progress("files", len(paths), start=len(done)), {}, time.monotonic()
-    for path in paths:
-        key, note = path.relative_to(settings.root).as_posix(), ""
-        if key in done:
-            continue
-        try:
-            boxes.update(_detect_file(detect, path, key, settings.every))
-            done.add(key)
-        except UserError as error:
-            failed[key] = note = str(error)
-        if time.monotonic() - saved > SAVE_EVERY_S:
-            write_json(partial, {"how": how, "done": sorted(done), "boxes": boxes})
-            saved = time.monotonic()
-        bar.step(note)
-    if failed and not settings.skip_broken:
+
+    def save() -> None:
         write_json(partial, {"how": how, "done": sorted(done), "boxes": boxes})
+
+    try:
+        for path in paths:
+            key, note = path.relative_to(settings.root).as_posix(), ""
+            if key in done:
+                continue
+            try:
+                boxes.update(_detect_file(detect, path, key, settings.every))
+                done.add(key)
+            except UserError as error:
+                failed[key] = note = str(error)
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                save()
+                saved = time.monotonic()
+            bar.step(note)
+    except KeyboardInterrupt:
+        save()
+        raise
+    if failed and not settings.skip_broken:
+        save()
         raise UserError(
             f"{len(failed)} of {len(paths)} files cannot be read: {next(iter(failed.values()))} The others are kept in "
             f"{partial}: mend the files and start the same command again, or add --skip-broken."

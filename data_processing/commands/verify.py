@@ -21,7 +21,7 @@ class Settings:
 
 
 def run(settings: Settings) -> int:
-    """Returns 1 if a store is broken."""
+    """Returns 1 if a store is broken; UserError, after the others were checked, if one cannot be read at all."""
     from data_processing import verify_report
     from data_processing.verify import verify
     from metrabs_acae.errors import UserError
@@ -30,9 +30,13 @@ def run(settings: Settings) -> int:
         raise UserError("Which pose stores? Say `verify STORE...`.")
     if settings.rows < 0:
         raise UserError(f"--rows is {settings.rows}; it must not be negative (0 is all).")
-    broken = 0
+    broken, unreadable = 0, []
     for path in settings.stores:
-        report = verify(path, rows=settings.rows)
+        try:
+            report = verify(path, rows=settings.rows)
+        except UserError as error:
+            unreadable.append(str(error))
+            continue
         page = verify_report.write(report, settings.out)
         broken += report.broken
         print(f"{path}: {'BROKEN' if report.broken else 'fine'}, {len(report.warnings)} warnings, see {page}")
@@ -40,4 +44,6 @@ def run(settings: Settings) -> int:
             print(f"  error: {text}")
         for text in report.warnings:
             print(f"  warning: {text}")
+    if unreadable:
+        raise UserError(" ".join(unreadable))
     return 1 if broken else 0

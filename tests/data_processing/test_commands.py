@@ -25,6 +25,11 @@ def test_convert_and_verify(tmp_path, capsys):
     assert main(["coco", "--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "coco"), "--workers", "0"]) == 0
     assert "train 2" in capsys.readouterr().out
     assert main(["verify", str(tmp_path / "coco"), "--out", str(tmp_path / "reports")]) == 0
+    capsys.readouterr()
+    # one that cannot be read does not keep the others from being checked
+    assert main(["verify", str(tmp_path / "raw"), str(tmp_path / "coco"), "--out", str(tmp_path / "reports")]) == 2
+    captured = capsys.readouterr()
+    assert "coco: fine" in captured.out and "is not a pose store" in captured.err
 
 
 def test_bad_arguments_are_explained(tmp_path, capsys):
