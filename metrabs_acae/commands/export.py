@@ -21,8 +21,14 @@ def run(config: Config) -> None:
 
 def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path) -> None:
     """Writes the SavedModel with a model card of the run's settings, versions and results."""
+    from metrabs_acae.inference.detectors import ssdlite_available, ssdlite_detector
     from metrabs_acae.inference.export import export_saved_model
 
+    detector = ssdlite_detector() if ssdlite_available() else None
+    if detector is None:
+        print(
+            'No person detector is installed (pip install ".[detector]"): the exported model needs boxes.', flush=True
+        )
     card = {"settings": folder.read_json("config.json"), "versions": folder.read_json("versions.json")}
     if (folder.path / "evaluation.json").exists():
         card["evaluation"] = folder.read_json("evaluation.json")
@@ -32,5 +38,6 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path) 
         target,
         image_size=pose_model.grid.image_size,
         output_skeletons=available_output_skeletons(skeleton),
+        detector=detector,
         model_card=card,
     )

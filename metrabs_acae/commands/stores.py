@@ -108,6 +108,8 @@ def _wanted(data: Data, data_dir: str) -> tuple[list[tuple[Path, int | None]], l
 
 
 def require_split(store: PoseStore, split: str) -> None:
-    """Raises UserError if the store has no examples in the split."""
+    """Raises UserError if the store has no 3D-labelled examples in the split."""
+    if store.kind != "3d":
+        raise UserError(f"{store.path} has 2D labels; a 3D pose store is needed.")
     if not store.splits.get(split):
         raise UserError(f"{store.path} has no examples in split '{split}'; it has {store.splits}.")

@@ -32,7 +32,13 @@ def run(config: Config) -> None:
         config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints
     )
     acae = warm_start.load_acae(config, folder, mixture.skeleton)
-    if not folder.exists:
+    stores.validation_stores(config.data, mixture)
+    stores.test_stores(config.data, config.files.data_dir)
+    keras.utils.set_random_seed(training.seed)
+    set_precision(training.dtype)
+    weights = "" if config.files.init_path else None
+    pose_model = models.build_pose_model(config.model, mixture.skeleton, weights=weights, acae=acae)
+    if not folder.exists:  # everything that can be wrong with the settings has been found by now
         warm_start.check(config, mixture.skeleton)
         folder.create(settings)
         if acae is not None:
@@ -40,11 +46,6 @@ def run(config: Config) -> None:
         folder.write_json("skeleton.json", mixture.skeleton.to_dict())
     folder.log(f"Run folder: {folder.path}")
     print(mixture.describe(training.training_steps), flush=True)
-
-    keras.utils.set_random_seed(training.seed)
-    set_precision(training.dtype)
-    weights = "" if config.files.init_path else None
-    pose_model = models.build_pose_model(config.model, mixture.skeleton, weights=weights, acae=acae)
     if config.files.init_path and not checkpoints.list_checkpoints(folder.checkpoints):
         step = warm_start.initialize(pose_model, config.files.init_path)
         folder.log(f"Starting from step {step} of {config.files.init_path}.")
