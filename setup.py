@@ -14,7 +14,7 @@ EXTRAS = {
     "export": ["onnx", "tf2onnx", "onnxruntime"],
     "jax": ["jax>=0.6"],
 }
-EXTRAS["test"] = ["pytest>=8", "hypothesis", "ruff", *EXTRAS["data"], *EXTRAS["detector"], *EXTRAS["jax"]]
+EXTRAS["test"] = ["pytest>=8", "hypothesis", "ruff", *(p for packages in EXTRAS.values() for p in packages)]
 
 setup(
     name="metrabs_acae",
