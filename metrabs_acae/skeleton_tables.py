@@ -18,9 +18,7 @@ _MOVI = ",".join(
     + ["head,mhip,pelv,thor,lank,lelb,lhip,lhan,lkne,lsho,lwri,lfoo,rank,relb,rhip,rhan,rkne,rsho,rwri,rfoo"]
 )
 
-_PANOPTIC_19 = (
-    "neck,nose,lsho,lelb,lwri,lhip,lkne,lank,rsho,relb,rwri,rhip,rkne,rank,leye,lear,reye,rear,pelv"
-)
+_PANOPTIC_19 = "neck,nose,lsho,lelb,lwri,lhip,lkne,lank,rsho,relb,rwri,rhip,rkne,rank,leye,lear,reye,rear,pelv"
 _LEG_TOE = "pelv-rhip-rkne-rank-rfoo-rtoe"
 
 # convention: (base names, edge paths; every edge stands for its mirror image too)

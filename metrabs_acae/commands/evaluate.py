@@ -110,7 +110,7 @@ def render(results: dict[str, dict], *, fmt: str) -> list[str]:
             if key in result
         ]
         if rows:
-            found.append(tables.render(rows, fmt=fmt))
+            found.append(tables.render(rows, fmt=fmt, digits={"ratio": 2}))
     return found
 
 

@@ -15,7 +15,7 @@ from metrabs_acae.models.gates import gates_for
 from metrabs_acae.models.losses import LossWeights, joint_group_matrix
 from metrabs_acae.models.metrabs import VARIANTS
 from metrabs_acae.skeletons import Skeleton, prefix_groups
-from metrabs_acae.training import checkpoints, trainer
+from metrabs_acae.training import callbacks, checkpoints, trainer
 from metrabs_acae.training.optimizers import build_optimizer
 from metrabs_acae.training.schedules import MainSchedule
 
@@ -100,16 +100,30 @@ def test_phases_cover_every_step_once_and_end_epochs_at_multiples_of_the_period(
 
 
 @pytest.fixture(scope="module")
-def unbroken():
-    """The state after every epoch of one run from the first step to the last, by step."""
+def saved(tmp_path_factory):
+    return tmp_path_factory.mktemp("checkpoints")
+
+
+@pytest.fixture(scope="module")
+def unbroken(saved):
+    """The state after every epoch of one run from the first step to the last, by step; it checkpoints into `saved`."""
     seen = {}
+    saver = callbacks.Checkpoints(saved, period=4, total_steps=TOTAL, switch=trainer.switch_step(TOTAL, 3), keep=2)
 
     class Look(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             seen[self.model.step] = state(self.model)
 
-    assert train(small_model(), callbacks=[Look()])
+    assert train(small_model(), callbacks=[Look(), saver])
     return seen
+
+
+def test_checkpoints_stand_at_the_period_and_one_before_the_inference_mode_phase(saved, unbroken):
+    assert [step for step, _ in checkpoints.list_checkpoints(saved)] == [8, 12]
+    [(step, path)] = checkpoints.list_checkpoints(saved, tag="before_switch")
+    assert step == trainer.switch_step(TOTAL, 3) == 10
+    for name, value in checkpoints.read(path).items():
+        np.testing.assert_array_equal(value, unbroken[step][name], err_msg=name)
 
 
 @pytest.mark.parametrize("stop_at", [7, 11])
