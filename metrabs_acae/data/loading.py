@@ -127,7 +127,7 @@ class BatchLoader:
                         task.cancel()
 
     def empty_batch(self) -> dict[str, np.ndarray]:
-        """The arrays of one whole batch (DESIGN section 4), images as uint8."""
+        """The arrays of one whole batch (shapes: `pipeline.training_dataset`), images as uint8."""
         m, size = self.mixture, self.image_size
         n, n3, n2 = m.batch_size, m.batch_size_3d, m.batch_size_2d
         j3, j2 = m.skeleton.n_joints, len(m.joint_names_2d)

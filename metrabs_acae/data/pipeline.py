@@ -1,4 +1,4 @@
-"""The mixture and single stores as `tf.data` datasets (shapes and units: DESIGN section 4)."""
+"""The mixture and single stores as `tf.data` datasets."""
 
 from __future__ import annotations
 
