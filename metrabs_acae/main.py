@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 
-from metrabs_acae import config as config_lib
+from metrabs_acae import command_line
 from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
 
@@ -17,7 +17,7 @@ from metrabs_acae.errors import UserError
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb. Exit code: 0 done, 2 bad input (one sentence on stderr), 130 interrupted."""
     try:
-        config = config_lib.parse_arguments(
+        config = command_line.parse_arguments(
             sys.argv[1:] if arguments is None else arguments, "python -m metrabs_acae.main"
         )
         run(config)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metrabs_acae import config as config_lib
+from metrabs_acae import command_line
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -23,7 +23,7 @@ def commands() -> list[tuple[str, str]]:
 def test_documented_commands_have_flags_that_exist(page, arguments):
     words = shlex.split(arguments, comments=True)
     if words and "--help" not in words:
-        config_lib.parse_arguments(words, "metrabs_acae")
+        command_line.parse_arguments(words, "metrabs_acae")
 
 
 def test_the_documentation_shows_commands():
@@ -39,5 +39,5 @@ def test_links_lead_to_files(page):
 
 def test_presets_are_listed():
     readme = (ROOT / "README.md").read_text()
-    for name in config_lib.preset_names():
+    for name in command_line.preset_names():
         assert f"| `{name}` |" in readme

@@ -45,7 +45,7 @@ def write_inputs(folder: Path, n: int = 12) -> None:
 
 
 def test_the_page_works(tmp_path, monkeypatch, capsys):
-    from metrabs_acae import config, main
+    from metrabs_acae import command_line, main
 
     write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -59,5 +59,5 @@ def test_the_page_works(tmp_path, monkeypatch, capsys):
     assert main.main(look[3:]) == 0
     assert cv2.imread("look/batches.png").std() > 10
     assert "mine" in capsys.readouterr().out
-    settings = config.parse_arguments(train[3:], "x")
+    settings = command_line.parse_arguments(train[3:], "x")
     assert settings.data.dataset3d == ("stores/mine", "stores/other:16")
