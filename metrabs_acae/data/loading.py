@@ -21,7 +21,7 @@ import numpy as np
 from metrabs_acae.data.augmentation.appearance import AppearanceAugmenter
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.examples import BAD_EXAMPLE_ERRORS, load_training_example
-from metrabs_acae.data.mixture import Entry, Mixture
+from metrabs_acae.data.mixture import Entry, Mixture, Plan
 from metrabs_acae.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,10 @@ class BatchLoader:
         workers: number of threads; None takes the number of usable CPU cores.
         n_ahead: how many batches are in work or ready ahead of the consumer.
         micro_batches: k splits every batch into k equal parts, delivered one after the other.
+        shard: (index, count) loads only that part of every batch (see `Mixture.part_slots`).
+
+    Attributes:
+        slots_3d, slots_2d: [micro_batches, n] the slots of the mixture's batch that are loaded, in order.
     """
 
     def __init__(
@@ -97,10 +101,9 @@ class BatchLoader:
         max_bad_fraction: float = 0.02,
         n_ahead: int = 2,
         micro_batches: int = 1,
+        shard: tuple[int, int] = (0, 1),
     ):
-        for size in (mixture.batch_size_3d, mixture.batch_size_2d):
-            if size % micro_batches:
-                raise UserError(f"A batch part of {size} examples cannot be split into {micro_batches} equal parts.")
+        self.slots_3d, self.slots_2d = mixture.part_slots(shard=shard, micro_batches=micro_batches)
         self.mixture = mixture
         self.image_size = image_size
         self.augmentation = augmentation
@@ -120,56 +123,48 @@ class BatchLoader:
                 for step in itertools.count(start_step):
                     pending.append(self._submit(pool, step))
                     if len(pending) > self.n_ahead:
-                        yield from self._finish(*pending.popleft())
+                        for batch, tasks in pending.popleft():
+                            for task in tasks:
+                                task.result()
+                            yield batch
             finally:
-                for _, tasks in pending:
-                    for task in tasks:
-                        task.cancel()
+                for submitted in pending:
+                    for _, tasks in submitted:
+                        for task in tasks:
+                            task.cancel()
 
     def empty_batch(self) -> dict[str, np.ndarray]:
-        """The arrays of one whole batch (shapes: `pipeline.training_dataset`), images as uint8."""
+        """The arrays of one micro-batch (shapes: `pipeline.training_dataset`), images as uint8."""
         m, size = self.mixture, self.image_size
-        n, n3, n2 = m.batch_size, m.batch_size_3d, m.batch_size_2d
+        n3, n2 = self.slots_3d.shape[1], self.slots_2d.shape[1]
         j3, j2 = m.skeleton.n_joints, len(m.joint_names_2d)
         return {
-            "image": np.empty((n, size, size, 3), np.uint8),
-            "intrinsics": np.empty((n, 3, 3), np.float32),
+            "image": np.empty((n3 + n2, size, size, 3), np.uint8),
+            "intrinsics": np.empty((n3 + n2, 3, 3), np.float32),
             "coords3d_mm": np.zeros((n3, j3, 3), np.float32),
             "valid3d": np.zeros((n3, j3), bool),
             "coords2d_px": np.zeros((n2, j2, 2), np.float32),
             "valid2d": np.zeros((n2, j2), bool),
         }
 
-    def load_slots(self, step: int, slots: range, batch: dict[str, np.ndarray]) -> None:
-        """Fills the given slots of a batch."""
-        plan = self.mixture.plan(step)
-        for slot in slots:
-            self._load_slot(step, slot, plan, batch)
-        self.health.add_loaded(len(slots))
+    def load_places(self, step: int, plan: Plan, slots: np.ndarray, places: range, batch: dict[str, np.ndarray]):
+        """Fills the given places of a micro-batch with the examples of the step's slots `slots[place]`."""
+        for place in places:
+            self._load_slot(step, int(slots[place]), plan, place, batch)
+        self.health.add_loaded(len(places))
 
     def _submit(self, pool: ThreadPoolExecutor, step: int):
-        batch = self.empty_batch()
-        n = self.mixture.batch_size
-        parts = [range(i, min(i + SLOTS_PER_TASK, n)) for i in range(0, n, SLOTS_PER_TASK)]
-        return batch, [pool.submit(self.load_slots, step, part, batch) for part in parts]
+        """Puts one step's work into the pool: [(micro-batch, its tasks)]."""
+        plan = self.mixture.plan(step)
+        submitted = []
+        for slots in np.concatenate([self.slots_3d, self.slots_2d], axis=1):
+            batch = self.empty_batch()
+            n = len(slots)
+            parts = [range(i, min(i + SLOTS_PER_TASK, n)) for i in range(0, n, SLOTS_PER_TASK)]
+            submitted.append((batch, [pool.submit(self.load_places, step, plan, slots, p, batch) for p in parts]))
+        return submitted
 
-    def _finish(self, batch, tasks) -> Iterator[dict[str, np.ndarray]]:
-        for task in tasks:
-            task.result()
-        if self.micro_batches == 1:
-            yield batch
-            return
-        for part in range(self.micro_batches):
-            yield {name: self._part(array, part) for name, array in batch.items()}
-
-    def _part(self, array: np.ndarray, part: int) -> np.ndarray:
-        n3, n2, k = self.mixture.batch_size_3d, self.mixture.batch_size_2d, self.micro_batches
-        if len(array) == n3 + n2:
-            split3, split2 = n3 // k, n2 // k
-            return np.concatenate([array[part * split3 :][:split3], array[n3 + part * split2 :][:split2]])
-        return np.split(array, k)[part]
-
-    def _load_slot(self, step: int, slot: int, plan, batch: dict[str, np.ndarray]) -> None:
+    def _load_slot(self, step: int, slot: int, plan: Plan, place: int, batch: dict[str, np.ndarray]) -> None:
         entry_number = int(plan.entry[slot])
         entry = self.mixture.entries[entry_number]
         for attempt in range(MAX_ATTEMPTS):
@@ -183,7 +178,7 @@ class BatchLoader:
                 self.health.add_bad(example_key(entry.store, entry.split, row), str(error))
         else:
             self.health.stop(f"{MAX_ATTEMPTS} examples of {entry.store.name} in a row are broken; mend the pose store.")
-        self._place(loaded, slot, entry_number, batch)
+        self._put(loaded, place, entry_number, batch)
 
     def _load_row(self, entry: Entry, row: int, seed: tuple[int, ...]):
         return load_training_example(
@@ -197,17 +192,17 @@ class BatchLoader:
             partial_visibility=entry.partial_visibility,
         )
 
-    def _place(self, loaded, slot: int, entry_number: int, batch: dict[str, np.ndarray]) -> None:
-        batch["image"][slot] = loaded.image
-        batch["intrinsics"][slot] = loaded.crop.K
+    def _put(self, loaded, place: int, entry_number: int, batch: dict[str, np.ndarray]) -> None:
+        batch["image"][place] = loaded.image
+        batch["intrinsics"][place] = loaded.crop.K
         joints = self.mixture.joint_indices[entry_number]
-        if slot < self.mixture.batch_size_3d:
-            batch["coords3d_mm"][slot, joints] = loaded.coords
-            batch["valid3d"][slot, joints] = loaded.valid
+        n3 = len(batch["coords3d_mm"])
+        if place < n3:
+            batch["coords3d_mm"][place, joints] = loaded.coords
+            batch["valid3d"][place, joints] = loaded.valid
         else:
-            slot -= self.mixture.batch_size_3d
-            batch["coords2d_px"][slot, joints[0]] = loaded.coords[joints[1]]
-            batch["valid2d"][slot, joints[0]] = loaded.valid[joints[1]]
+            batch["coords2d_px"][place - n3, joints[0]] = loaded.coords[joints[1]]
+            batch["valid2d"][place - n3, joints[0]] = loaded.valid[joints[1]]
 
 
 def keep_freed_memory() -> None:

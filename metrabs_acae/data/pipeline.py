@@ -25,6 +25,7 @@ def training_dataset(
     workers: int | None = None,
     max_bad_fraction: float = 0.02,
     micro_batches: int = 1,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Endless training batches, a pure function of the mixture's seed and the step, whatever `workers` is.
 
@@ -36,6 +37,9 @@ def training_dataset(
         workers: number of loading threads; None takes the usable CPU cores.
         max_bad_fraction: loading stops where more of the examples than this are broken.
         micro_batches: splits each batch into that many equal parts (gradient accumulation).
+        shard: (index, count): of every (micro-)batch only this host's or replica's part, an equal contiguous piece of
+            the 3D-labelled examples followed by one of the 2D-labelled ones (`Mixture.part_slots` numbers them). With
+            all shards' parts one after the other, every example of the whole batch is there once and the same.
 
     Returns:
         a dataset whose attribute `health` (`DataHealth`) counts broken examples; wrap its consumer in `user_errors`.
@@ -47,12 +51,9 @@ def training_dataset(
         workers=workers,
         max_bad_fraction=max_bad_fraction,
         micro_batches=micro_batches,
+        shard=shard,
     )
-    example = loader.empty_batch()
-    signature = {
-        name: tf.TensorSpec((len(array) // micro_batches, *array.shape[1:]), array.dtype, name)
-        for name, array in example.items()
-    }
+    signature = {name: tf.TensorSpec(array.shape, array.dtype, name) for name, array in loader.empty_batch().items()}
     dataset = tf.data.Dataset.from_generator(lambda: loader.batches(start_step), output_signature=signature)
     dataset = dataset.map(_float_image, num_parallel_calls=1, deterministic=True).prefetch(1)
     dataset.health = loader.health

@@ -86,6 +86,22 @@ def test_micro_batches_are_slices_of_the_batch(mixture):
         batches(mixture, 1, micro_batches=3)
 
 
+def test_shards_together_are_the_batch(mixture):
+    """Each of two hosts loads its half of both parts of every batch."""
+    whole = batches(mixture, 2)
+    for index in range(2):
+        for step, part in enumerate(batches(mixture, 2, shard=(index, 2))):
+            for name in ("image", "intrinsics"):
+                half3, half2 = np.split(whole[step][name][:10], 2), np.split(whole[step][name][10:], 2)
+                np.testing.assert_array_equal(part[name], np.concatenate([half3[index], half2[index]]))
+            for name in ("coords3d_mm", "valid3d", "coords2d_px", "valid2d"):
+                np.testing.assert_array_equal(part[name], np.split(whole[step][name], 2)[index])
+    with pytest.raises(UserError, match="10 examples cannot be split into 4 equal parts"):
+        batches(mixture, 1, micro_batches=2, shard=(0, 2))
+    with pytest.raises(UserError, match="no shard 2 of 2"):
+        batches(mixture, 1, shard=(2, 2))
+
+
 def test_a_mixture_without_2d_stores(stores):
     batch = batches(Mixture([Entry(stores["a"], "train", 2)], seed=0), 1)[0]
     assert batch["image"].shape[0] == 2 and batch["coords2d_px"].shape[::2] == (0, 2)
