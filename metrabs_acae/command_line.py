@@ -156,7 +156,7 @@ def _one_sentence(message: str) -> str:
 def check(config: Config) -> None:
     """Raises UserError for values and combinations that cannot work, before anything heavy is loaded."""
     verbs, model, training, data = config.verbs, config.model, config.training, config.data
-    acae = config.acae_settings
+    acae, benchmark = config.acae_settings, config.benchmark
     _ = verbs.chosen
     stride = 32
     if model.proc_side < 2 * stride or model.proc_side % stride:
@@ -181,6 +181,7 @@ def check(config: Config) -> None:
         "--acae-steps": acae.acae_steps,
         "--acae-batch-size": acae.acae_batch_size,
         "--n-restarts": acae.n_restarts,
+        "--benchmark-num-aug": 1 if benchmark.benchmark_num_aug is None else benchmark.benchmark_num_aug,
     }
     for flag, value in positive.items():
         if not value > 0:

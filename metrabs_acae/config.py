@@ -23,8 +23,11 @@ class Verbs:
     """Predict all joints of many examples with the model of --load-path and write them to --poses-file."""
     train_acae: bool = False
     """Fit an affine-combining autoencoder to --poses-file and write it, with a report, to --acae."""
-    evaluate: bool = False
-    """Evaluate the model of --load-path on the benchmarks."""
+    predict: str = ""
+    """Predict the people of a benchmark, a pose store as STORE or STORE:SPLIT (test if not given), with the model of
+    --load-path (a run folder or a SavedModel), in the way of --protocol, and write them to --predictions."""
+    evaluate: tuple[str, ...] | None = None
+    """Score prediction files by --protocol; without a file, the model of --load-path on all its test stores."""
     export: bool = False
     """Write the model of --load-path as a SavedModel to --export-file."""
     demo: tuple[str, ...] = ()
@@ -35,7 +38,7 @@ class Verbs:
     @property
     def chosen(self) -> str:
         """The field name of the one verb given; UserError if there is none or more than one."""
-        given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name)]
+        given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
         if len(given) != 1:
             flags = ", ".join(flag_of(f.name) for f in dataclasses.fields(self))
             raise UserError(f"Give exactly one of {flags}; got {' and '.join(map(flag_of, given)) or 'none'}.")
@@ -62,6 +65,8 @@ class Files:
     """Folder for the pictures of --demo and --show-batches."""
     data_dir: str = "synthetic-data"
     """Folder of the embedded synthetic stores; made at first use."""
+    export_model: bool = True
+    """Write the SavedModel when a training ends."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +272,30 @@ class Demo:
 
 
 @dataclass(frozen=True)
+class Benchmark:
+    """Settings of --predict and of --evaluate with prediction files."""
+
+    protocol: Literal["", "generic", "human36m", "h36m", "mpi_inf_3dhp", "mupots", "3dpw"] = ""
+    """Benchmark's rules; empty: generic or, in --evaluate, those that the file was predicted by."""
+    predictions: str = ""
+    """File that --predict writes; empty: predictions/STORE.npz in the run folder."""
+    truth: str = ""
+    """Pose store that holds the labels, as STORE or STORE:SPLIT; empty: that which was predicted."""
+    protocol_options: tuple[str, ...] = ()
+    """Options of the protocol as NAME=VALUE, e.g. missing=skip; a protocol prints those it has."""
+    boxes_from: Literal["", "store", "detector"] = ""
+    """Where --predict has people's boxes from; empty: as the benchmark's protocol says."""
+    benchmark_num_aug: int | None = None
+    """Test-time augmentations to average; none: the benchmark's."""
+    real_intrinsics: bool = False
+    """Use the cameras' intrinsics in 3DPW, too, where a field of view of 55 degrees is assumed otherwise."""
+    report_dir: str = ""
+    """Folder for the tables of --evaluate FILE; empty: FILE without its suffix."""
+    report_format: Literal["text", "markdown", "latex", "csv", "json"] = "text"
+    """How --evaluate FILE prints them; the folder has all formats but text."""
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one call of the program."""
 
@@ -279,6 +308,7 @@ class Config:
     demo_settings: Demo = field(default_factory=Demo)
     pseudo_label_settings: PseudoLabels = field(default_factory=PseudoLabels)
     acae_settings: AcaeFit = field(default_factory=AcaeFit)
+    benchmark: Benchmark = field(default_factory=Benchmark)
     preset: str = "default"
     """Starting values of all settings; see the README."""
 

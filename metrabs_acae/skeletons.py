@@ -166,11 +166,18 @@ def union(skeletons: Iterable[Skeleton], name: str = "union") -> Skeleton:
 
 
 def available_output_skeletons(skeleton: Skeleton) -> dict[str, Skeleton]:
-    """The named output skeletons whose joints `skeleton` has, then one per convention, then ``""`` for all joints."""
-    have = set(skeleton.joint_names)
-    found = {n: skeleton.select(j, n) for n, j in output_skeletons().items() if have.issuperset(j)}
+    """The named output skeletons whose joints `skeleton` has, then one per convention, then ``""`` for all joints.
+
+    A merged skeleton (`merge_by_name`) offers those whose joints are merged into different ones of its own, under
+    its own joint names.
+    """
+    have, found, merged = set(skeleton.joint_names), {}, _is_merged(skeleton)
+    for name, joints in output_skeletons().items():
+        joints = [_merged_name(j) for j in joints] if merged else joints
+        if have.issuperset(joints) and len(set(joints)) == len(joints):
+            found[name] = skeleton.select(joints, name)
     conventions = dict.fromkeys(n.split("_", 1)[1] for n in skeleton.joint_names if "_" in n)
-    for suffix in conventions:
+    for suffix in () if merged else conventions:
         joints = [n for n in skeleton.joint_names if n.endswith(f"_{suffix}")]
         name = f"{suffix}_{len(joints)}"
         if name not in found:
@@ -205,8 +212,11 @@ def corresponding_joints(skeleton: Skeleton, names: Iterable[str]) -> np.ndarray
     Raises:
         UserError: on a name that it does not have.
     """
-    is_merged = all(_merged_name(n) == n for n in skeleton.joint_names)
-    return skeleton.indices([_merged_name(n) for n in names] if is_merged else names)
+    return skeleton.indices([_merged_name(n) for n in names] if _is_merged(skeleton) else names)
+
+
+def _is_merged(skeleton: Skeleton) -> bool:
+    return all(_merged_name(n) == n for n in skeleton.joint_names)
 
 
 def _merged_name(name: str) -> str:

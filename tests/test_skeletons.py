@@ -87,3 +87,15 @@ def test_errors_name_the_joint_and_the_choices():
         get_skeleton("h36m_18")
     with pytest.raises(UserError, match="twice: a"):
         Skeleton("s", ("a", "a"))
+
+
+def test_a_merged_model_offers_named_skeletons_under_its_merged_names():
+    merged, target = skeletons.merge_by_name(get_skeleton("union_555"))
+    whole = get_skeleton("union_555")
+    offered = skeletons.available_output_skeletons(merged)
+    for name in ("h36m_17", "smpl_24", "coco_19", "mpi_inf_3dhp_17"):
+        joints = get_skeleton(name).joint_names
+        expected = tuple(merged.joint_names[target[i]] for i in whole.indices(joints))
+        assert offered[name].joint_names == expected
+        assert offered[name].edges
+    assert offered[""] == merged

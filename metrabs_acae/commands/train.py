@@ -55,12 +55,15 @@ def run(config: Config) -> None:
         raise KeyboardInterrupt
     checkpoints.restore_weights(folder.checkpoints, pose_model)  # the moving average, where there is one
     evaluate.evaluate_and_report(pose_model, mixture.skeleton, config, folder)
-    export.export_run(pose_model, mixture.skeleton, folder, folder.model)
+    if config.files.export_model:
+        export.export_run(pose_model, mixture.skeleton, folder, folder.model)
     folder.write_json("finished.json", {"seconds": round(time.monotonic() - began, 1)})
     folder.log(f"Done in {(time.monotonic() - began) / 60:.1f} minutes. Curves: {folder.curves_png}")
-    folder.log(
-        f"Try it: python -m metrabs_acae.main --demo PHOTO.jpg --boxes LEFT,TOP,WIDTH,HEIGHT --load-path {folder.path}"
-    )
+    if config.files.export_model:
+        folder.log(
+            "Try it: python -m metrabs_acae.main --demo PHOTO.jpg --boxes LEFT,TOP,WIDTH,HEIGHT --load-path "
+            f"{folder.path}"
+        )
 
 
 def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: float) -> bool:
@@ -68,6 +71,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: 
     from metrabs_acae.data import pipeline
     from metrabs_acae.training import callbacks as cb
     from metrabs_acae.training import checkpoints, trainer
+    from metrabs_acae.training.optimizers import learning_rates
     from metrabs_acae.visualization.curves import plot_curves
 
     training = config.training
@@ -101,7 +105,10 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: 
         learning_rate=lambda step: float(schedule(step)),
         began=began,
         extra_columns=tuple(f"val_{name}" for name in validator.names),
-        extra=lambda: {"bad_examples": sum(dataset.health.n_bad for dataset in datasets)},
+        extra=lambda: {
+            "bad_examples": sum(dataset.health.n_bad for dataset in datasets),
+            **{k: rate for k, rate in learning_rates(model.optimizer).items() if k == "learning_rate_backbone"},
+        },
         plot=plot_curves,
     )
     saver = cb.Checkpoints(
