@@ -137,3 +137,19 @@ def check_reprojection(row, *, joint: int, level: int | None = None, tolerance_p
         assert abs(np.median(image[image > 15]) - level) < 2.5  # black lies outside the frame
     expected = project(row.camera, row.coords[joint])
     assert spot_error_px(image, expected) < tolerance_px, spot_error_px(image, expected)
+
+
+def write_c3d(path, points, *, names, rate=50.0, unit="mm") -> None:
+    """Points [frames, points, 3] (NaN = lost) as a C3D file."""
+    import ezc3d
+
+    points = np.asarray(points, float)
+    file = ezc3d.c3d()
+    file["parameters"]["POINT"]["RATE"]["value"] = [float(rate)]
+    file["parameters"]["POINT"]["LABELS"]["value"] = list(names)
+    file["parameters"]["POINT"]["UNITS"]["value"] = [unit]
+    table = np.ones((4, points.shape[1], len(points)))
+    table[:3] = points.transpose(2, 1, 0)
+    file["data"]["points"] = table
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file.write(str(path))
