@@ -45,6 +45,8 @@ class DatasetInfo:
         sampling: which training frames are kept.
         batch: examples per batch in the paper's full (28 datasets), medium (14) and small (3) mixtures.
         converter: "module:Class", or empty where the conversion is not implemented yet.
+        tested: what else than a fixture in the raw layout and formats the converter was tested on.
+        limits: known limits, for the table in the documentation.
     """
 
     name: str
@@ -74,6 +76,8 @@ class DatasetInfo:
     clean: bool = False
     bone_check: bool = True
     converter: str = ""
+    tested: str = ""
+    limits: str = ""
 
     @property
     def store_kind(self) -> str:

@@ -89,16 +89,18 @@ DATASETS = (
         "CVPR 2021",
         url="https://fit3d.imar.ro",
         steps="Register; download fit3d_train.tar.gz, fit3d_info.json and unpack.",
-        layout="train/<subject>/{videos,camera_parameters,joints3d_25}/, fit3d_info.json",
+        layout="fit3d_info.json (or info.json)\ntrain/<subject>/joints3d_25/<action>.json\n"
+        "train/<subject>/{videos,camera_parameters}/<camera>/<action>.{mp4,json}",
         skeleton="h36m",
         splits="train subjects",
-        cameras="4, calibrated with distortion",
+        cameras="4, 900 x 900, 50 fps, calibrated with distortion",
         units="m, up (0, 0, 1)",
         boxes="best detection with IoU of at least 0.5 with the labels' box x 1.2",
         masks=_SEGMENTED,
         sampling="motion 100 mm against the last 10,000 poses",
         batch=(2, 0, 0),
         examples="about 147,000",
+        converter=_CONVERTERS + "imar:Imar",
     ),
     DatasetInfo(
         name="chi3d",
@@ -110,16 +112,18 @@ DATASETS = (
         citation="Fieraru et al., Three-Dimensional Reconstruction of Human Interactions, CVPR 2020",
         url="https://ci3d.imar.ro",
         steps="Register; download chi3d_train.tar.gz, chi3d_info.json and unpack.",
-        layout="train/<subject>/{videos,camera_parameters,joints3d_25}/, chi3d_info.json",
+        layout="chi3d_info.json (or info.json)\ntrain/<subject>/joints3d_25/<action>.json\n"
+        "train/<subject>/{videos,camera_parameters}/<camera>/<action>.{mp4,json}",
         skeleton="h36m",
         splits="train subjects",
-        cameras="4, calibrated with distortion",
+        cameras="4, 900 x 900, 50 fps, calibrated with distortion",
         units="m, up (0, 0, 1)",
         boxes="best detection with IoU of at least 0.5 with the labels' box x 1.2",
         masks=_SEGMENTED,
         sampling="motion 100 mm against the last 10,000 poses",
         batch=(1, 0, 0),
         examples="about 46,000",
+        converter=_CONVERTERS + "imar:Imar",
     ),
     DatasetInfo(
         name="humansc3d",
@@ -131,16 +135,18 @@ DATASETS = (
         citation="Fieraru et al., Learning Complex 3D Human Self-Contact, AAAI 2021",
         url="https://sc3d.imar.ro",
         steps="Register; download humansc3d_train.tar.gz, humansc3d_info.json and unpack.",
-        layout="train/<subject>/{videos,camera_parameters,joints3d_25}/, humansc3d_info.json",
+        layout="humansc3d_info.json (or info.json)\ntrain/<subject>/joints3d_25/<action>.json\n"
+        "train/<subject>/{videos,camera_parameters}/<camera>/<action>.{mp4,json}",
         skeleton="h36m",
         splits="train subjects",
-        cameras="4, calibrated with distortion",
+        cameras="4, 900 x 900, 50 fps, calibrated with distortion",
         units="m, up (0, 0, 1)",
         boxes="best detection with IoU of at least 0.5 with the labels' box x 1.2",
         masks=_SEGMENTED,
         sampling="motion 100 mm against the last 10,000 poses",
         batch=(1, 0, 0),
         examples="about 72,000",
+        converter=_CONVERTERS + "imar:Imar",
     ),
     DatasetInfo(
         name="sailvos",
@@ -240,7 +246,8 @@ DATASETS = (
         url="https://google.github.io/aistplusplus_dataset/",
         steps="Accept the terms; download fullset.zip of the annotations and the 10M videos listed in "
         "https://aistdancedb.ongaaccel.jp/data/video_refined/10M/refined_10M_all_video_url.csv.",
-        layout="annotations/{keypoints3d,cameras,splits}/, ignore_list.txt, videos/*.mp4",
+        layout="annotations/{keypoints3d/*.pkl,cameras/{mapping.txt,*.json},splits/pose_{train,val}.txt,ignore_list.txt}\n"
+        "(or aist_plusplus_final/, as unpacked)\nvideos/<sequence, cAll replaced by the camera>.mp4",
         skeleton="coco",
         joints=COCO_19,
         splits="pose train and val are used for training",
@@ -252,6 +259,7 @@ DATASETS = (
         batch=(6, 9, 0),
         examples="about 5,281,000",
         clean=True,
+        converter=_CONVERTERS + "aist:Aist",
     ),
     DatasetInfo(
         name="gpa",
@@ -262,8 +270,12 @@ DATASETS = (
         licence="research",
         citation="Wang et al., Geometric Pose Affordance: 3D Human Pose with Scene Constraints, 2019",
         url="https://wangzheallen.github.io/GPA.html",
-        steps="Download gaussian_fullimg.tar.gz, the masks and the json annotations from the page and unpack them.",
-        layout="*.json, Gaussian_img_jpg_new/*.jpg, masks *.jpg",
+        steps="From the page's folder download gaussian_fullimg.tar.gz, Sequence_ids, the annotations "
+        "xyz_gpa12_mdp_cntind_crop_cam_c2g.json and, for masks, img_jpg_new_resnet101deeplabv3humanmask.tar.gz; unpack "
+        "them in one folder.",
+        layout="xyz_gpa12_mdp_cntind_crop_cam_c2g.json\nSequence_ids/cam_ids_750k.npy\n"
+        "Gaussian_img_jpg_new/**/<10 digits>.jpg\n"
+        "img_jpg_new_resnet101deeplabv3humanmask/**/<10 digits>_mask.jpg",
         skeleton="gpa",
         splits="the dataset's train flag",
         cameras="per image f and c",
@@ -272,6 +284,7 @@ DATASETS = (
         masks="from the dataset",
         sampling="motion 100 mm per camera",
         batch=(4, 0, 0),
+        converter=_CONVERTERS + "gpa:Gpa",
     ),
     DatasetInfo(
         name="humbi",
@@ -284,7 +297,7 @@ DATASETS = (
         url="https://humbi-data.net",
         steps="Fill in the request form; download the body part of all subjects.",
         layout="subject_*/body/{intrinsic,extrinsic}.txt\n"
-        "subject_*/body/<8 digits>/{image/*.jpg,reconstruction/{keypoints,smpl_parameter}.txt}",
+        "subject_*/body/<8 digits>/{image/image<7 digits>.jpg,reconstruction/keypoints.txt}",
         skeleton="coco",
         splits="all subjects for training",
         cameras="107, 1920 x 1080, calibrated",
@@ -294,6 +307,7 @@ DATASETS = (
         sampling="none (snapshots)",
         batch=(5, 7, 0),
         examples="about 1,271,000",
+        converter=_CONVERTERS + "humbi:Humbi",
     ),
     DatasetInfo(
         name="aspset",
@@ -306,23 +320,29 @@ DATASETS = (
         url="https://github.com/anibali/aspset-510",
         files=tuple(
             RemoteFile(
-                f"https://archive.org/download/aspset510/aspset510_v1_{part}-{field}.tar.gz",
-                f"aspset510_v1_{part}-{field}.tar.gz",
+                f"https://archive.org/download/aspset510/aspset510_v1_{part}.tar.gz",
+                f"aspset510_v1_{part}.tar.gz",
                 archive=True,
             )
-            for part in ("trainval", "test")
-            for field in ("cameras", "joints_3d", "videos")
+            for part in (
+                "common-splits",
+                *(f"{p}-{f}" for p in ("trainval", "test") for f in ("boxes", "cameras", "joints_3d", "videos")),
+            )
         ),
-        layout="ASPset-510/{trainval,test}/{videos,joints_3d,cameras,boxes}/, splits.csv",
+        layout="[ASPset-510/]splits.csv\n[ASPset-510/]{trainval,test}/videos/<subject>/<subject>-<clip>-<camera>.mkv\n"
+        "[ASPset-510/]{trainval,test}/joints_3d/<subject>/<subject>-<clip>.c3d\n"
+        "[ASPset-510/]{trainval,test}/boxes/<subject>/<subject>-<clip>-<camera>.csv\n"
+        "[ASPset-510/]{trainval,test}/cameras/<subject>/<subject>-<camera>.json",
         skeleton="aspset",
-        splits="train and val are used for training; test",
-        cameras="3, calibrated",
+        splits="train and val are used for training; test: every frame, one camera",
+        cameras="3 of 4K, calibrated",
         units="mm, up (0, -1, 0)",
         boxes="from the dataset, x 1.1",
         masks=_SEGMENTED,
         sampling="motion 100 mm",
         batch=(4, 0, 0),
         examples="about 124,000",
+        converter=_CONVERTERS + "aspset:AspSet",
     ),
     DatasetInfo(
         name="agora",
@@ -374,16 +394,18 @@ DATASETS = (
         licence="research",
         citation="Pumarola et al., 3DPeople: Modeling the Geometry of Dressed Humans, ICCV 2019",
         url="https://cv.iri.upc-csic.es",
-        steps="Accept the terms; download the rgb, skeleton and clothes archives and unpack them.",
-        layout="{woman,man}*/<action>/{rgb,skeleton,clothes}/camera*/",
+        steps="Accept the terms; download the archives rgb, skeleton and segmentation_clothes and unpack them.",
+        layout="rgb/<person>/<action>/camera*/<looks>/*.jpg\nskeleton/<person>/<action>/camera*/*.txt\n"
+        "segmentation_clothes/<person>/<action>/camera*/*.png",
         skeleton="3dpeople",
         splits="all for training",
         cameras="fitted per image: f = 700 px, principal point (320, 240)",
-        units="1/100 mm units as released (x 100 gives mm)",
+        units="100 mm, up (0, 0, 1)",
         boxes="bounding box of the mask",
         masks="from the dataset",
         sampling="motion 100 mm",
         batch=(4, 6, 0),
+        converter=_CONVERTERS + "three_d_people:ThreeDPeople",
     ),
     DatasetInfo(
         name="bml_movi",

@@ -1,7 +1,12 @@
+from dataclasses import replace
+
+import pytest
+
 from data_processing.__main__ import main
 from data_processing.registry import DATASETS
 from data_processing.registry_3d import PANOPTIC_SEQUENCES
 from metrabs_acae.data.mixture import PAPER_COUNTS_2D, PAPER_COUNTS_3D
+from metrabs_acae.errors import UserError
 
 
 def of_role(role):
@@ -44,5 +49,5 @@ def test_the_list_and_one_entry_are_printed(capsys):
 def test_unknown_names_are_explained(capsys):
     assert main(["h37m"]) == 2
     assert "no dataset or command 'h37m'" in capsys.readouterr().err
-    assert main(["aist", "--raw", ".", "--out", "x"]) == 2
-    assert "no converter for 'aist' yet" in capsys.readouterr().err
+    with pytest.raises(UserError, match="no converter for 'aist' yet"):
+        replace(DATASETS["aist"], converter="").load_converter()
