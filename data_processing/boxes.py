@@ -89,6 +89,17 @@ def best_detection(label_box, detections, *, min_iou: float = 0.0) -> np.ndarray
     return detections[best, :4] if ious[best] >= min_iou and ious[best] > 0 else None
 
 
+def detection_or_label(label_box, detections, *, min_iou: float = 0.0) -> np.ndarray | None:
+    """The detection that overlaps most with the labelled box; that box itself where nothing was detected.
+
+    None where even the best detection has an IoU below `min_iou`: then labels and picture do not agree.
+    """
+    if not len(_table(detections)):
+        return np.asarray(label_box, np.float64)
+    best = best_detection(label_box, detections, min_iou=min_iou)
+    return np.asarray(label_box, np.float64) if best is None and min_iou <= 0 else best
+
+
 def hull_with_detection(label_box, detections, *, min_iou: float = 0.5, by: str = "iou") -> np.ndarray:
     """The hull of the labelled box and its detection, if that is similar enough to the labelled box; else the latter.
 

@@ -1,0 +1,147 @@
+"""JRDB-Pose: people around a robot, seen by its five cameras; 17 joints, followed over time.
+
+A person is kept when a joint has moved by a tenth of the box's larger side, or has appeared, since the person was kept
+last. The box is the detection matched to the joints' box (x 1.15) with an IoU of at least 0.1, or that box without a
+detector. Frames are stored as they are, with their camera, whose lens distorts strongly.
+
+Of the raw files: the labels lag behind the pictures by two frames (label 000000 belongs to picture 000002). A joint is
+labelled where its third number is above 0. `cameras.yaml` has K, D (k1 k2 p1 p2 k3), R and T (m) by sensor: image_0,
+image_2, ... are of sensor_0, sensor_1, ..., or of the sensors of the same numbers where the file has more than five. Up
+is (0, -1, 0). Where a camera stands plays no part for 2D joints.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from data_processing import boxes
+from data_processing.cameras import from_extrinsics
+from data_processing.converter import Converter, Unit
+from data_processing.file_cache import file_cache
+from data_processing.images import read_image
+from data_processing.json_files import read_json
+from data_processing.rows import Row
+from data_processing.sampling import MotionSampler
+from metrabs_acae.data.records import CameraParams
+from metrabs_acae.errors import UserError
+
+N_JOINTS = 17
+LAG = 2
+MOVED_PER_SIDE = 0.1
+BOX_FACTOR = 1.15
+MM_PER_M = 1000
+N_SENSORS = 5
+
+
+class Jrdb(Converter):
+    def units(self) -> list[Unit]:
+        self.require("train_dataset/calibration/cameras.yaml")
+        units = [Unit(p.stem, (p.name,)) for p in self.find("train_dataset/labels/labels_2d_pose_coco/*.json")]
+        return units if self.wants("train") else []
+
+    def convert(self, unit: Unit, output) -> None:
+        folder = self.raw / "train_dataset"
+        cameras = read_cameras(folder / "calibration" / "cameras.yaml")
+        samplers: dict[int, MotionSampler] = {}
+        for name, people in read_people(folder / "labels" / "labels_2d_pose_coco" / unit.args[0]):
+            path = folder / "images" / name
+            camera = camera_of(cameras, name)
+            if camera is None or not path.is_file():
+                output.skip("image missing" if camera else "picture of an unknown camera")
+                continue
+            try:
+                found = self._boxes(path, [p["bbox"] for p in people])
+                kept = [(p, b) for p, b in zip(people, found, strict=True) if b is not None and moved(p, samplers)]
+                if kept:
+                    output.copy_image(name, path)
+            except UserError:
+                output.skip("image broken")
+                continue
+            for _ in range(found.count(None)):
+                output.skip("no detection")
+            for person, box in kept:
+                output.add(
+                    Row(
+                        *("train", name, box, camera, person["coords"]),
+                        sequence=unit.name,
+                        frame=int(Path(name).stem),
+                        person=person["track"],
+                    )
+                )
+
+    def _boxes(self, path, labelled: list[np.ndarray]) -> list[np.ndarray | None]:
+        if self.options.detector == "none":
+            return labelled
+        detections = self.detect(read_image(path), path)
+        return [None if j is None else detections[j, :4] for j in boxes.match(labelled, detections, min_iou=0.1)]
+
+
+def moved(person: dict, samplers: dict[int, MotionSampler]) -> bool:
+    """Whether a person has moved enough since the frame kept last; remembers the pose if so."""
+    sampler = samplers.setdefault(person["track"], MotionSampler(0, check_validity=True))
+    sampler.threshold = MOVED_PER_SIDE * float(max(person["bbox"][2:]))
+    return sampler.keep(person["coords"])
+
+
+def read_people(path) -> list[tuple[str, list[dict]]]:
+    """(picture below `images`, its people) in order of time.
+
+    A person has `coords` [17, 2] px (NaN = not labelled), `bbox` (of the joints, enlarged) and `track`.
+    """
+    data = read_json(path)
+    try:
+        pictures = {image["id"]: (picture_of(image["file_name"]), []) for image in data["images"]}
+        for annotation in data["annotations"]:
+            table = np.array(annotation["keypoints"], np.float64).reshape(N_JOINTS, 3)
+            coords = np.where(table[:, 2:] > 0, table[:, :2], np.nan)
+            bbox = boxes.box_of_points(coords, BOX_FACTOR)
+            if bbox is not None:
+                person = {"coords": coords, "bbox": bbox, "track": int(annotation["track_id"])}
+                pictures[annotation["image_id"]][1].append(person)
+        return sorted((p for p in pictures.values() if p[1]), key=lambda p: p[0])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not an annotation file of JRDB-Pose ({error!r}); fetch it again.") from None
+
+
+def picture_of(label_name: str) -> str:
+    """The picture to which the labels of `image_0/<sequence>/000000.jpg` belong."""
+    folder, _, frame = label_name.rpartition("/")
+    return f"{folder}/{int(frame.split('.')[0]) + LAG:06d}.jpg"
+
+
+def camera_of(cameras: dict[int, CameraParams], picture: str) -> CameraParams | None:
+    """The camera of `image_<2n>/...`."""
+    name = re.search(r"image_?(\d+)/", picture)
+    if name is None:
+        return None
+    number = int(name[1])
+    return cameras.get(number if len(cameras) > N_SENSORS else number // 2)
+
+
+@file_cache(1)
+def read_cameras(path) -> dict[int, CameraParams]:
+    """Number of a sensor -> camera, from `cameras.yaml`, of which only numbers below `sensor_<n>` are read."""
+    try:
+        blocks = re.split(r"(?m)^\s*sensor_(\d+):", Path(path).read_text())[1:]
+        cameras = {}
+        for number, block in zip(blocks[::2], blocks[1::2], strict=True):
+            values = {n: _numbers(block, n, shape) for n, shape in (("K", (3, 3)), ("D", 5), ("R", (3, 3)), ("T", 3))}
+            cameras[int(number)] = from_extrinsics(
+                values["R"], values["T"] * MM_PER_M, values["K"], distortion=values["D"], world_up=(0, -1, 0)
+            )
+        if not cameras:
+            raise ValueError("it names no sensor")
+        return cameras
+    except (OSError, ValueError, np.linalg.LinAlgError) as error:
+        raise UserError(f"{path} is not the camera calibration of JRDB ({error}); fetch it again.") from None
+
+
+def _numbers(block: str, name: str, shape) -> np.ndarray:
+    """The numbers behind `name:` in a block of YAML, on the same line or on those that follow."""
+    found = re.search(rf"(?m)^\s*{name}:\s*(?:[>|][-+]?)?((?:[\s\[\],]*[-+]?[\d.]+(?:[eE][-+]?\d+)?)+)", block)
+    if found is None:
+        raise ValueError(f"a sensor lacks {name}")
+    return np.array(re.findall(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?", found[1]), np.float64).reshape(shape)

@@ -1,0 +1,143 @@
+"""JTA (Joint Track Auto): pedestrians of a video game, 22 joints, one camera.
+
+Train and val are for training (the activity column says which). A person needs five joints that are in the picture and
+not hidden behind something; motion sampling at 100 mm per person. The box is the detection matched to the box of these
+joints with an IoU above 0.1 and at most twice its area, or that box itself without a detector; its larger side must be
+over 100 px. The camera's up direction is that in which the people of the frame stand.
+
+Of the raw files: a row of a JSON file is frame (from 1), person, joint, x, y in px, x, y, z in m in the camera's frame
+(y down), occluded by something else, occluded by oneself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_processing import boxes
+from data_processing.cameras import intrinsics, is_inside, make_camera, project_camera_frame
+from data_processing.converter import Converter, Unit
+from data_processing.json_files import read_json
+from data_processing.sampling import MotionSampler
+from data_processing.video import read_frames
+from metrabs_acae.errors import UserError
+
+SIZE = (1920, 1080)
+K = intrinsics(1167, 1167, 960, 540)
+N_JOINTS, N_COLUMNS = 22, 10
+NECK, RIGHT_ANKLE, LEFT_ANKLE = 2, 18, 21
+MM_PER_M = 1000
+THRESHOLD_MM, MIN_JOINTS, MIN_SIDE_PX = 100, 5, 100
+MAX_AREA_RATIO = 2
+PARTS = ("train", "val")
+UP = (0.0, -1.0, 0.0)
+
+
+class Jta(Converter):
+    def units(self) -> list[Unit]:
+        units = []
+        for path in self.find(*(f"annotations/{part}/*.json" for part in PARTS)):
+            units.append(Unit(f"{path.parent.name}/{path.stem}", (path.parent.name, path.stem)))
+        return units if self.wants("train") else []
+
+    def convert(self, unit: Unit, output) -> None:
+        part, sequence = unit.args
+        frames = read_people(self.raw / "annotations" / part / f"{sequence}.json")
+        chosen = choose(frames)
+        video = self.raw / "videos" / part / f"{sequence}.mp4"
+        n_seen = 0
+        for i, image in read_frames(video, chosen):
+            n_seen += 1
+            found = self._boxes(image, video, i, {p: visible_box(pose) for p, pose in frames[i].items()})
+            up = up_direction([pose[:, :3] for pose in frames[i].values()])
+            camera = make_camera(np.eye(3), np.zeros(3), K, world_up=up)
+            for person in chosen[i]:
+                if found[person] is None or max(found[person][2:]) <= MIN_SIDE_PX:
+                    output.skip("no detection, or a small one")
+                    continue
+                self.add_crop(
+                    output,
+                    image,
+                    split="train",
+                    key=f"{unit.name}/{i:06d}_{person:03d}.jpg",
+                    camera=camera,
+                    coords=frames[i][person][:, :3],
+                    box=found[person],
+                    sequence=sequence,
+                    frame=i,
+                    activity=part,
+                    person=person,
+                )
+        for _ in range(len(chosen) - n_seen):
+            output.skip("the video ends before the labels")
+
+    def _boxes(self, image, video, frame: int, labelled: dict) -> dict[int, np.ndarray | None]:
+        if self.options.detector == "none":
+            return labelled
+        detections = self.detect(image, video, frame)
+        known = {p: b for p, b in labelled.items() if b is not None and boxes.area(b) > 0}
+        matched = boxes.match(list(known.values()), detections, min_iou=0.1, max_area_ratio=MAX_AREA_RATIO)
+        found = {p: None if j is None else detections[j, :4] for p, j in zip(known, matched, strict=True)}
+        return dict.fromkeys(labelled) | found
+
+
+def choose(frames: dict[int, dict[int, np.ndarray]]) -> dict[int, list[int]]:
+    """Frame -> the people to keep."""
+    samplers: dict[int, MotionSampler] = {}
+    chosen: dict[int, list[int]] = {}
+    for frame in sorted(frames):
+        for person, pose in frames[frame].items():
+            sampler = samplers.setdefault(person, MotionSampler(THRESHOLD_MM))
+            if is_visible(pose).sum() >= MIN_JOINTS and sampler.keep(pose[:, :3]):
+                chosen.setdefault(frame, []).append(person)
+    return chosen
+
+
+def is_visible(pose: np.ndarray) -> np.ndarray:
+    """[22] which joints of [22, 4] (mm and whether occluded) are in the picture and not behind something."""
+    return is_inside(project_camera_frame(_CAMERA, pose[:, :3]), SIZE) & (pose[:, 3] == 0)
+
+
+def visible_box(pose: np.ndarray) -> np.ndarray | None:
+    """The box around the visible joints."""
+    return boxes.box_of_points(project_camera_frame(_CAMERA, pose[:, :3])[is_visible(pose)])
+
+
+_CAMERA = make_camera(np.eye(3), np.zeros(3), K, world_up=UP)
+
+
+def up_direction(poses: list[np.ndarray]) -> np.ndarray:
+    """The geometric median of the people's directions from the middle of the ankles to the neck."""
+    poses = np.asarray(poses)
+    directions = poses[:, NECK] - (poses[:, RIGHT_ANKLE] + poses[:, LEFT_ANKLE]) / 2
+    lengths = np.linalg.norm(directions, axis=-1, keepdims=True)
+    directions = directions[(np.isfinite(lengths) & (lengths > 0))[:, 0]]
+    if not len(directions):
+        return np.array(UP)
+    directions = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    middle = directions.mean(0)
+    for _ in range(30):  # Weiszfeld's iteration
+        weight = 1 / np.maximum(np.linalg.norm(directions - middle, axis=-1), 1e-3)
+        middle = weight @ directions / weight.sum()
+    length = np.linalg.norm(middle)
+    return middle / length if length > 1e-3 else np.array(UP)
+
+
+def read_people(path) -> dict[int, dict[int, np.ndarray]]:
+    """Frame (from 0) -> person -> [22, 4] mm in the camera's frame and whether occluded; NaN = not labelled."""
+    data = read_json(path)
+    try:
+        rows = np.array(data, np.float64).reshape(-1, N_COLUMNS)
+        if len(rows) and not (np.isfinite(rows[:, :3]).all() and (np.abs(rows[:, :3]) < 2**31).all()):
+            raise ValueError("a number of a frame, person or joint is none")
+        joints = rows[:, 2].astype(int)
+        if not ((joints >= 0) & (joints < N_JOINTS)).all():
+            raise ValueError(f"a joint outside 0..{N_JOINTS - 1}")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is not an annotation file of JTA ({error}); fetch it again.") from None
+    frames: dict[int, dict[int, np.ndarray]] = {}
+    for (frame, person), joint, row in zip(rows[:, :2].astype(int).tolist(), joints.tolist(), rows, strict=True):
+        people = frames.setdefault(frame - 1, {})
+        if person not in people:
+            people[person] = np.full((N_JOINTS, 4), np.nan)
+        people[person][joint] = [*row[5:8] * MM_PER_M, row[8]]
+    return frames
