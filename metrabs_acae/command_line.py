@@ -17,7 +17,7 @@ def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
         "default": (
             "a first model on the embedded data, minutes on two cores",
             {
-                "training": dict(training_steps=2400, validate_period=600, checkpoint_period=300),
+                "training": dict(training_steps=4000, validate_period=1000, checkpoint_period=500),
                 "augmentation": dict(
                     rot_aug=10.0,
                     scale_aug_up=10.0,
@@ -33,7 +33,8 @@ def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
         "one-hour": (
             "a better model on the embedded data, an hour on two cores",
             {
-                "training": dict(training_steps=14_000, validate_period=2000, checkpoint_period=500),
+                "data": dict(synthetic_size="medium"),
+                "training": dict(training_steps=20_000, validate_period=4000, checkpoint_period=1000),
                 "augmentation": dict(
                     rot_aug=15.0,
                     scale_aug_up=15.0,

@@ -81,11 +81,11 @@ class Data:
     """Pose stores whose valid split is the validation set; empty: all of --dataset3d that have one."""
     test_on: tuple[str, ...] = ()
     """Pose stores whose test split is evaluated after training; empty: the synthetic ones, if they are used."""
-    synthetic_size: Literal["tiny", "small", "large"] = "small"
+    synthetic_size: Literal["tiny", "small", "medium", "large"] = "small"
     """Size of the embedded synthetic data."""
-    batch_size: int = 24
+    batch_size: int = 14
     """3D-labelled examples per batch, shared among the stores that name no number."""
-    batch_size_2d: int = 8
+    batch_size_2d: int = 2
     """2D-labelled examples per batch, shared likewise."""
     batch_size_test: int = 64
     """Examples per batch in validation and evaluation."""

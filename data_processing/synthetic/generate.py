@@ -15,7 +15,7 @@ from data_processing.synthetic.datasets import LICENCE, SIZES, STORES, StoreSpec
 from metrabs_acae.errors import UserError
 
 GENERATOR = "metrabs_acae synthetic"
-VERSION = 3  # raise it when the pictures or labels of a given seed change
+VERSION = 4  # raise it when the pictures or labels of a given seed change
 CHUNK = 8  # images per task: small, so that the workers finish together
 
 
@@ -29,7 +29,7 @@ def generate(
     complete. The result does not depend on `workers`.
 
     Args:
-        size: "tiny", "small" or "large" (`datasets.SIZES`).
+        size: "tiny", "small", "medium" or "large" (`datasets.SIZES`).
         workers: processes; None: one per processor core that this process may use. 1: no further process.
         stores: names of the stores to write; None: all.
     """
