@@ -115,10 +115,15 @@ class Truth:
 def row_names(store: PoseStore, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sequence, frame and person [N] of a split's rows: the names by which predictions are paired with them.
 
-    In a store whose rows name no sequence, every picture is a sequence of its own.
+    In a store whose rows name no sequence, every picture is a sequence of its own. All people of a picture are in the
+    sequence of its first row (the embedded data name sequences after the person).
     """
     column = "sequence" if len(store.column(split, "sequence").data) else "image_key"
-    sequence = np.array([store.column(split, column).text(i) for i in range(store.splits[split])], str)
+    first: dict[str, str] = {}
+    keys, names = store.column(split, "image_key"), store.column(split, column)
+    for i in range(store.splits[split]):
+        first.setdefault(keys.text(i), names.text(i))
+    sequence = np.array([first[keys.text(i)] for i in range(store.splits[split])], str)
     frame, person = (np.asarray(store.column(split, c), np.int64) for c in ("frame", "person"))
     return sequence, frame, person
 

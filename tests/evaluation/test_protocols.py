@@ -9,6 +9,7 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation import metrics
 from metrabs_acae.evaluation.predictions import Predictions, save_predictions
 from metrabs_acae.evaluation.protocols import (
+    association,
     evaluate_file,
     generic,
     get_protocol,
@@ -137,8 +138,9 @@ def test_options_and_fields_are_checked():
         evaluate(pred, true, missing="ignore")
     with pytest.raises(UserError, match="needs the truth's activity"):
         evaluate(pred, {k: v for k, v in true.items() if k != "activity"})
-    with pytest.raises(UserError, match="no evaluation protocol 'h36m'; choose one of generic, human36m"):
-        get_protocol("h36m")
+    with pytest.raises(UserError, match="no evaluation protocol 'h37m'; choose one of generic, human36m"):
+        get_protocol("h37m")
+    assert get_protocol("h36m") is get_protocol("human36m")
     with pytest.raises(UserError, match="several people in frame"):
         evaluate(pred, {**true, "frame": np.zeros(30, int)})
     with pytest.raises(UserError, match="metres"):
@@ -303,6 +305,57 @@ def test_3dpw_follows_the_track_where_2d_labels_are_not_confident():
     true["confidence2d"][true["frame"] == 0] = 0.1  # and nothing to follow from
     associated = threedpw.associate(Predictions(**pred), Truth(**true))
     assert (associated[:4] == -1).all() and (associated[4:] >= 0).all()
+
+
+def test_3dpw_follows_predictions_without_labels_after_the_first():
+    pred, true, order = two_tracks()
+    true["poses2d_px"] = true["poses2d_px"].copy()
+    true["poses2d_px"][np.asarray(true["frame"]) > 0] += 1e4  # wrong labels: they must not be looked at
+    associated = association.follow(Predictions(**pred), Truth(**true))
+    first = true["frame"] == 0
+    np.testing.assert_array_equal(order[associated[first]], np.flatnonzero(first))
+    # The people cross: who looks most alike in the next frame goes on, so each label keeps one prediction per frame.
+    for frame in range(12):
+        rows = associated[true["frame"] == frame]
+        assert (rows >= 0).all() and len(set(rows.tolist())) == 2
+    early = true["frame"] < 5  # before they meet
+    np.testing.assert_array_equal(order[associated[early]], np.flatnonzero(early))
+    true["confidence2d"][:] = 0.1
+    assert (association.follow(Predictions(**pred), Truth(**true)) == -1).all()  # nothing to begin from
+
+
+def test_3dpw_of_14_joints_and_of_the_test_split():
+    pred, true, order = two_tracks()
+    pred["poses3d_mm"] = pred["poses3d_mm"].copy()
+    left_out = [j for j in range(24) if j not in threedpw.FOURTEEN]
+    pred["poses3d_mm"][:, left_out] += 500
+    result = evaluate(pred, true, "3dpw", joints=14)
+    assert result["mpjpe"] == pytest.approx(0, abs=1e-9) and len(result.breakdowns["joint"]) == 14
+    assert not any("major" in name for name in result.rows[0])
+    with pytest.raises(UserError, match="needs the truth's activity"):
+        evaluate(pred, true, "3dpw", subset="test")
+    split = np.where(true["person"] == 0, "test", "train")
+    tested = evaluate(pred, {**true, "activity": split}, "3dpw", subset="test")
+    assert tested.rows[0]["poses"] == 12
+    with pytest.raises(UserError, match="must say 'test', it says walking"):
+        evaluate(pred, {**true, "activity": np.full(24, "walking")}, "3dpw", subset="test")
+
+
+def test_joints_of_a_like_convention_are_taken_for_the_protocols():
+    names = get_skeleton("mpi_inf_3dhp_17").joint_names
+    alike = tuple(n.replace("_3dhp", "_mupots") for n in names)
+    rng = np.random.default_rng(0)
+    poses = rng.normal(0, 300, (4, 17, 3)) + (0, 0, 4000)
+    about = {"joint_names": alike, "sequence": ["s1"] * 4, "frame": np.arange(4), "poses2d_px": poses[..., :2]}
+    assert evaluate({**about, "poses3d_mm": poses}, {**about, "poses3d_mm": poses}, "mupots")["recall"] == 100
+    truth = {**about, "poses3d_mm": poses, "activity": ["x"] * 4}
+    result = evaluate({**about, "poses3d_mm": poses + 9}, truth, "mpi_inf_3dhp", scenes="none")
+    assert result["a_mpjpe"] == pytest.approx(9 * 3**0.5) and "scene" not in result.breakdowns
+    with pytest.raises(UserError, match="none of MPI-INF-3DHP's TS1..TS6"):
+        evaluate({**about, "poses3d_mm": poses}, truth, "mpi_inf_3dhp")
+    other = tuple(n.replace("_3dhp", "_h36m") for n in names)
+    with pytest.raises(UserError, match="but not htop_3dhp"):
+        evaluate({**about, "poses3d_mm": poses, "joint_names": other}, truth, "mupots")
 
 
 def test_3dpw_fills_gaps_from_the_track():

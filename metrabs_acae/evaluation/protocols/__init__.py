@@ -28,12 +28,14 @@ def evaluate_file(path, store: PoseStore, *, protocol: str, split: str = "test",
         protocol: its name; `options` are its own.
     """
     chosen = get_protocol(protocol)
-    needs_2d = protocol == "mupots" or (protocol == "3dpw" and options.get("association", "2d") == "2d")
+    protocol = chosen.name
+    needs_2d = protocol == "mupots" or (protocol == "3dpw" and options.get("association") != "given")
     return chosen.evaluate(load_predictions(path), truth_from_store(store, split, with_2d=needs_2d), **options)
 
 
 def get_protocol(name: str) -> Protocol:
-    """The protocol called `name`; UserError lists the names."""
+    """The protocol called `name` (``h36m`` is ``human36m``); UserError lists the names."""
+    name = {"h36m": "human36m"}.get(name, name)
     if name not in protocols():
         raise UserError(f"There is no evaluation protocol '{name}'; choose one of {', '.join(protocols())}.")
     return protocols()[name]

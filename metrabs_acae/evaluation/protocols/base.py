@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,6 +60,24 @@ MISSING_RULE = (
 )
 
 
+LIKE_CONVENTIONS = {"mupots": "3dhp"}
+"""Conventions that a benchmark's files name differently although its joints are the same (our suffix for MuPoTS-3D)."""
+
+
+def under_protocol_names(rows, joint_names: Sequence[str]):
+    """`rows` (predictions or truth) with joints of a like convention renamed to the protocol's, unless it has those."""
+    if set(rows.joint_names) & set(joint_names):
+        return rows
+    renamed = []
+    for name in rows.joint_names:
+        base, _, suffix = name.partition("_")
+        renamed.append(f"{base}_{LIKE_CONVENTIONS[suffix]}" if suffix in LIKE_CONVENTIONS else name)
+    changed = {"joint_names": tuple(renamed)}
+    if isinstance(rows, Truth) and rows.joint_names_2d == rows.joint_names:
+        changed["joint_names_2d"] = tuple(renamed)
+    return replace(rows, **changed)
+
+
 def usable(
     predictions: Predictions, joint_names: Sequence[str], on_nan: str, *, needs_2d=False
 ) -> tuple[Predictions, dict]:
@@ -67,6 +85,7 @@ def usable(
     choose("on_nan", on_nan, ("refuse", "drop"))
     if needs_2d and predictions.poses2d_px is None:
         raise UserError("This protocol matches people in the image: the predictions need poses2d_px.")
+    predictions = under_protocol_names(predictions, joint_names)
     reordered = tuple(predictions.joint_names) != tuple(joint_names)
     predictions = predictions.select_joints(joint_names)
     broken = ~np.isfinite(predictions.poses3d_mm).all((1, 2))

@@ -13,9 +13,11 @@ from metrabs_acae.evaluation.predictions import Predictions
 from metrabs_acae.evaluation.protocols.base import (
     MISSING_RULE,
     Protocol,
+    choose,
     natural_order,
     pair_by_frame,
     score,
+    under_protocol_names,
     usable,
     whole,
 )
@@ -34,7 +36,8 @@ STATEMENT = {
     "alignment": "root only; Procrustes with scale over all 17 joints where the name says PA",
     "labels": "metric (annot3); option universal=True: rescaled to the universal skeleton (univ_annot3)",
     "AUC": "auc@t: exact integral; auc31@150: the benchmark's own, mean PCK at 31 thresholds from 0 to 150 mm",
-    "frames": "valid frames of TS1-TS6; scenes: green screen (TS1-2), no green screen (TS3-4), outdoor (TS5-6)",
+    "frames": "valid frames of TS1-TS6; scenes: green screen (TS1-2), no green screen (TS3-4), outdoor (TS5-6); option "
+    "scenes='none' for other data",
     "people": "one per frame (the detection of highest score)",
     "missing predictions": MISSING_RULE,
 }
@@ -45,6 +48,7 @@ def evaluate(
     truth: Truth,
     *,
     universal: bool = False,
+    scenes: str = "official",
     missing: str = "refuse",
     on_nan: str = "refuse",
 ) -> Result:
@@ -53,16 +57,18 @@ def evaluate(
     Args:
         truth: with `activity` (as `ACTIVITIES`) and `scene` (as `SCENES`; absent: from sequence names "TS1".."TS6").
         universal: score against `universal3d_mm`.
+        scenes: ``"official"``, or ``"none"`` for data that are not of TS1-TS6: no scenes and no outdoor column.
         missing, on_nan: see `base.MISSING_RULE`.
 
     Returns:
         rows: all scenes, and outdoor only. ``activity`` and ``scene`` breakdowns hold the benchmark's own metrics:
         ``pck_14j@150``, ``auc31_14j@150``, ``mpjpe`` and their Procrustes-aligned versions.
     """
-    truth = with_scene(truth)
+    choose("scenes", scenes, ("official", "none"))
+    truth = with_scene(truth) if scenes == "official" else replace(truth, scene=np.full(len(truth), ""))
     truth.require("activity", *(["universal3d_mm"] if universal else []), benchmark="MPI-INF-3DHP")
     joints = get_skeleton("mpi_inf_3dhp_17").joint_names
-    truth = truth.select_joints(joints)
+    truth = under_protocol_names(truth, joints).select_joints(joints)
     predictions, counts = usable(predictions, joints, on_nan)
     pred_index, truth_index, paired = pair_by_frame(predictions, truth, missing)
     truth = truth.rows(truth_index)
@@ -83,12 +89,16 @@ def evaluate(
     return Result(
         protocol=PROTOCOL.name,
         statement=STATEMENT,
-        options={"universal": universal, "missing": missing, "on_nan": on_nan},
+        options={"universal": universal, "scenes": scenes, "missing": missing, "on_nan": on_nan},
         rows=[whole(scored), *outdoor],
         intervals=scored.intervals("sequence"),
         breakdowns={
             "activity": breakdown("activity", (*ACTIVITIES, *sorted(set(truth.activity) - set(ACTIVITIES)))),
-            "scene": breakdown("scene", (*SCENES, *sorted(set(truth.scene) - set(SCENES)))),
+            **(
+                {"scene": breakdown("scene", (*SCENES, *sorted(set(truth.scene) - set(SCENES))))}
+                if (truth.scene != "").any()
+                else {}
+            ),
             "sequence": scored.by("sequence", natural_order(truth.sequence)),
             "joint": scored.by_joint(),
         },

@@ -10,7 +10,15 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.accumulators import PoseMetrics
 from metrabs_acae.evaluation.definitions import make_metric, make_metrics
 from metrabs_acae.evaluation.predictions import Predictions, row_codes
-from metrabs_acae.evaluation.protocols.base import Protocol, choose, natural_order, score, usable, whole
+from metrabs_acae.evaluation.protocols.base import (
+    Protocol,
+    choose,
+    natural_order,
+    score,
+    under_protocol_names,
+    usable,
+    whole,
+)
 from metrabs_acae.evaluation.results import Result
 from metrabs_acae.evaluation.truth import Truth
 from metrabs_acae.skeletons import get_skeleton
@@ -56,7 +64,7 @@ def evaluate(predictions: Predictions, truth: Truth, *, on_nan: str = "refuse", 
     choose("skeleton", skeleton, ("metric", "universal"))
     truth.require("poses2d_px", *(["universal3d_mm"] if skeleton == "universal" else []), benchmark="MuPoTS-3D")
     joints = get_skeleton("mpi_inf_3dhp_17").joint_names
-    truth = truth.select_joints(joints)
+    truth = under_protocol_names(truth, joints).select_joints(joints)
     if truth.joint_names_2d != joints:
         raise UserError("The 2D labels of MuPoTS-3D must be of the same joints as the 3D labels.")
     predictions, counts = usable(predictions, joints, on_nan, needs_2d=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.definitions import Metric, make_metric, make_metrics
-from metrabs_acae.evaluation.predictions import Predictions, joint_positions, row_codes
+from metrabs_acae.evaluation.predictions import Predictions, row_codes
+from metrabs_acae.evaluation.protocols.association import associate, follow, given_identities
 from metrabs_acae.evaluation.protocols.base import Protocol, choose, natural_order, score, usable, whole
 from metrabs_acae.evaluation.results import Result
 from metrabs_acae.evaluation.truth import Truth
@@ -25,9 +25,9 @@ MAJOR_JOINTS = (1, 2, 4, 5, 7, 8, 16, 17, 18, 19, 20, 21)
 MINOR_JOINTS = tuple(j for j in range(24) if j not in MAJOR_JOINTS)
 NCPS_THRESHOLDS_MM = (50, 75, 100, 125, 150)
 
-ASSOCIATION_JOINTS = ("lsho", "rsho", "lelb", "relb", "lhip", "rhip", "lkne", "rkne")
-MIN_CONFIDENCE = 0.2
-MIN_ASSOCIATION_JOINTS = 5
+FOURTEEN = (*MAJOR_JOINTS, 12, 15)
+"""The major joints, neck and head: the places, in SMPL's definition, of the 14 joints of LSP."""
+ASSOCIATIONS = {"2d": associate, "tracks": follow, "given": given_identities}
 
 SMOOTHING = {
     # kernel over frames t - before .. t + after
@@ -38,15 +38,21 @@ SMOOTHING = {
 STATEMENT = {
     "joints": "24 SMPL joints for MPJPE, PA-MPJPE and the paper's block; 'major' metrics score the 12 major ones "
     "(hips, knees, ankles, shoulders, elbows, wrists), 'minor' PCK@50 the other 12",
+    "14 joints": "option joints=14: the 12 major joints, neck and head of SMPL, relative to the middle of the hips, "
+    "with Procrustes over these 14; no challenge metrics. Papers with 14 joints regress those of LSP or Human3.6M from "
+    "the body surface, which 24 joints do not determine: compare within one definition only",
     "root": "pelvis (joint 0), subtracted from prediction and label",
     "alignment": "root only; Procrustes with scale over all 24 joints (PA-MPJPE, NCPS); none (A-MPJPE, APCK)",
     "AUC": "auc@t: exact integral; auc51_major@199: the challenge's, trapezoid over 51 thresholds from 0 to 199 mm",
     "NCPS": "share of poses whose worst major joint is within the threshold (inclusive) after Procrustes alignment",
-    "frames": "labelled people with finite 3D joints and, where 2D confidences are given, any 2D label",
+    "frames": "labelled people with finite 3D joints and, where 2D confidences are given, any 2D label; of all "
+    "sequences (option subset='test': of the official test split only, which the truth's activity column names)",
     "association": "'2d': per frame, Hungarian on the mean of max(0, 1 - distance / size) over shoulders, elbows, hips "
     "and knees with 2D confidence of at least 0.2, size = right shoulder to left hip of the prediction; with fewer "
     "than 5 such joints, comparison is with the track's previous associated prediction instead; similarity 0 is no "
-    "match. 'given': by the person numbers",
+    "match. 'tracks': so only in the first frame in which a track's label is matched; from then on the track takes the "
+    "prediction that resembles its last one most, without labels (the reference follows segmentation masks instead). "
+    "'given': by the person numbers",
     "missing predictions": "the last associated pose of the track (before the first: the first); a track without any "
     "is refused (option missing='skip': left out and counted); unassociated predictions are ignored and counted; a "
     "prediction that is not finite is refused (option on_nan='drop': treated as missing)",
@@ -60,6 +66,8 @@ def evaluate(
     truth: Truth,
     *,
     association: str = "2d",
+    joints: int = 24,
+    subset: str = "all",
     smoothing: str = "none",
     missing: str = "refuse",
     on_nan: str = "refuse",
@@ -67,25 +75,31 @@ def evaluate(
     """Scores 3DPW.
 
     Args:
-        predictions: for association ``"2d"`` with `poses2d_px`.
-        truth: `person` is the identity within the sequence; for ``"2d"`` with `poses2d_px` of the shoulders,
+        predictions: with `poses2d_px`, except for association ``"given"``.
+        truth: `person` is the identity within the sequence; except for ``"given"`` with `poses2d_px` of the shoulders,
             elbows, hips and knees (`joint_names_2d`, any suffix), and `confidence2d` unless all are confident.
-        association: ``"2d"`` or ``"given"``.
+        association: ``"2d"``, ``"tracks"`` or ``"given"``.
+        joints: 24, or 14 of them.
+        subset: ``"all"``, or ``"test"`` for the sequences whose activity is ``"test"``.
         smoothing: ``"none"``, ``"causal"`` or ``"acausal"``.
         missing, on_nan: see `STATEMENT`.
     """
-    choose("association", association, ("2d", "given"))
+    choose("association", association, tuple(ASSOCIATIONS))
+    choose("joints", joints, (24, 14))
+    choose("subset", subset, ("all", "test"))
     choose("smoothing", smoothing, ("none", *SMOOTHING))
     choose("missing", missing, ("refuse", "skip"))
-    if association == "2d":
+    if association != "given":
         truth.require("poses2d_px", benchmark="3DPW's association in 2D")
+    if subset == "test":
+        truth = official_test_split(truth)
     truth = truth.select_joints(JOINTS)
     labelled = np.isfinite(truth.poses3d_mm).all((1, 2))
     if truth.confidence2d is not None:
         labelled &= (truth.confidence2d > 0).any(1)
     unlabelled, truth = int((~labelled).sum()), truth.rows(labelled)
-    predictions, counts = usable(predictions, JOINTS, on_nan, needs_2d=association == "2d")
-    associated = associate(predictions, truth) if association == "2d" else given_identities(predictions, truth)
+    predictions, counts = usable(predictions, JOINTS, on_nan, needs_2d=association != "given")
+    associated = ASSOCIATIONS[association](predictions, truth)
     used = associated[associated >= 0]
     counts |= {
         "unlabelled_people_left_out": unlabelled,
@@ -108,18 +122,26 @@ def evaluate(
     truth, pred = truth.rows(filled >= 0), predictions.poses3d_mm[filled[filled >= 0]]
     if smoothing != "none":
         pred = smooth_tracks(pred, truth, smoothing)
+    scored_joints = list(range(24) if joints == 24 else FOURTEEN)
     scored = score(
-        pred,
-        truth.poses3d_mm,
-        (*make_metrics(), *challenge_metrics()),
-        root=0,
-        joint_names=JOINTS,
+        pred[:, scored_joints],
+        truth.poses3d_mm[:, scored_joints],
+        (*make_metrics(), *(challenge_metrics() if joints == 24 else ())),
+        root=0 if joints == 24 else (0, 1),  # the pelvis, or both hips
+        joint_names=[JOINTS[j] for j in scored_joints],
         labels={"sequence": truth.sequence},
     )
     return Result(
         protocol=PROTOCOL.name,
         statement=STATEMENT,
-        options={"association": association, "smoothing": smoothing, "missing": missing, "on_nan": on_nan},
+        options={
+            "association": association,
+            "joints": joints,
+            "subset": subset,
+            "smoothing": smoothing,
+            "missing": missing,
+            "on_nan": on_nan,
+        },
         rows=[whole(scored)],
         intervals=scored.intervals("sequence"),
         breakdowns={
@@ -128,6 +150,18 @@ def evaluate(
         },
         counts={**counts, "poses_scored": scored.n_poses},
     )
+
+
+def official_test_split(truth: Truth) -> Truth:
+    """The rows whose activity is ``"test"``: a store of 3DPW names the official split there."""
+    truth.require("activity", benchmark="3DPW's official test split")
+    chosen = truth.activity == "test"
+    if not chosen.any():
+        raise UserError(
+            "No labelled person is of the official test split: the activity column must say 'test', it says "
+            f"{', '.join(sorted(set(truth.activity))[:5])}."
+        )
+    return truth.rows(chosen)
 
 
 def challenge_metrics() -> tuple[Metric, ...]:
@@ -139,59 +173,6 @@ def challenge_metrics() -> tuple[Metric, ...]:
         return make_metric(name, joints=joints, rename=f"{family}_{word}@{threshold}")
 
     return (*(renamed(n, MAJOR_JOINTS, "major") for n in major), renamed("pck@50", MINOR_JOINTS, "minor"))
-
-
-def associate(predictions: Predictions, truth: Truth) -> np.ndarray:
-    """[P] for each labelled person the row of the prediction, or -1; both with 2D joints."""
-    wanted = [f"{j}_smpl" for j in ASSOCIATION_JOINTS]
-    pred2d = predictions.poses2d_px[:, joint_positions(predictions.joint_names, wanted, "The predictions have")]
-    bare = [n.partition("_")[0] for n in truth.joint_names_2d]
-    index = joint_positions(bare, ASSOCIATION_JOINTS, "The 2D labels have")
-    true2d = np.nan_to_num(truth.poses2d_px[:, index])
-    confident = np.isfinite(truth.poses2d_px[:, index]).all(-1)
-    if truth.confidence2d is not None:
-        confident &= truth.confidence2d[:, index] >= MIN_CONFIDENCE
-    size = np.linalg.norm(pred2d[:, 1] - pred2d[:, 4], axis=-1)  # right shoulder, left hip
-
-    codes = row_codes(*(np.concatenate([getattr(truth, c), getattr(predictions, c)]) for c in ("sequence", "frame")))
-    truth_codes, pred_codes = codes[: len(truth)], codes[len(truth) :]
-    candidates: dict[int, list[int]] = {}
-    for i, code in enumerate(pred_codes):
-        candidates.setdefault(int(code), []).append(i)
-    rows_of_frame: dict[int, list[int]] = {}
-    for i in np.lexsort((truth.person, truth.frame, truth.sequence)):
-        rows_of_frame.setdefault(int(truth_codes[i]), []).append(int(i))
-
-    associated = np.full(len(truth), -1, np.int64)
-    previous: dict[tuple[str, int], int] = {}
-    for code, rows in rows_of_frame.items():
-        found = np.array(candidates.get(code, []), np.int64)
-        if not len(found):
-            continue
-        similarity = np.zeros((len(rows), len(found)))
-        for k, row in enumerate(rows):
-            reference, usable_joints = true2d[row], confident[row]
-            if usable_joints.sum() < MIN_ASSOCIATION_JOINTS:
-                last = previous.get((truth.sequence[row], int(truth.person[row])))
-                if last is None:
-                    continue
-                reference, usable_joints = pred2d[last], np.ones(len(ASSOCIATION_JOINTS), bool)
-            distance = np.linalg.norm(pred2d[found][:, usable_joints] - reference[usable_joints], axis=-1)
-            closeness = 1.0 - distance / np.maximum(size[found], 1e-9)[:, None]
-            similarity[k] = np.maximum(0.0, closeness).mean(-1)
-        for k, j in zip(*linear_sum_assignment(similarity, maximize=True), strict=True):
-            if similarity[k, j] > 0:
-                associated[rows[k]] = found[j]
-                previous[truth.sequence[rows[k]], int(truth.person[rows[k]])] = int(found[j])
-    return associated
-
-
-def given_identities(predictions: Predictions, truth: Truth) -> np.ndarray:
-    """[P] the row of the prediction with the same sequence, frame and person, or -1."""
-    columns = ("sequence", "frame", "person")
-    codes = row_codes(*(np.concatenate([getattr(truth, c), getattr(predictions, c)]) for c in columns))
-    row = {int(code): i for i, code in enumerate(codes[len(truth) :])}
-    return np.array([row.get(int(code), -1) for code in codes[: len(truth)]], np.int64)
 
 
 def tracks(truth: Truth) -> list[np.ndarray]:
