@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_processing import efficient_crop, images, masks
+from data_processing import efficient_crop, images, masks, smpl
 from data_processing.dataset_info import DatasetInfo
 from data_processing.detection import open_detector
 from data_processing.rows import Row, RowFile
@@ -40,12 +40,15 @@ class Options:
         split: convert only this split; empty for all.
         detector, segmenter: see `detection.open_detector` and `segmentation.open_segmenter`.
         limit: use only the first so many units (a quick look); 0 for all.
+        body_models: folder of the SMPL family's model files (see `smpl.find_model`); empty: body_models in the raw
+            folder.
     """
 
     split: str = ""
     detector: str = "none"
     segmenter: str = "none"
     limit: int = 0
+    body_models: str = ""
 
 
 class UnitOutput:
@@ -128,6 +131,14 @@ class Converter:
         if "segmenter" not in self._tools:
             self._tools["segmenter"] = open_segmenter(self.options.segmenter)
         return self._tools["segmenter"](image, key)
+
+    def find_body_model(self, kind: str, gender: str) -> Path:
+        """The user's model file; UserError says what is missing. `units` calls it too, so that this comes early."""
+        return smpl.find_model(self.options.body_models or self.raw / "body_models", kind, gender)
+
+    def body_model(self, kind: str, gender: str) -> smpl.BodyModel:
+        """The body model; read once per process."""
+        return smpl.load_model(self.find_body_model(kind, gender))
 
     def require(self, relative: str) -> Path:
         """A file or folder of the raw data; UserError says that it is missing and what the folder should look like."""

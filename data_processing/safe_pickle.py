@@ -1,13 +1,15 @@
 """Reads pickles of the datasets (also those of Python 2) without running what is in them.
 
 A pickle is a program: loading it the usual way lets it call any function. Here it may only build NumPy arrays and plain
-containers; anything else is an error. The interpreter is Python's own one in Python: the C one allocates what a hostile
-file asks for.
+containers; anything else is an error, or becomes a `StandIn` where the caller expects objects of some library: what the
+pickle says of the object, without the library and its code. The interpreter is Python's own one in Python: the C one
+allocates what a hostile file asks for.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import pickle
 from collections import OrderedDict, defaultdict
 from pathlib import Path
@@ -19,14 +21,39 @@ from metrabs_acae.errors import UserError
 MAX_BYTES = 4 << 30
 
 
-def load_pickle(path):
-    """The contents of a pickle file that holds NumPy arrays and plain Python values; UserError for anything else."""
+class StandIn:
+    """In place of an object of a library that is not imported.
+
+    Attributes:
+        kind: the full name of its class, or of the function that would make it.
+        args: what that would be called with.
+        state: what the object would be given afterwards (mostly its attributes as a dict), or None.
+    """
+
+    kind = ""
+
+    def __new__(cls, *args):
+        made = super().__new__(cls)
+        made.args, made.state = args, None
+        return made
+
+    def __init__(self, *args):
+        pass
+
+
+def load_pickle(path, *, stand_ins: tuple[str, ...] = (), max_array_bytes: float = math.inf):
+    """The contents of a pickle file that holds NumPy arrays and plain Python values; UserError for anything else.
+
+    Args:
+        stand_ins: libraries (with all of their modules) whose objects become a `StandIn`.
+        max_array_bytes: larger arrays are read over and become empty, so that what is not wanted takes no memory.
+    """
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} is larger than {MAX_BYTES >> 30} GiB and is not read.")
         with open(path, "rb") as file:
-            return _Unpickler(file, path).load()
+            return _Unpickler(file, path, stand_ins, max_array_bytes).load()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); check the raw folder.") from None
     except UserError:
@@ -78,6 +105,13 @@ def _encode(text, encoding):
     return text.encode(encoding)
 
 
+def _reconstruct(cls, base, state):
+    """How Python 2 makes an object of a class without a constructor."""
+    if not (isinstance(cls, type) and issubclass(cls, StandIn)) or base is not object or state is not None:
+        raise pickle.UnpicklingError("an object of unusual type")
+    return cls()
+
+
 def _from_buffer(buffer, dtype, shape, order):
     return np.frombuffer(bytes(buffer), dtype).reshape(shape, order=order)
 
@@ -91,6 +125,8 @@ _ADMITTED = {
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
     ("numpy._core.numeric", "_frombuffer"): _from_buffer,
     ("_codecs", "encode"): _encode,
+    **{(m, "_reconstructor"): _reconstruct for m in ("copyreg", "copy_reg")},
+    **{(m, "object"): object for m in ("builtins", "__builtin__")},
     ("collections", "OrderedDict"): OrderedDict,
     ("collections", "defaultdict"): lambda *args: defaultdict(None),
     **{(m, t): _bytes for m in ("builtins", "__builtin__") for t in ("bytes", "bytearray")},
@@ -105,22 +141,61 @@ _ADMITTED = {
 class _Unpickler(pickle._Unpickler):
     dispatch = dict(pickle._Unpickler.dispatch)
 
-    def __init__(self, file, name):
+    def __init__(self, file, name, stand_ins: tuple[str, ...] = (), max_array_bytes: float = math.inf):
         super().__init__(file, encoding="latin1")
         self._name = name
+        self._stand_ins = stand_ins
+        self._max_array_bytes = max_array_bytes
+        self._made: dict[str, type] = {}
 
     def find_class(self, module: str, name: str):
-        try:
-            return _ADMITTED[module, name]
-        except KeyError:
-            raise UserError(
-                f"{self._name} holds a {module}.{name}, but only NumPy arrays and plain values are admitted."
-            ) from None
+        if (module, name) in _ADMITTED:
+            found = _ADMITTED[module, name]
+            return self._from_buffer if found is _from_buffer else found
+        if any(module == m or module.startswith(m + ".") for m in self._stand_ins):
+            kind = f"{module}.{name}"
+            return self._made.setdefault(kind, type(name, (StandIn,), {"kind": kind}))
+        raise UserError(f"{self._name} holds a {module}.{name}, but only NumPy arrays and plain values are admitted.")
+
+    def _from_buffer(self, buffer, dtype, shape, order):
+        if len(buffer) > self._max_array_bytes:
+            return np.empty(0, dtype)
+        return _from_buffer(buffer, dtype, shape, order)
 
     def load_build(self):
         # Only arrays and their types have a state to set; never a class or function.
-        if not isinstance(self.stack[-2], np.ndarray | np.dtype):
+        instance, state = self.stack[-2:]
+        if isinstance(instance, StandIn):
+            instance.state = self.stack.pop()
+        elif isinstance(instance, np.ndarray) and self._is_large(state[-1]):
+            self.stack.pop()
+        elif isinstance(instance, np.ndarray | np.dtype):
+            super().load_build()
+        else:
             raise pickle.UnpicklingError("an object with a state of its own")
-        super().load_build()
+
+    def _is_large(self, data) -> bool:
+        return isinstance(data, bytes | str | bytearray) and len(data) > self._max_array_bytes
+
+    # What an array too large is made of must not stay in the memory of things to refer to.
+
+    def load_memoize(self):
+        self.memo[len(self.memo)] = self._remembered()
+
+    def load_put(self):
+        self.memo[int(self.readline()[:-1])] = self._remembered()
+
+    def load_binput(self):
+        self.memo[self.read(1)[0]] = self._remembered()
+
+    def load_long_binput(self):
+        self.memo[int.from_bytes(self.read(4), "little")] = self._remembered()
+
+    def _remembered(self):
+        return None if self._is_large(self.stack[-1]) else self.stack[-1]
 
     dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.MEMOIZE[0]] = load_memoize
+    dispatch[pickle.PUT[0]] = load_put
+    dispatch[pickle.BINPUT[0]] = load_binput
+    dispatch[pickle.LONG_BINPUT[0]] = load_long_binput

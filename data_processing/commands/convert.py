@@ -24,6 +24,8 @@ class Settings:
     """Finds people's pixels, for background replacement: none, masks:FOLDER, onnx:FILE or savedmodel:FOLDER."""
     limit: int = 0
     """Convert only the first so many units (videos, sequences) for a quick look; 0: all."""
+    body_models: str = ""
+    """Folder with the SMPL, SMPL-H and SMPL-X model files that some datasets need; empty: body_models in --raw."""
     skip_broken: bool = False
     """Make the store without the units that cannot be converted."""
 
@@ -48,7 +50,9 @@ def run(settings: Settings, name: str) -> None:
     if not settings.raw.is_dir():
         raise UserError(f"The raw folder {settings.raw} does not exist. {info.steps or 'Fetch it with `download`.'}")
     converter = info.load_converter()(
-        info, settings.raw, Options(settings.split, settings.detector, settings.segmenter, settings.limit)
+        info,
+        settings.raw,
+        Options(settings.split, settings.detector, settings.segmenter, settings.limit, settings.body_models),
     )
     convert(converter, settings.out, workers=settings.workers, skip_broken=settings.skip_broken)
     counts = ", ".join(f"{split} {n:,}" for split, n in PoseStore(settings.out).splits.items())
