@@ -45,8 +45,6 @@ class DatasetInfo:
         sampling: which training frames are kept.
         batch: examples per batch in the paper's full (28 datasets), medium (14) and small (3) mixtures.
         converter: "module:Class", or empty where the conversion is not implemented yet.
-        tested_on: what the converter has been run on.
-        limits: known limits of the conversion.
         tested: what else than a fixture in the raw layout and formats the converter was tested on.
         limits: known limits, for the table in the documentation.
     """

@@ -49,7 +49,7 @@ def describe(info) -> str:
         "examples": info.examples,
         "per batch": "/".join(str(n) for n in info.batch) + " (paper's full, medium, small mixture)",
         "colour fix": str(dict(info.color_fix)) if info.color_fix else "",
-        "tested on": info.tested_on if info.converter else "",
+        "tested on": info.tested,
         "known limits": info.limits,
         "conversion": f"python -m data_processing {info.name} --raw DIR --out STORE" if info.converter else "not yet",
     }
