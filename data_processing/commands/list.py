@@ -49,9 +49,14 @@ def describe(info) -> str:
         "examples": info.examples,
         "per batch": "/".join(str(n) for n in info.batch) + " (paper's full, medium, small mixture)",
         "colour fix": str(dict(info.color_fix)) if info.color_fix else "",
-        "tested on": info.tested,
+        "tested on": _tested(info) if info.converter else "",
         "known limits": info.limits,
         "conversion": f"python -m data_processing {info.name} --raw DIR --out STORE" if info.converter else "not yet",
     }
     lines += [f"{k + ':':17} {v}" for k, v in named.items() if v]
     return "\n".join(lines)
+
+
+def _tested(info) -> str:
+    fixtures = "fixtures in the raw layout and formats"
+    return f"{fixtures}; {info.tested}" if info.tested else f"{fixtures} only, not on the real files"
