@@ -176,6 +176,7 @@ def check(config: Config) -> None:
         "--loss-scale": training.loss_scale,
         "--constrain-kernel-norm": model.constrain_kernel_norm,
         "--num-aug": config.demo_settings.num_aug,
+        "--crop-batch-size": config.export_settings.crop_batch_size,
         "--decay-steps": training.decay_steps or training.training_steps,
         "--n-latents": acae.n_latents,
         "--head-weight": acae.head_weight,

@@ -58,7 +58,8 @@ class Files:
     poses_file: str = ""
     """Pose file (.npz or .h5) of --pseudo-labels and --train-acae; empty: poses.npz in the run folder."""
     acae: str = ""
-    """Autoencoder that --train-acae writes (empty: acae.npz beside the poses) and --train with a --variant needs."""
+    """Autoencoder that --train-acae writes (empty: acae.npz beside the poses) and --train with a --variant needs;
+    with --export, one to pass the model's poses through."""
     export_file: str = ""
     """Folder that --export writes; empty: model/ inside the run folder."""
     out_dir: str = "demo"
@@ -255,6 +256,27 @@ class AcaeFit:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Settings of --export."""
+
+    detector: str = ""
+    """'ssdlite', the folder of a SavedModel (see inference/detectors.py) or 'none'; empty: ssdlite, if installed."""
+    bone_lengths: str = ""
+    """File of `python -m data_processing bone-lengths`, to judge detected poses by, or 'none'; empty: measured on the
+    run's stores."""
+    crop_formats: tuple[Literal["onnx", "litert"], ...] = ()
+    """Write the network alone in these formats too, with what runs them on NumPy, into crop_model/ in the model."""
+    crop_batch_size: int = 1
+    """Crops per call of those files."""
+    archive: bool = False
+    """Write a .tar.gz of the folder too."""
+    tta_rotation: Literal["limited", "full", "half_full"] = "limited"
+    """Test-time augmentation turns crops by up to 25 degrees, by any angle, or half of them by any angle."""
+    licence_notes: str = ""
+    """Text for the model card."""
+
+
+@dataclass(frozen=True)
 class Demo:
     """Settings of --demo."""
 
@@ -305,6 +327,7 @@ class Config:
     augmentation: Augmentation = field(default_factory=Augmentation)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
+    export_settings: Export = field(default_factory=Export)
     demo_settings: Demo = field(default_factory=Demo)
     pseudo_label_settings: PseudoLabels = field(default_factory=PseudoLabels)
     acae_settings: AcaeFit = field(default_factory=AcaeFit)
