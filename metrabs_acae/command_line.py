@@ -55,22 +55,34 @@ def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
             },
         ),
         "paper": (
-            "WACV 2023: 400k steps of 96 + 32 crops of 256 px, EfficientNetV2-S from ImageNet",
-            {
-                "data": dict(batch_size=96, batch_size_2d=32),
-                "model": dict(backbone="efficientnetv2-s", backbone_weights="imagenet", proc_side=256),
-                "training": dict(
-                    training_steps=400_000,
-                    base_learning_rate=2.121e-4,
-                    dtype="float16",
-                    finetune_in_inference_mode=1000,
-                    absloss_start_step=5000,
-                    validate_period=2000,
-                    checkpoint_period=2000,
-                    log_period=100,
-                ),
-            },
+            "WACV 2023: 400k steps of 96 + 32 crops of 256 px, EfficientNetV2-S from ImageNet, on --dataset3d",
+            _paper_settings(),
         ),
+        **{
+            f"paper-{size}": (
+                f"the same on the paper's {n} 3D and 4 2D datasets, pose stores in --data-dir",
+                {**_paper_settings(), "files": dict(data_dir="pose-stores")},
+            )
+            for size, n in (("full", 28), ("medium", 14), ("small", 3))
+        },
+    }
+
+
+def _paper_settings() -> dict[str, dict]:
+    return {
+        "data": dict(batch_size=96, batch_size_2d=32),
+        "model": dict(backbone="efficientnetv2-s", backbone_weights="imagenet", proc_side=256),
+        "training": dict(
+            training_steps=400_000,
+            base_learning_rate=2.121e-4,
+            dtype="float16",
+            finetune_in_inference_mode=1000,
+            absloss_start_step=5000,
+            validate_period=2000,
+            checkpoint_period=2000,
+            log_period=100,
+        ),
+        "acae_settings": dict(acae_weights="affine"),
     }
 
 
@@ -116,7 +128,7 @@ def parse_arguments(arguments: list[str], program: str) -> Config:
             raise
         raise UserError(_one_sentence(messages.getvalue()) + " See --help.") from None
     check(config)
-    return config
+    return with_paper_stores(config)
 
 
 def starting_values(arguments: list[str]) -> Config:
@@ -133,6 +145,29 @@ def starting_values(arguments: list[str]) -> Config:
         decay_steps=values.training.decay_steps or steps,
     )
     return dataclasses.replace(values, training=training)
+
+
+def with_paper_stores(config: Config) -> Config:
+    """Names the stores of the presets paper-full, -medium and -small one by one, unless the user has named others."""
+    size = config.preset.removeprefix("paper-")
+    used = config.verbs.train or config.verbs.show_batches
+    if size == config.preset or not used or config.data.dataset3d:
+        return config
+    from metrabs_acae.data.paper_mixtures import find_stores
+
+    found = find_stores(
+        size,
+        config.files.data_dir,
+        n_parts=config.training.grad_accum_steps,
+        allow_missing=config.files.allow_missing_stores,
+    )
+    data = dataclasses.replace(
+        config.data,
+        dataset3d=found.dataset3d,
+        dataset2d=config.data.dataset2d or found.dataset2d,
+        test_on=config.data.test_on or found.test_on,
+    )
+    return dataclasses.replace(config, data=data)
 
 
 def _given(arguments: list[str], flag: str, default: str) -> str:

@@ -65,7 +65,10 @@ class Files:
     out_dir: str = "demo"
     """Folder for the pictures of --demo and --show-batches."""
     data_dir: str = "synthetic-data"
-    """Folder of the embedded synthetic stores; made at first use."""
+    """Folder of the embedded synthetic stores, made at first use; of the presets paper-full, -medium and -small: the
+    folder of their pose stores, which are named like the datasets."""
+    allow_missing_stores: bool = False
+    """Train without the pose stores of these presets that are missing; the others take their places in the batch."""
     export_model: bool = True
     """Write the SavedModel when a training ends."""
 

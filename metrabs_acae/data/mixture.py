@@ -6,7 +6,7 @@ each, 3D stores first, always in the same order (ghost batch norm relies on it).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,41 +164,3 @@ class Mixture:
 
 def _base(name: str) -> str:
     return name.split("_")[0]
-
-
-PAPER_COUNTS_3D: dict[str, dict[str, int]] = {
-    "full": {
-        **{"h36m": 4, "muco": 6, "humbi": 5, "3doh": 3, "agora": 3, "surreal": 5, "panoptic": 7, "aist": 6},
-        **{"aspset": 4, "gpa": 4, "3dpeople": 4, "sailvos": 5, "bml_movi": 5, "mads": 2, "umpm": 2, "bmhad": 3},
-        **{"3dhp": 3, "totalcapture": 3, "jta": 3, "ikea": 2, "human4d": 1, "behave": 3, "rich": 4, "spec": 2},
-        **{"fit3d": 2, "chi3d": 1, "humansc3d": 1, "hspace": 3},
-    },
-    "medium": {
-        **{"h36m": 9, "muco": 9, "humbi": 7, "agora": 5, "surreal": 8, "panoptic": 9, "aist": 9, "3dpeople": 6},
-        **{"sailvos": 7, "3dhp": 5, "totalcapture": 5, "jta": 5, "rich": 7, "hspace": 5},
-    },
-    "small": {"h36m": 32, "muco": 32, "surreal": 32},
-}
-"""Examples per batch in the paper's three settings, 96 in each, by store name."""
-
-PAPER_COUNTS_2D: dict[int, dict[str, int]] = {
-    1: {"mpii": 8, "coco": 8, "jrdb": 8, "posetrack": 8},
-    3: {"mpii": 8, "coco": 9, "jrdb": 8, "posetrack": 8},
-    6: {"mpii": 8, "coco": 8, "jrdb": 7, "posetrack": 7},
-}
-"""Examples per batch of the 2D stores by (replicas x accumulation steps): 32, or the nearest that divides evenly."""
-
-
-def paper_mixture(stores: Mapping[str, PoseStore], size: str, *, seed: int, n_parts: int = 1, split="train") -> Mixture:
-    """The paper's mixture "full" (28 stores), "medium" (14) or "small" (3) with the four 2D stores.
-
-    Args:
-        stores: by name, at least the ones that the setting lists; UserError names the missing ones.
-        n_parts: replicas x accumulation steps.
-    """
-    if size not in PAPER_COUNTS_3D:
-        raise UserError(f"'{size}' is not a setting of the paper; use {', '.join(PAPER_COUNTS_3D)}.")
-    counts = PAPER_COUNTS_3D[size] | PAPER_COUNTS_2D.get(n_parts, PAPER_COUNTS_2D[1])
-    if missing := [name for name in counts if name not in stores]:
-        raise UserError(f"The paper's setting '{size}' needs the pose stores {', '.join(missing)}.")
-    return Mixture([Entry(stores[name], split, count) for name, count in counts.items()], seed=seed)

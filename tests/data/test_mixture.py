@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrabs_acae.data.mixture import PAPER_COUNTS_2D, PAPER_COUNTS_3D, Entry, Mixture, paper_mixture
+from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.shuffle import mix_key, shuffled_index
 from metrabs_acae.errors import UserError
 from tests.data.stores import JOINTS, write_toy_store
@@ -89,19 +89,6 @@ def test_description_and_errors(stores):
     ):
         with pytest.raises(UserError, match=message):
             Mixture(entries, seed=0)
-
-
-def test_paper_settings(stores):
-    assert [(len(c), sum(c.values())) for c in PAPER_COUNTS_3D.values()] == [(28, 96), (14, 96), (3, 96)]
-    assert [sum(c.values()) for c in PAPER_COUNTS_2D.values()] == [32, 33, 30]
-    # Ghost batches of 16 have the fixed composition of the paper: the first is h36m 4, muco 6, humbi 5, 3doh 1.
-    assert list(PAPER_COUNTS_3D["full"].items())[:4] == [("h36m", 4), ("muco", 6), ("humbi", 5), ("3doh", 3)]
-    named = dict.fromkeys(("h36m", "muco", "surreal"), stores["a"])
-    named |= dict.fromkeys(("mpii", "coco", "jrdb", "posetrack"), stores["c"])
-    mixture = paper_mixture(named, "small", seed=0, n_parts=3)
-    assert (mixture.batch_size_3d, mixture.batch_size_2d) == (96, 33)
-    with pytest.raises(UserError, match="needs the pose stores humbi"):
-        paper_mixture(named, "full", seed=0)
 
 
 def test_merged_joints_are_shared_by_the_stores(stores):

@@ -5,7 +5,7 @@ import pytest
 from data_processing.__main__ import main
 from data_processing.registry import DATASETS
 from data_processing.registry_3d import PANOPTIC_SEQUENCES
-from metrabs_acae.data.mixture import PAPER_COUNTS_2D, PAPER_COUNTS_3D
+from metrabs_acae.data.paper_mixtures import COUNTS_2D, COUNTS_3D
 from metrabs_acae.errors import UserError
 
 
@@ -23,9 +23,9 @@ def test_the_papers_datasets_are_there():
 def test_examples_per_batch_are_those_of_the_mixtures():
     for i, setting in enumerate(("full", "medium", "small")):
         counts = {d.name: d.batch[i] for d in of_role("3d") if d.batch[i]}
-        assert counts == PAPER_COUNTS_3D[setting]
+        assert counts == COUNTS_3D[setting]
         assert sum(counts.values()) == 96
-    assert {d.name: d.batch[0] for d in of_role("2d")} == PAPER_COUNTS_2D[1]
+    assert {d.name: d.batch[0] for d in of_role("2d")} == COUNTS_2D[1]
 
 
 def test_every_entry_says_what_a_reader_needs():
