@@ -18,7 +18,6 @@ import numpy as np
 from data_processing import boxes
 from data_processing.cameras import make_camera, project
 from data_processing.converter import Converter, Unit
-from data_processing.file_cache import file_cache
 from data_processing.images import read_image
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
@@ -90,7 +89,6 @@ def is_cut_off(path: Path) -> bool:
         return b"\xff\xd9" not in file.read()
 
 
-@file_cache(2)
 def read_cameras(body) -> dict[int, CameraParams]:
     """Number -> camera of one subject; cameras that only one of the two files has are left out."""
     places = {n: table for n, table in _blocks(body / "extrinsic.txt", n_lines=4)}
