@@ -211,6 +211,7 @@ def check(config: Config) -> None:
         "--loss-scale": training.loss_scale,
         "--constrain-kernel-norm": model.constrain_kernel_norm,
         "--num-aug": config.demo_settings.num_aug,
+        "--frames-per-batch": config.demo_settings.frames_per_batch,
         "--crop-batch-size": config.export_settings.crop_batch_size,
         "--decay-steps": training.decay_steps or training.training_steps,
         "--n-latents": acae.n_latents,
@@ -238,6 +239,7 @@ def check(config: Config) -> None:
         "--n-center-latents": acae.n_center_latents,
         "--sparsity": acae.sparsity,
         "--weight-threshold": acae.weight_threshold,
+        "--max-frames": config.demo_settings.max_frames,
     }.items():
         if not value >= 0:
             raise UserError(f"{flag} must not be negative; got {value}.")
@@ -247,6 +249,8 @@ def check(config: Config) -> None:
         "--batch-norm-momentum": model.batch_norm_momentum,
         "--ema-momentum": training.ema_momentum,
         "--min-auc": config.pseudo_label_settings.min_auc,
+        "--detector-threshold": config.demo_settings.detector_threshold,
+        "--detector-nms-iou-threshold": config.demo_settings.detector_nms_iou_threshold,
         **{
             flag_of(name): getattr(config.augmentation, name)
             for name in (
@@ -269,6 +273,11 @@ def check(config: Config) -> None:
         raise UserError("--dynamic-loss-scale needs --dtype float16.")
     for path in [*data.dataset3d, *data.dataset2d]:
         store_and_count(path)
+    devices = config.devices
+    if devices.distribution != "multi-host" and (devices.coordinator or devices.n_hosts or devices.host_index):
+        raise UserError("--coordinator, --n-hosts and --host-index need --distribution multi-host.")
+    if devices.distribution == "multi-host" and not config.files.logdir:
+        raise UserError("--distribution multi-host needs --logdir, a folder that all hosts share.")
     if verbs.train:
         _check_variant(config)
 

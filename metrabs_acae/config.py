@@ -31,7 +31,8 @@ class Verbs:
     export: bool = False
     """Write the model of --load-path as a SavedModel to --export-file."""
     demo: tuple[str, ...] = ()
-    """Draw the poses of these photographs with the model of --load-path (a run folder or a SavedModel)."""
+    """Draw the poses in these photographs, videos, folders of them, webcams (by number) or a video on a pipe (-) with
+    the model of --load-path (a run folder or a SavedModel)."""
     show_batches: int = 0
     """Draw this many training batches with their joints, then stop: the first look at new data."""
 
@@ -220,6 +221,23 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Devices:
+    """What a training runs on. Changes no result beyond rounding: a run may go on with other devices."""
+
+    devices: str = "all"
+    """How many GPUs of this host to use: a number, or all visible ones that can share the batch."""
+    distribution: Literal["auto", "none", "mirrored", "data-parallel", "multi-host"] = "auto"
+    """How they share it: mirrored (TensorFlow), data-parallel (JAX), multi-host (JAX); auto: mirrored or data-parallel
+    where there are several."""
+    coordinator: str = ""
+    """Multi-host: HOST:PORT of the first host, where the others find it; empty: from Slurm or Open MPI."""
+    n_hosts: int | None = None
+    """Multi-host: number of processes."""
+    host_index: int | None = None
+    """Multi-host: which of them this is, from 0."""
+
+
+@dataclass(frozen=True)
 class PseudoLabels:
     """Settings of --pseudo-labels."""
 
@@ -284,8 +302,8 @@ class Demo:
     """Settings of --demo."""
 
     boxes: str = ""
-    """People's boxes LEFT,TOP,WIDTH,HEIGHT[;...] in pixels, the same for every photograph, or a JSON file
-    {photograph name: [[left, top, width, height], ...]}; empty: the model's detector."""
+    """People's boxes LEFT,TOP,WIDTH,HEIGHT[;...] in pixels, the same for everything, or a JSON file
+    {file name: [[left, top, width, height], ...]}; empty: the model's detector."""
     skeleton: str = ""
     """Named skeleton to draw; empty: the model's first."""
     intrinsics: str = ""
@@ -294,6 +312,22 @@ class Demo:
     """Assumed field of view along the larger side, degrees."""
     num_aug: int = 1
     """Test-time augmentations to average."""
+    detector_threshold: float = 0.3
+    """Lowest score of a detection."""
+    detector_nms_iou_threshold: float = 0.5
+    """Of two detections that overlap more (intersection over union) the one with the lower score is dropped."""
+    suppress_implausible_poses: bool = False
+    """Drop poses that do not look like the detected person, as detect_poses does; a weak model then loses people."""
+    outputs: tuple[Literal["overlay", "json", "npz", "viewer"], ...] = ("overlay", "json", "npz", "viewer")
+    """What to write: pictures or video with the poses drawn in, files of poses, an interactive 3D page."""
+    track: bool = True
+    """Videos: give a person the same number and colour in all frames."""
+    smooth: bool = False
+    """Videos: smooth the poses of tracked people over time."""
+    frames_per_batch: int = 8
+    """Videos: frames that the model sees at once."""
+    max_frames: int = 0
+    """Videos and webcams: stop after this many frames; 0: no limit."""
 
 
 @dataclass(frozen=True)
@@ -330,6 +364,7 @@ class Config:
     augmentation: Augmentation = field(default_factory=Augmentation)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
+    devices: Devices = field(default_factory=Devices)
     export_settings: Export = field(default_factory=Export)
     demo_settings: Demo = field(default_factory=Demo)
     pseudo_label_settings: PseudoLabels = field(default_factory=PseudoLabels)
