@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_processing.commands.list import describe
+from data_processing.commands.list import describe, tested
 from data_processing.registry import DATASETS
 
 INTRODUCTION = """# Datasets
@@ -15,7 +15,9 @@ python -m data_processing list                        # all datasets
 python -m data_processing list --name panoptic        # all that is known of one
 ```
 
-This page is made by `python -m data_processing skeletons --docs docs`.
+This page is made by `python -m data_processing skeletons --docs docs`. The paper's mixtures are trained by
+`python -m metrabs_acae.main --train --preset paper-full` (or `paper-medium`, `paper-small`) from stores of these names
+in `pose-stores/`; it lists those that are missing.
 
 ## From raw files to a store
 1. **Get the raw files.** `python -m data_processing download NAME --out DIR` fetches what may be fetched without
@@ -69,6 +71,13 @@ def page() -> str:
             f"| `{info.name}` | [{info.title}]({info.url}) | {info.year} | {kind} | {skeleton} | {batch} | {ready} |"
         )
     lines += ["", "Per batch: examples in the paper's full (28 datasets), medium (14) and small (3) mixtures.", ""]
+    lines += ["## What the converters were tested on", "", "| name | licence | joints | tested on | known limits |"]
+    lines += ["|---|---|---|---|---|"]
+    for info in DATASETS.values():
+        checked = tested(info) if info.converter else "no converter yet"
+        joints = info.get_skeleton().n_joints
+        lines.append(f"| `{info.name}` | {info.licence} | {joints} | {checked} | {info.limits or '-'} |")
+    lines.append("")
     for info in DATASETS.values():
         title, _, rest = describe(info).partition("\n")
         lines += [f"## {title}", "", "```text", rest.strip("\n"), "```", ""]

@@ -101,6 +101,7 @@ DATASETS = (
         batch=(2, 0, 0),
         examples="about 147,000",
         converter=_CONVERTERS + "imar:Imar",
+        limits="the authors' drawing code differs from the lens model taken by a pixel or so in the corners",
     ),
     DatasetInfo(
         name="chi3d",
@@ -124,6 +125,7 @@ DATASETS = (
         batch=(1, 0, 0),
         examples="about 46,000",
         converter=_CONVERTERS + "imar:Imar",
+        limits="the authors' drawing code differs from the lens model taken by a pixel or so in the corners",
     ),
     DatasetInfo(
         name="humansc3d",
@@ -147,6 +149,7 @@ DATASETS = (
         batch=(1, 0, 0),
         examples="about 72,000",
         converter=_CONVERTERS + "imar:Imar",
+        limits="the authors' drawing code differs from the lens model taken by a pixel or so in the corners",
     ),
     DatasetInfo(
         name="sailvos",
@@ -208,6 +211,7 @@ DATASETS = (
         color_fix={"white_balance": [120, 138]},
         clean=True,
         converter=_CONVERTERS + "panoptic:Panoptic",
+        tested="calibration and labels of two frames of a real sequence",
     ),
     DatasetInfo(
         name="muco",
@@ -263,6 +267,7 @@ DATASETS = (
         examples="about 5,281,000",
         clean=True,
         converter=_CONVERTERS + "aist:Aist",
+        limits="videos are taken to have a constant frame rate",
     ),
     DatasetInfo(
         name="gpa",
@@ -288,6 +293,7 @@ DATASETS = (
         sampling="motion 100 mm per camera",
         batch=(4, 0, 0),
         converter=_CONVERTERS + "gpa:Gpa",
+        limits="f and c are taken for those of pictures without lens distortion; training pictures only",
     ),
     DatasetInfo(
         name="humbi",
@@ -311,6 +317,7 @@ DATASETS = (
         batch=(5, 7, 0),
         examples="about 1,271,000",
         converter=_CONVERTERS + "humbi:Humbi",
+        limits="SMPL fits are not used (nor are they in the paper's 555 joints)",
     ),
     DatasetInfo(
         name="aspset",
@@ -346,6 +353,7 @@ DATASETS = (
         batch=(4, 0, 0),
         examples="about 124,000",
         converter=_CONVERTERS + "aspset:AspSet",
+        limits="test clips are stored as crops, not as whole frames",
     ),
     DatasetInfo(
         name="agora",
@@ -409,6 +417,7 @@ DATASETS = (
         sampling="motion 100 mm",
         batch=(4, 6, 0),
         converter=_CONVERTERS + "three_d_people:ThreeDPeople",
+        limits="no composites of several people",
     ),
     DatasetInfo(
         name="bml_movi",

@@ -62,6 +62,7 @@ DATASETS = (
         masks="instance masks of the dataset",
         batch=(8, 8, 8),
         converter=_CONVERTERS + "coco:Coco",
+        tested="two photographs with their real annotations",
     ),
     DatasetInfo(
         name="posetrack",
@@ -147,6 +148,7 @@ DATASETS = (
         sampling="none",
         color_fix={"gamma": 0.67, "white_balance": [110, 145], "sequences": ["TS1", "TS2", "TS3", "TS4"]},
         converter=_CONVERTERS + "mpi_inf_3dhp_test:MpiInf3dhpTest",
+        tested="a real picture and its labels",
     ),
     DatasetInfo(
         name="mupots",

@@ -49,7 +49,7 @@ def describe(info) -> str:
         "examples": info.examples,
         "per batch": "/".join(str(n) for n in info.batch) + " (paper's full, medium, small mixture)",
         "colour fix": str(dict(info.color_fix)) if info.color_fix else "",
-        "tested on": _tested(info) if info.converter else "",
+        "tested on": tested(info) if info.converter else "",
         "known limits": info.limits,
         "conversion": f"python -m data_processing {info.name} --raw DIR --out STORE" if info.converter else "not yet",
     }
@@ -57,6 +57,7 @@ def describe(info) -> str:
     return "\n".join(lines)
 
 
-def _tested(info) -> str:
+def tested(info) -> str:
+    """What the converter was tested on."""
     fixtures = "fixtures in the raw layout and formats"
     return f"{fixtures}; {info.tested}" if info.tested else f"{fixtures} only, not on the real files"
