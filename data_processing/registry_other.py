@@ -201,4 +201,27 @@ DATASETS = (
         sampling="none",
         converter=_CONVERTERS + "tdpw:ThreeDPW",
     ),
+    DatasetInfo(
+        name="emdb",
+        title="EMDB",
+        year=2023,
+        role="benchmark",
+        kind="outdoor and indoor, hand-held camera",
+        licence="on request, non-commercial",
+        citation="Kaufmann et al., EMDB: The Electromagnetic Database of Global 3D Human Pose and Shape in the Wild, "
+        "ICCV 2023",
+        url="https://eth-ait.github.io/emdb",
+        steps="Ask for access on the page and unpack P0 to P9. The SMPL body model (https://smpl.is.tue.mpg.de) is "
+        "needed as well.",
+        layout="P[0-9]/<sequence>/P*_data.pkl\nP[0-9]/<sequence>/images/<5 digits>.jpg\n"
+        "body_models/smpl/SMPL_{FEMALE,MALE,NEUTRAL}.pkl (or elsewhere, by --body-models)",
+        skeleton="smpl",
+        splits="all sequences as test; the activity column says which are of EMDB 1 and EMDB 2",
+        cameras="1440 x 1920, K per sequence, extrinsics per frame",
+        units="m; up from the people",
+        boxes="from the dataset, else the labels' box x 1.2",
+        sampling="none (frames marked as good)",
+        converter=_CONVERTERS + "emdb:Emdb",
+        limits="not used in the paper",
+    ),
 )

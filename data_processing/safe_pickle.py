@@ -9,9 +9,9 @@ allocates what a hostile file asks for.
 from __future__ import annotations
 
 import io
-import math
 import pickle
 from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 
 MAX_BYTES = 4 << 30
+FORGOTTEN_BYTES = 1 << 14
 
 
 class StandIn:
@@ -41,19 +42,20 @@ class StandIn:
         pass
 
 
-def load_pickle(path, *, stand_ins: tuple[str, ...] = (), max_array_bytes: float = math.inf):
+def load_pickle(path, *, stand_ins: tuple[str, ...] = (), skip_array: Callable[[tuple], bool] | None = None):
     """The contents of a pickle file that holds NumPy arrays and plain Python values; UserError for anything else.
 
     Args:
         stand_ins: libraries (with all of their modules) whose objects become a `StandIn`.
-        max_array_bytes: larger arrays are read over and become empty, so that what is not wanted takes no memory.
+        skip_array: arrays for whose shape this is true are read over and become empty: what is not wanted takes no
+            memory.
     """
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} is larger than {MAX_BYTES >> 30} GiB and is not read.")
         with open(path, "rb") as file:
-            return _Unpickler(file, path, stand_ins, max_array_bytes).load()
+            return _Unpickler(file, path, stand_ins, skip_array).load()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); check the raw folder.") from None
     except UserError:
@@ -141,11 +143,11 @@ _ADMITTED = {
 class _Unpickler(pickle._Unpickler):
     dispatch = dict(pickle._Unpickler.dispatch)
 
-    def __init__(self, file, name, stand_ins: tuple[str, ...] = (), max_array_bytes: float = math.inf):
+    def __init__(self, file, name, stand_ins: tuple[str, ...] = (), skip_array: Callable[[tuple], bool] | None = None):
         super().__init__(file, encoding="latin1")
         self._name = name
         self._stand_ins = stand_ins
-        self._max_array_bytes = max_array_bytes
+        self._skip_array = skip_array
         self._made: dict[str, type] = {}
 
     def find_class(self, module: str, name: str):
@@ -158,7 +160,7 @@ class _Unpickler(pickle._Unpickler):
         raise UserError(f"{self._name} holds a {module}.{name}, but only NumPy arrays and plain values are admitted.")
 
     def _from_buffer(self, buffer, dtype, shape, order):
-        if len(buffer) > self._max_array_bytes:
+        if self._skip_array and self._skip_array(shape):
             return np.empty(0, dtype)
         return _from_buffer(buffer, dtype, shape, order)
 
@@ -167,17 +169,14 @@ class _Unpickler(pickle._Unpickler):
         instance, state = self.stack[-2:]
         if isinstance(instance, StandIn):
             instance.state = self.stack.pop()
-        elif isinstance(instance, np.ndarray) and self._is_large(state[-1]):
+        elif isinstance(instance, np.ndarray) and self._skip_array and self._skip_array(state[1]):
             self.stack.pop()
         elif isinstance(instance, np.ndarray | np.dtype):
             super().load_build()
         else:
             raise pickle.UnpicklingError("an object with a state of its own")
 
-    def _is_large(self, data) -> bool:
-        return isinstance(data, bytes | str | bytearray) and len(data) > self._max_array_bytes
-
-    # What an array too large is made of must not stay in the memory of things to refer to.
+    # The bytes of an array that is skipped must not stay in the memory of things to refer to.
 
     def load_memoize(self):
         self.memo[len(self.memo)] = self._remembered()
@@ -192,7 +191,9 @@ class _Unpickler(pickle._Unpickler):
         self.memo[int.from_bytes(self.read(4), "little")] = self._remembered()
 
     def _remembered(self):
-        return None if self._is_large(self.stack[-1]) else self.stack[-1]
+        value = self.stack[-1]
+        large = self._skip_array and isinstance(value, bytes | str | bytearray) and len(value) > FORGOTTEN_BYTES
+        return None if large else value
 
     dispatch[pickle.BUILD[0]] = load_build
     dispatch[pickle.MEMOIZE[0]] = load_memoize

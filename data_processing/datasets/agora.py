@@ -1,0 +1,184 @@
+"""AGORA: rendered scans of people in rendered or photographed places, 24 joints of SMPL and 42 of SMPL-X.
+
+Training parts 0 to 9 and the validation part are used for training; there is no motion, so no sampling. Left out:
+people marked invalid, occluded by more than 75 %, or with a box under 100 px. The box is the detection matched with IoU
+of at least 0.5 to the person's visible pixels, else the box of those; people without detection who are occluded by more
+than 50 % are left out. The stored mask is that of all people. Where the masks were not downloaded, boxes are those of
+the joints x 1.05.
+
+Format, after the authors' evaluation code: pandas tables (`isValid`, `occlusion` in percent and `gt_joints_3d` in m in
+the camera's frame per person; `camX`, `camY`, `camZ` in cm and `camYaw` in degrees; cameras of some scenes are fixed by
+the picture's name), pictures of 3840 x 2160. Of the masks, `..._<frame>_00000.png` shows all people in their own
+colours and `..._<frame>_<person, from 1>.png` a person alone, also where hidden; that it does so in the same colour is
+assumed (if not, the person's hidden pixels count as visible). The vertices in the tables are read over.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from data_processing import boxes, masks
+from data_processing.cameras import intrinsics, make_camera, project, to_world
+from data_processing.converter import Converter, Unit
+from data_processing.images import read_image
+from data_processing.pandas_pickle import read_columns
+from data_processing.smpl.points import SMPL_24, SMPLX_42
+from metrabs_acae.data.records import CameraParams
+from metrabs_acae.errors import UserError
+
+PARTS = (*(f"train_{i}" for i in range(10)), *(f"validation_{i}" for i in range(10)))
+COLUMNS = ("imgPath", "isValid", "occlusion", "gt_joints_3d", "camX", "camY", "camZ", "camYaw")
+IMAGE_SIZE = (3840, 2160)
+SENSOR_MM = 36
+FIXED_CAMERAS = {
+    # part of the picture's name: focal length (mm), position (cm, Unreal's axes), yaw, pitch (degrees)
+    "hdri": (50, (0, 0, 170), 0, 0),
+    "cam00": (18, (400, -275, 265), 135, 30),
+    "cam01": (18, (400, 225, 265), -135, 30),
+    "cam02": (18, (-490, 170, 265), -45, 30),
+    "cam03": (18, (-490, -275, 265), 45, 30),
+    "ag2": (28, (0, 0, 170), 0, 15),
+}
+OTHER_FOCAL_MM = 28
+OTHER_GROUND_M = (0, -1.7, 0)
+FROM_UNREAL = np.array([[0, 1, 0], [0, 0, -1], [1, 0, 0.0]])
+NAME = re.compile(r"(?P<name>(?P<scene>.+?)_(\d+mm_)?(5_10|5_15))(?P<cam>(_cam\d+)?)_(?P<number>\d+)\.png")
+MAX_OCCLUSION, MAX_OCCLUSION_UNDETECTED = 75, 50
+MIN_IOU, MIN_SIDE_PX, BOX_FACTOR = 0.5, 100, 1.05
+COLOR_TOLERANCE = 10
+MM_PER_M = 1000
+
+
+class Agora(Converter):
+    def units(self) -> list[Unit]:
+        found = [p for p in PARTS if self._table("SMPL", p).exists()]
+        if not found:
+            self.require("SMPL/train_0_withjv.pkl")
+        for part in found:
+            self.require(f"SMPLX/{part}_withjv.pkl")
+            self.require(image_folder(part))
+        return [Unit(p, (p,)) for p in found] if self.wants("train") else []
+
+    def convert(self, unit: Unit, output) -> None:
+        part = unit.args[0]
+        table = read_table(self._table("SMPL", part), 24)
+        extended = read_table(self._table("SMPLX", part), 76)
+        if list(table["imgPath"]) != list(extended["imgPath"]):
+            raise UserError(f"SMPL/{part}_withjv.pkl and SMPLX/{part}_withjv.pkl in {self.raw} list other pictures.")
+        for row, name in enumerate(table["imgPath"]):
+            people = people_of(table, extended, row)
+            if people:
+                self._add(output, part, row, str(name), camera_of(table, row, str(name)), people)
+
+    def _add(self, output, part: str, row: int, name: str, camera: CameraParams, people) -> None:
+        path = self.raw / image_folder(part) / name
+        image = read_image(path)
+        poses = {i: to_world(camera, points) for i, (points, _) in people.items()}
+        everyone, labelled = self._visible(name, list(people), image.shape[1::-1], camera, poses)
+        detections = self.detect(image, path)
+        known = [i for i in people if labelled[i] is not None]
+        matched = boxes.match([labelled[i] for i in known], detections, min_iou=MIN_IOU)
+        found = {i: detections[j, :4] for i, j in zip(known, matched, strict=True) if j is not None}
+        for i, (_, occlusion) in people.items():
+            box = found.get(i, labelled[i])
+            if box is None:
+                output.skip("person not in the picture")
+            elif i not in found and occlusion > MAX_OCCLUSION_UNDETECTED:
+                output.skip("largely hidden and not detected")
+            elif min(box[2:]) < MIN_SIDE_PX:
+                output.skip("person too small")
+            else:
+                self.add_crop(
+                    output,
+                    image,
+                    split="train",
+                    key=f"{part}/{Path(name).stem}_{i}.jpg",
+                    camera=camera,
+                    coords=poses[i],
+                    box=box,
+                    mask=everyone,
+                    sequence=part,
+                    frame=row,
+                    person=i,
+                )
+
+    def _visible(self, name: str, people: list[int], size, camera, poses):
+        """Mask of all people (None without masks), and person -> box of the visible pixels (None if there are none)."""
+        folder, start = self._masks(name)
+        whole = None if folder is None else folder / f"{start}_00000.png"
+        if whole is None or not whole.exists():
+            joints = {i: boxes.box_of_points(project(camera, poses[i]), BOX_FACTOR) for i in people}
+            within = {i: None if b is None else boxes.within_image(b, size) for i, b in joints.items()}
+            return None, {i: None if b is None or boxes.area(b) == 0 else b for i, b in within.items()}
+        colors = read_image(whole)
+        alone = {i: read_image(folder / f"{start}_{i + 1:05d}.png") for i in people}
+        return (colors > COLOR_TOLERANCE).any(-1), {i: masks.box_of(visible(colors, alone[i])) for i in people}
+
+    def _masks(self, name: str) -> tuple[Path | None, str]:
+        """The folder of a picture's masks, if there is one, and the beginning of their names."""
+        match = NAME.fullmatch(name)
+        if match is None:
+            raise UserError(f"'{name}' is not a picture's name of AGORA.")
+        start = f"{match['name']}_mask{match['cam']}_{int(match['number']):06d}"
+        phase = "train" if "trainset" in name else "validation"
+        candidates = (f"{phase}/{match['scene']}", f"masks/{match['scene']}", f"masks/{phase}/{match['scene']}")
+        return next((p for c in candidates if (p := self.raw / c).is_dir()), None), start
+
+    def _table(self, model: str, part: str) -> Path:
+        return self.raw / model / f"{part}_withjv.pkl"
+
+
+def image_folder(part: str) -> str:
+    return part if part.startswith("train") else "validation"
+
+
+def read_table(path, n_joints: int) -> dict[str, np.ndarray]:
+    """The columns that are used; checks that people have at least so many joints."""
+    table = read_columns(path, COLUMNS, skip_array=lambda shape: len(shape) == 2 and shape[1] == 3 and shape[0] > 1000)
+    for joints in table["gt_joints_3d"]:
+        if any(np.ndim(j) != 2 or len(j) < n_joints or np.shape(j)[1] != 3 for j in joints):
+            raise UserError(f"{path} has people without {n_joints} joints; take the tables 'with joints and vertices'.")
+    return table
+
+
+def people_of(table, extended, row: int) -> dict[int, tuple[np.ndarray, float]]:
+    """Number of each usable person -> (joints [66, 3] mm in the camera's frame, occlusion in percent)."""
+    people = {}
+    for i, (valid, occlusion) in enumerate(zip(table["isValid"][row], table["occlusion"][row], strict=True)):
+        if valid and float(occlusion) <= MAX_OCCLUSION:
+            body = np.asarray(table["gt_joints_3d"][row][i], np.float64)[list(SMPL_24)]
+            whole = np.asarray(extended["gt_joints_3d"][row][i], np.float64)[list(SMPLX_42)]
+            people[i] = (np.concatenate([body, whole]) * MM_PER_M, float(occlusion))
+    return people
+
+
+def camera_of(table, row: int, name: str) -> CameraParams:
+    """The camera of a picture; the world is that of the renderer, y down."""
+    fixed = next((camera for key, camera in FIXED_CAMERAS.items() if key in name), None)
+    if fixed is not None:
+        focal, position, yaw, pitch = fixed
+        ground = (0, 0, 0)
+    else:
+        position = [float(table[c][row]) for c in ("camX", "camY", "camZ")]
+        focal, yaw, pitch, ground = OTHER_FOCAL_MM, float(table["camYaw"][row]), 0, OTHER_GROUND_M
+    center = FROM_UNREAL @ np.array(position, np.float64) / 100 + ground
+    (cy, cp), (sy, sp) = np.cos(np.radians([-yaw, pitch])), np.sin(np.radians([-yaw, pitch]))
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    focal_px = focal / SENSOR_MM * IMAGE_SIZE[0]
+    K = intrinsics(focal_px, focal_px, IMAGE_SIZE[0] / 2, IMAGE_SIZE[1] / 2)
+    return make_camera(about_x @ about_y, center * MM_PER_M, K, world_up=(0, -1, 0))
+
+
+def visible(colors: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """[H, W] where a person is visible: its pixels when alone that have the person's colour in the picture of all."""
+    where = (alone > COLOR_TOLERANCE).any(-1)
+    if not where.any():
+        return where
+    values, counts = np.unique(alone[where], axis=0, return_counts=True)
+    color = values[np.argmax(counts)].astype(int)
+    same = where & (np.abs(colors.astype(np.int16) - color) < COLOR_TOLERANCE).all(-1)
+    return same if same.any() else where & (colors > COLOR_TOLERANCE).any(-1)

@@ -1,0 +1,74 @@
+"""3DOH50K: single people in a room, partly hidden by objects, 14 joints.
+
+No motion sampling. Box and mask are the dataset's; the test set has no masks.
+
+Format, as the paper's tools read it (the authors do not describe it): `annots.json` is {picture's name:
+{"lsp_joints_3d" [14, 3], "extri" 4 x 4 world to camera (m), "intri" 3 x 3, "bbox" [[left, top], [right, bottom]]}}; the
+joints are in the camera's frame, in units of 1000/7 mm.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_processing.cameras import from_extrinsics, to_world
+from data_processing.converter import Converter, Unit
+from data_processing.file_cache import file_cache
+from data_processing.images import read_image, read_mask
+from data_processing.plain_files import read_json
+from metrabs_acae.errors import UserError
+
+SUBSETS = {"trainset": "train", "testset": "test"}
+N_JOINTS = 14
+MM_PER_UNIT = 1000 / 7
+MM_PER_M = 1000
+PER_UNIT = 500
+
+
+class ThreeDOH50K(Converter):
+    def units(self) -> list[Unit]:
+        units = []
+        for subset, split in SUBSETS.items():
+            if self.wants(split) and (split == "train" or (self.raw / subset).exists()):
+                n = len(read_labels(self.require(f"{subset}/annots.json")))
+                units += [Unit(f"{subset}/{i // PER_UNIT:04d}", (subset, i)) for i in range(0, n, PER_UNIT)]
+        return units
+
+    def convert(self, unit: Unit, output) -> None:
+        subset, start = unit.args
+        folder = self.raw / subset
+        labels = read_labels(folder / "annots.json")
+        for name in sorted(labels)[start : start + PER_UNIT]:
+            camera, pose, box = read_person(labels[name], f"{folder / 'annots.json'}: {name}")
+            mask_path = folder / "masks" / f"{name}.png"
+            self.add_crop(
+                output,
+                read_image(folder / "images" / f"{name}.jpg"),
+                split=SUBSETS[subset],
+                key=f"{subset}/{name}.jpg",
+                camera=camera,
+                coords=to_world(camera, pose),
+                box=box,
+                mask=read_mask(mask_path) if subset == "trainset" or mask_path.exists() else None,
+                sequence=subset,
+                frame=int(name) if name.isdigit() else 0,
+            )
+
+
+@file_cache(1)
+def read_labels(path) -> dict[str, dict]:
+    return read_json(path)
+
+
+def read_person(label: dict, where: str):
+    """Camera (its picture's up is taken for the world's), pose [14, 3] mm in its frame, box."""
+    try:
+        pose = np.array(label["lsp_joints_3d"], np.float64).reshape(N_JOINTS, 3) * MM_PER_UNIT
+        extrinsics = np.array(label["extri"], np.float64).reshape(4, 4)
+        K = np.array(label["intri"], np.float64).reshape(3, 3)
+        (left, top), (right, bottom) = label["bbox"]
+        up = -extrinsics[1, :3]
+        camera = from_extrinsics(extrinsics[:3, :3], extrinsics[:3, 3] * MM_PER_M, K, world_up=up)
+        return camera, pose, np.array([left, top, right - left, bottom - top], np.float64)
+    except (KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+        raise UserError(f"{where} is not a label of 3DOH50K ({error!r}); unpack it again.") from None
