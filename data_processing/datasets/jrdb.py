@@ -60,7 +60,7 @@ class Jrdb(Converter):
             except UserError:
                 output.skip("image broken")
                 continue
-            for _ in range(found.count(None)):
+            for _ in range(sum(b is None for b in found)):
                 output.skip("no detection")
             for person, box in kept:
                 output.add(

@@ -171,19 +171,30 @@ def read_place(path) -> tuple[np.ndarray, np.ndarray]:
 
 @file_cache(8)
 def read_cluster(path) -> list[tuple[np.ndarray, ...]]:
-    """K [3, 3], distortion k1 k2 p1 p2, and rotation and translation from the cluster to each of its cameras."""
+    """K [3, 3], distortion k1 k2 p1 p2, and rotation and translation from the cluster to each of its cameras.
+
+    The file is OpenCV's YAML: a block `Camera_<n>:` for each camera, with matrices K, Dist and PosRel.
+    """
     import cv2
 
     try:
-        storage = cv2.FileStorage(Path(path).read_text(), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        blocks = re.split(r"(?m)^\s*Camera_(\d+):", Path(path).read_text())[1:]
+        if not blocks or [int(n) for n in blocks[::2]] != list(range(1, len(blocks) // 2 + 1)):
+            raise ValueError("it has no cameras 1, 2, ...")
         cameras = []
-        for i in range(int(storage.getNode("Number of cameras").real())):
-            node = storage.getNode(f"Camera_{i + 1}")
-            K, distortion, place = (np.asarray(node.getNode(n).mat(), np.float64) for n in ("K", "Dist", "PosRel"))
-            t, rotation = np.split(place.reshape(6), 2)
-            cameras.append((K.reshape(3, 3), distortion.ravel()[:4], cv2.Rodrigues(rotation)[0], t))
-        if not cameras or not all(np.isfinite(v).all() for c in cameras for v in c):
-            raise ValueError("no camera, or a number that is not finite")
+        for block in blocks[1::2]:
+            t, rotation = np.split(_matrix(block, "PosRel", 6), 2)
+            K, distortion = _matrix(block, "K", 9).reshape(3, 3), _matrix(block, "Dist", 4)
+            cameras.append((K, distortion, cv2.Rodrigues(rotation)[0], t))
         return cameras
-    except (OSError, ValueError, TypeError, SystemError, cv2.error) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a camera configuration of Berkeley MHAD ({error}).") from None
+
+
+def _matrix(block: str, name: str, size: int) -> np.ndarray:
+    """The numbers of a matrix in a block of OpenCV's YAML."""
+    found = re.search(rf"(?ms)^\s*{name}:\s*!!opencv-matrix[^\[]*?data:\s*\[([^\]]*)\]", block)
+    numbers = np.array(found[1].replace(",", " ").split() if found else [], np.float64)
+    if len(numbers) < size or not np.isfinite(numbers).all():
+        raise ValueError(f"a camera lacks {name} with {size} finite numbers")
+    return numbers[:size]

@@ -103,7 +103,7 @@ def choose(path, camera: CameraParams, size) -> dict[int, np.ndarray]:
     chosen = {}
     for first, poses in read_poses(path):
         visible = is_inside(project(camera, poses), size).sum(-1) >= MIN_JOINTS
-        chosen |= {first + i: poses[i].copy() for i in np.flatnonzero(visible) if sampler.keep(poses[i])}
+        chosen |= {first + i: poses[i].copy() for i in np.flatnonzero(visible).tolist() if sampler.keep(poses[i])}
     return chosen
 
 

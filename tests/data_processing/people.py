@@ -153,3 +153,8 @@ def write_c3d(path, points, *, names, rate=50.0, unit="mm") -> None:
     file["data"]["points"] = table
     path.parent.mkdir(parents=True, exist_ok=True)
     file.write(str(path))
+
+
+def rows_of(store, split: str = "train") -> list:
+    """The examples of a split."""
+    return [store.row(split, i) for i in range(store.splits.get(split, 0))]
