@@ -681,7 +681,7 @@ DATASETS = (
         citation="Huang et al., Capturing and Inferring Dense Full-Body Human-Scene Contact, CVPR 2022",
         url="https://rich.is.tue.mpg.de",
         steps="Register; download images (JPEG), bodies, scan calibrations; the SMPL-X body model is needed too.",
-        layout="[images/]{train,val}/<sequence>/cam_*/<frame>_<camera>.{jpg,jpeg,png}\n"
+        layout="[images/]{train,val}/<sequence>/cam_*/<frame>_<camera>.{jpg,jpeg,png,bmp}\n"
         "bodies/{train,val}/<sequence>/<frame>/<person>.pkl (or {train,val}_body/<sequence>/...)\n"
         "scan_calibration/<scene>/calibration/*.xml\n"
         "body_models/smplx/SMPLX_{FEMALE,MALE}.npz (or elsewhere, by --body-models)",
@@ -695,7 +695,7 @@ DATASETS = (
         batch=(4, 7, 0),
         examples="about 96,000",
         converter=_CONVERTERS + "rich:Rich",
-        limits="BMP pictures (the full-size release of some scenes) are not read; a tilted camera tilts its up",
+        limits="a camera's own up direction is taken for the world's",
     ),
     DatasetInfo(
         name="spec",

@@ -20,7 +20,7 @@ from data_processing import boxes
 from data_processing.cameras import from_extrinsics, project
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
-from data_processing.images import read_image
+from data_processing.raw_images import read_any_image
 from data_processing.safe_pickle import load_pickle
 from data_processing.sampling import BufferedMotionSampler
 from data_processing.smpl.points import smplx_42
@@ -31,7 +31,7 @@ PARTS = ("train", "val")
 FEMALE = (9, 10, 12, 13, 16, 17, 18, 19, 21)
 """Subjects; the other ones of 0 to 21 are male."""
 N_SUBJECTS = 22
-SUFFIXES = ("jpg", "jpeg", "png")
+SUFFIXES = ("jpg", "jpeg", "png", "bmp")
 MM_PER_M = 1000
 THRESHOLD_MM, BUFFER = 100, 100
 BOX_FACTOR, MIN_IOU, MIN_SIDE_PX = 1.05, 0.5, 100
@@ -63,7 +63,7 @@ class Rich(Converter):
             for frame, pose in self._kept(self._bodies(part, sequence), subject, sorted(pictures)):
                 chosen.setdefault(frame, []).append((subject, pose))
         for frame in sorted(chosen):
-            image = read_image(pictures[frame])
+            image = read_any_image(pictures[frame])
             detections = self.detect(image, pictures[frame])
             for subject, pose in chosen[frame]:
                 box = person_box(camera, pose, detections, image.shape[1::-1])
