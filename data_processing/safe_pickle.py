@@ -192,8 +192,10 @@ class _Unpickler(pickle._Unpickler):
 
     def _remembered(self):
         value = self.stack[-1]
-        large = self._skip_array and isinstance(value, bytes | str | bytearray) and len(value) > FORGOTTEN_BYTES
-        return None if large else value
+        parts = value if isinstance(value, tuple) else (value,)
+        if self._skip_array and any(isinstance(v, bytes | str | bytearray) and len(v) > FORGOTTEN_BYTES for v in parts):
+            return None
+        return value
 
     dispatch[pickle.BUILD[0]] = load_build
     dispatch[pickle.MEMOIZE[0]] = load_memoize

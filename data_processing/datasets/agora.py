@@ -115,7 +115,7 @@ class Agora(Converter):
             return None, {i: None if b is None or boxes.area(b) == 0 else b for i, b in within.items()}
         colors = read_image(whole)
         alone = {i: read_image(folder / f"{start}_{i + 1:05d}.png") for i in people}
-        return (colors > COLOR_TOLERANCE).any(-1), {i: masks.box_of(visible(colors, alone[i])) for i in people}
+        return colors.max(-1) > COLOR_TOLERANCE, {i: masks.box_of(visible(colors, alone[i])) for i in people}
 
     def _masks(self, name: str) -> tuple[Path | None, str]:
         """The folder of a picture's masks, if there is one, and the beginning of their names."""
@@ -175,10 +175,13 @@ def camera_of(table, row: int, name: str) -> CameraParams:
 
 def visible(colors: np.ndarray, alone: np.ndarray) -> np.ndarray:
     """[H, W] where a person is visible: its pixels when alone that have the person's colour in the picture of all."""
-    where = (alone > COLOR_TOLERANCE).any(-1)
+    where = alone.max(-1) > COLOR_TOLERANCE
     if not where.any():
         return where
-    values, counts = np.unique(alone[where], axis=0, return_counts=True)
-    color = values[np.argmax(counts)].astype(int)
-    same = where & (np.abs(colors.astype(np.int16) - color) < COLOR_TOLERANCE).all(-1)
-    return same if same.any() else where & (colors > COLOR_TOLERANCE).any(-1)
+    own = alone[where].astype(np.int32)
+    values, counts = np.unique(own @ [1 << 16, 1 << 8, 1], return_counts=True)
+    color = own[np.flatnonzero(own @ [1 << 16, 1 << 8, 1] == values[np.argmax(counts)])[0]]
+    seen = colors[where].astype(np.int32)
+    same = (np.abs(seen - color) < COLOR_TOLERANCE).all(-1)
+    where[where] = same if same.any() else seen.max(-1) > COLOR_TOLERANCE
+    return where

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def arrays(kind: str = "smpl", n_vertices: int = 600) -> dict[str, np.ndarray]:
     basis = body.shape_vertices.reshape(len(body.shape_vertices), -1, 3)[:, chosen].astype(np.float64) @ TO_SMPL.T
     joints, parents = _joints(kind)
     n_joints, n_basis = len(parents), 20 if kind == "smplx" else 10
-    pose_basis = np.zeros((n_vertices, 3, 9 * (n_joints - 1)), np.float32)
+    pose_basis = np.zeros((n_vertices, 3, 9 * (n_joints - 1)), np.float16 if kind == "smplx" else np.float32)
     pose_basis[:, :, 9 : 9 * 18 : 7] = rng.normal(scale=2e-3, size=(n_vertices, 3, 22))
     held = {
         "v_template": template,
@@ -97,29 +98,41 @@ def write_pkl(path, kind: str = "smpl", n_vertices: int = 600) -> None:
         ForeignPickler(file, 2).dump(held)
 
 
-def foreign(module: str, name: str, state: dict):
-    """An object that is pickled as one of another library's class."""
-    made = _Foreign()
-    made.module, made.name, made.state = module, name, state
-    return made
+@dataclass(frozen=True, eq=False)
+class Foreign:
+    """Pickled as what another library's class or function makes: called with `args`, then given `state`.
+
+    With neither it is the class or function itself.
+    """
+
+    module: str
+    name: str
+    args: tuple | None = None
+    state: object = None
 
 
-class _Foreign:
-    pass
+def foreign(module: str, name: str, state: dict) -> Foreign:
+    """An object of another library's class with these attributes."""
+    return Foreign(module, name, (), state)
 
 
 class ForeignPickler(pickle._Pickler):
     """Writes `foreign` objects the way Python 2 wrote objects with attributes, and NumPy's names as they were."""
 
     def save(self, value, save_persistent_id=True):
-        if isinstance(value, _Foreign):
+        if not isinstance(value, Foreign):
+            super().save(value, save_persistent_id)
+        elif id(value) in self.memo:
+            self.write(self.get(self.memo[id(value)][0]))
+        else:
             self.write(pickle.GLOBAL + f"{value.module}\n{value.name}\n".encode())
-            self.write(pickle.EMPTY_TUPLE + pickle.NEWOBJ)
+            if value.args is not None:
+                self.save(value.args)
+                self.write(pickle.REDUCE if value.args else pickle.NEWOBJ)
             self.memoize(value)
-            self.save(value.state)
-            self.write(pickle.BUILD)
-            return
-        super().save(value, save_persistent_id)
+            if value.state is not None:
+                self.save(value.state)
+                self.write(pickle.BUILD)
 
     def save_global(self, value, name=None):
         module = value.__module__.replace("numpy._core", "numpy.core")
@@ -128,6 +141,23 @@ class ForeignPickler(pickle._Pickler):
 
     dispatch = dict(pickle._Pickler.dispatch)
     dispatch[type] = dispatch[type(lambda: 0)] = dispatch[type(len)] = save_global
+
+
+def standing(kind: str = "smpl", *, n_vertices: int = 600, up=(0, -1, 0), at_m=(0, 0, 4), bend: float = 0.15, seed=0):
+    """Pose [3 J], shape [10] and translation [3] (m) of a person with this up direction and pelvis.
+
+    With y down (the default) it faces -z, a camera at the origin; with y up, z.
+    """
+    from scipy.spatial.transform import Rotation
+
+    rng = np.random.default_rng(seed)
+    held = arrays(kind, n_vertices)
+    pose = rng.normal(scale=bend, size=3 * len(held["weights"][0]))
+    turn = Rotation.from_rotvec([np.pi, 0, 0] if up == (0, -1, 0) else [0, 0, 0])
+    pose[:3] = (turn * Rotation.from_euler("y", 20, degrees=True)).as_rotvec()
+    shape = rng.normal(scale=0.5, size=10)
+    pelvis = held["J_regressor"][0] @ (held["v_template"] + held["shapedirs"][:, :, :10] @ shape)
+    return pose, shape, np.asarray(at_m) - pelvis
 
 
 def _rest_joint(name: str) -> np.ndarray:
