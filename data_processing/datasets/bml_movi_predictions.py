@@ -32,7 +32,7 @@ class VideoPredictor:
     """
 
     def __init__(self, model, *, detector: str = "none", skeleton: str = "", batch: int = 8):
-        from metrabs_acae.inference.demo import choose_skeleton, load_saved_model
+        from metrabs_acae.inference.demo_poses import choose_skeleton, load_saved_model
 
         self._model, self._batch = load_saved_model(model), batch
         self._skeleton = choose_skeleton(self._model, skeleton) if skeleton else ""

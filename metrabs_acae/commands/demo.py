@@ -1,4 +1,4 @@
-"""--demo: poses of photographs, drawn."""
+"""--demo: poses of photographs, videos and webcams, drawn and in files."""
 
 from __future__ import annotations
 
@@ -10,20 +10,10 @@ from metrabs_acae.training.run_folder import RunFolder, newest_finished
 
 
 def run(config: Config) -> None:
-    """Draws the poses of the named photographs with an exported model."""
+    """Poses what is named, with an exported model or a run's."""
     from metrabs_acae.inference.demo import run_demo
 
-    settings = config.demo_settings
     path = Path(config.files.load_path) if config.files.load_path else newest_finished(models.RUNS).path
     if RunFolder(path).exists:
         path = RunFolder(path).model
-    run_demo(
-        path,
-        list(config.verbs.demo),
-        boxes=settings.boxes or None,
-        out_dir=config.files.out_dir,
-        skeleton=settings.skeleton,
-        intrinsics=settings.intrinsics or None,
-        fov_degrees=settings.fov,
-        num_aug=settings.num_aug,
-    )
+    run_demo(path, list(config.verbs.demo), out_dir=config.files.out_dir, settings=config.demo_settings)

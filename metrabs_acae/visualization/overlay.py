@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 SUBPIXEL_BITS = 4
+N_COLORS = 24
 TRUTH_COLOR = (235, 235, 235)
 BACKGROUND = (250, 250, 250)
 INK = (60, 60, 60)
@@ -19,6 +20,11 @@ def pose_colors(n_poses: int) -> list[tuple[int, int, int]]:
     """Distinct RGB colours, the same for the same number of poses."""
     hues = [(0.08 + i * 0.381966) % 1 for i in range(n_poses)]
     return [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(h, 0.85, 1.0)) for h in hues]
+
+
+def number_color(number: int) -> tuple[int, int, int]:
+    """The colour of a person's number; the first ones are those of `pose_colors`."""
+    return pose_colors(N_COLORS)[number % N_COLORS]
 
 
 def draw_pose_2d(image, coords2d, edges, *, color=(255, 128, 0), thickness: int | None = None, joints: bool = True):
@@ -43,16 +49,17 @@ def draw_pose_2d(image, coords2d, edges, *, color=(255, 128, 0), thickness: int 
     return image
 
 
-def draw_boxes(image, boxes_ltwh, *, colors=None):
-    """A copy of `image` with rectangles [P, 4 or 5]; the fifth number, a score, is written at the top."""
+def draw_boxes(image, boxes_ltwh, *, colors=None, labels=None):
+    """A copy of `image` with rectangles [P, 4 or 5]; at their tops the labels or else the fifth number, a score."""
     image = np.ascontiguousarray(image).copy()
     thickness = max(1, round(max(image.shape[:2]) / 500))
-    for box, color in zip(boxes_ltwh, colors or pose_colors(len(boxes_ltwh)), strict=True):
-        x, y, w, h = np.clip(box[:4], -1e6, 1e6)
-        cv2.rectangle(image, (round(x), round(y)), (round(x + w), round(y + h)), color, thickness, cv2.LINE_AA)
-        if len(box) > 4:
-            label = f"{box[4]:.2f}"
-            cv2.putText(image, label, (round(x), round(y) - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
+    font_scale, pen = max(0.45, max(image.shape[:2]) / 2000), max(1, thickness // 2)
+    labels = labels or [f"{b[4]:.2f}" if len(b) > 4 else "" for b in boxes_ltwh]
+    for box, color, label in zip(boxes_ltwh, colors or pose_colors(len(boxes_ltwh)), labels, strict=True):
+        x, y, w, h = (round(v) for v in np.clip(box[:4], -1e5, 1e5).tolist())
+        cv2.rectangle(image, (x, y), (x + w, y + h), color, thickness, cv2.LINE_AA)
+        inside = (max(x, 2), max(y - 4, round(25 * font_scale)))
+        cv2.putText(image, label, inside, cv2.FONT_HERSHEY_SIMPLEX, font_scale, color, pen, cv2.LINE_AA)
     return image
 
 

@@ -120,12 +120,13 @@ def test_evaluate_export_and_demo_use_the_run(folder, finished, capsys, monkeypa
     arguments = ["--load-path", "exported", "--boxes", "20,10,60,100;80,10,50,100", "--out-dir", "pictures"]
     assert main(["--demo", "photo.jpg", *arguments]) == 0
     poses = json.loads((folder / "pictures" / "photo.json").read_text())
-    assert np.array(poses["poses3d"]).shape == (2, len(poses["joint_names"]), 3)
+    people = poses["frames"][0]["people"]
+    assert np.array([p["pose3d"] for p in people]).shape == (2, len(poses["joint_names"]), 3)
     assert (folder / "pictures" / "photo.overlay.png").exists()
 
     # noise shows nobody: with the packaged detector that is a normal, empty result
     assert main(["--demo", "photo.jpg", "--load-path", "exported", "--out-dir", "empty"]) == 0
-    assert json.loads((folder / "empty" / "photo.json").read_text())["poses3d"] == []
+    assert json.loads((folder / "empty" / "photo.json").read_text())["frames"][0]["people"] == []
 
     capsys.readouterr()
     assert main(["--demo", "missing.jpg", *arguments]) == 2

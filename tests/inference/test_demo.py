@@ -1,13 +1,15 @@
-"""The demo's files, its reading of boxes and cameras, and its error sentences."""
+"""The demo's files, its reading of inputs, boxes and cameras, and its error sentences."""
 
+import functools
 import json
 
 import cv2
 import numpy as np
 import pytest
 
+from metrabs_acae.config import Demo
 from metrabs_acae.errors import UserError
-from metrabs_acae.inference import demo, export
+from metrabs_acae.inference import demo, demo_inputs, demo_poses, export, video
 from tests.inference import reference
 
 
@@ -23,6 +25,16 @@ def model(tmp_path_factory):
     )
 
 
+@pytest.fixture(autouse=True)
+def load_once(monkeypatch):
+    monkeypatch.setattr(demo, "load_saved_model", loaded)
+
+
+@functools.cache
+def loaded(path):
+    return demo_poses.load_saved_model(path)
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
@@ -32,21 +44,51 @@ def photos(tmp_path_factory):
     return folder
 
 
+def people_in(path):
+    return [f["people"] for f in json.loads(path.read_text())["frames"]]
+
+
 def test_folder_with_boxes_by_name(model, photos, tmp_path):
     boxes = tmp_path / "boxes.json"
     boxes.write_text(json.dumps({"a.jpg": [[50, 40, 100, 200]], "b": []}))
-    lines = []
-    results = demo.run_demo(
-        model, [photos], boxes=str(boxes), out_dir=tmp_path / "out", intrinsics="400,400,200,150", log=lines.append
-    )
-    assert [len(r["poses3d"]) for r in results] == [1, 0]
-    assert results[0]["skeleton"] == "small" and len(results[0]["joint_names"]) == 5
-    assert json.loads((tmp_path / "out" / "a.json").read_text()) == results[0]
-    overlay = cv2.imread(str(tmp_path / "out" / "a.overlay.png"))
+    lines, out = [], tmp_path / "out"
+    settings = Demo(boxes=str(boxes), intrinsics="400,400,200,150")
+    results = demo.run_demo(model, [photos], out_dir=out, settings=settings, log=lines.append)
+    assert [(r.name, r.n_people) for r in results] == [("a.jpg", 1), ("b.png", 0)]
+    contents = json.loads((out / "a.json").read_text())
+    assert contents["skeleton"] == "small" and len(contents["joint_names"]) == 5
+    assert contents["intrinsic_matrix"] == [[400, 0, 200], [0, 400, 150], [0, 0, 1]]
+    (person,) = people_in(out / "a.json")[0]
+    assert person["box"] == [50, 40, 100, 200] and "score" not in person
+    projected = np.array(person["pose3d"]) @ np.array(contents["intrinsic_matrix"]).T
+    np.testing.assert_allclose(person["pose2d"], projected[:, :2] / projected[:, 2:], atol=0.02)
+    overlay = cv2.imread(str(out / "a.overlay.png"))
     assert overlay.shape == reference.ARRAYS["images"][0].shape
     assert (overlay != cv2.imread(str(photos / "a.jpg"))).any()
-    assert (tmp_path / "out" / "b.views.png").exists()
+    assert people_in(out / "b.json") == [[]]
+    assert {p for r in results for p in r.files} == set(out.iterdir())
     assert lines[0].startswith("a.jpg: 1 person") and lines[1].startswith("b.png: 0 people")
+
+
+def test_a_video_gives_the_poses_of_its_frames_as_photographs(model, tmp_path):
+    """Frames are estimated in batches, of which the results are independent."""
+    writer = video.VideoWriter(tmp_path / "clip.mp4")
+    for i in range(3):
+        writer.write(np.roll(reference.ARRAYS["images"][0], 8 * i, axis=1), i / 10)
+    writer.close()
+    for frame in video.VideoFile(tmp_path / "clip.mp4"):
+        cv2.imwrite(str(tmp_path / f"{frame.index}.png"), frame.image[..., ::-1])
+    boxes = {"clip.mp4": [[[50, 40, 100, 200]], [], [[60, 40, 100, 200], [10, 10, 50, 60]]]}
+    boxes |= {f"{i}.png": b for i, b in enumerate(boxes["clip.mp4"])}
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    inputs = [tmp_path / name for name in ("clip.mp4", "0.png", "1.png", "2.png")]
+    settings = Demo(boxes=str(tmp_path / "boxes.json"), outputs=("json",), frames_per_batch=2)
+    demo.run_demo(model, inputs, out_dir=tmp_path / "out", settings=settings, log=lambda line: None)
+    frames = people_in(tmp_path / "out" / "clip.json")
+    assert [len(f) for f in frames] == [1, 0, 2]
+    for i, frame in enumerate(frames):
+        for person, expected in zip(frame, people_in(tmp_path / "out" / f"{i}.json")[0], strict=True):
+            np.testing.assert_allclose(person["pose3d"], expected["pose3d"], atol=0.05)
 
 
 @pytest.mark.parametrize(
@@ -56,33 +98,72 @@ def test_folder_with_boxes_by_name(model, photos, tmp_path):
         ({"boxes": "1,2,3"}, "left, top, width, height"),
         ({"boxes": "1,2,3,x"}, "cannot be read"),
         ({"boxes": "1,2,0,4"}, "positive width"),
+        ({"boxes": "1,2,nan,4"}, "must be finite"),
         ({"boxes": "missing.json"}, "cannot be read as JSON"),
-        ({"boxes": {"other.jpg": []}}, "no entry 'a.jpg'"),
         ({"boxes": "1,2,3,4", "intrinsics": "1,2"}, "FX,FY,CX,CY"),
         ({"boxes": "1,2,3,4", "skeleton": "coco"}, "no skeleton 'coco'; it has: small"),
-        ({"boxes": "1,2,3,4", "inputs": ["nowhere.jpg"]}, "does not exist"),
+        ({"smooth": True, "track": False}, "--smooth needs tracked people"),
     ],
 )
 def test_error_sentences(model, photos, tmp_path, arguments, message):
-    arguments = {"inputs": [photos / "a.jpg"], **arguments}
     with pytest.raises(UserError, match=message):
-        demo.run_demo(model, out_dir=tmp_path / "out", **arguments)
+        demo.run_demo(model, [photos / "a.jpg"], out_dir=tmp_path / "out", settings=Demo(**arguments))
 
 
-def test_broken_files(model, tmp_path):
+def test_broken_files_and_folders(model, tmp_path):
+    settings = Demo(boxes="1,2,3,4")
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    with pytest.raises(UserError, match="cannot be read as an image"):
-        demo.run_demo(model, [tmp_path / "broken.jpg"], boxes="1,2,3,4", out_dir=tmp_path)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    for name, message in (
+        ("broken.jpg", "cannot be read as an image"),
+        ("broken.mp4", "is not a readable video"),
+        ("nowhere.jpg", "does not exist"),
+    ):
+        with pytest.raises(UserError, match=message):
+            demo.run_demo(model, [tmp_path / name], out_dir=tmp_path / "out", settings=settings)
+    assert list((tmp_path / "out").iterdir()) == []
     with pytest.raises(UserError, match="no saved_model.pb"):
-        demo.run_demo(tmp_path, [tmp_path / "broken.jpg"], boxes="1,2,3,4", out_dir=tmp_path)
+        demo.run_demo(tmp_path, [tmp_path / "broken.jpg"], out_dir=tmp_path / "out", settings=settings)
+    with pytest.raises(UserError, match="broken.jpg cannot be written to"):
+        demo.run_demo(model, [tmp_path / "broken.jpg"], out_dir=tmp_path / "broken.jpg", settings=settings)
 
 
-def test_names_of_outputs_do_not_collide(tmp_path):
-    files = [tmp_path / "a.jpg", tmp_path / "a.png", tmp_path / "b.jpg"]
-    assert demo.unique_stems(files) == ["a", "a_2", "b"]
+def test_inputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.mp4", "a.JPG", "a.mov", "notes.txt", "7"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "empty").mkdir()
+    found = demo_inputs.find_inputs([".", "a.JPG", "-", "0", "7"])
+    assert [(i.kind, i.name, i.stem) for i in found] == [
+        ("image", "a.JPG", "a"),
+        ("video", "a.mov", "a_2"),
+        ("video", "b.mp4", "b"),
+        ("image", "a.JPG", "a_3"),
+        ("video", "-", "stdin"),
+        ("webcam", "0", "webcam-0"),
+        ("image", "7", "7"),
+    ]
+    for nothing in ("empty", "12x"):
+        with pytest.raises(UserError, match="empty holds no image|12x does not exist"):
+            demo_inputs.find_inputs([nothing])
+
+
+def test_names_of_outputs_do_not_collide():
+    assert demo_inputs.unique_stems(["a", "a", "b", "a_2", "a"]) == ["a", "a_2", "b", "a_2_2", "a_3"]
+
+
+def test_boxes_of_a_video_by_frame():
+    (item,) = [demo_inputs.DemoInput("video", "clips/walk.mp4", "walk")]
+    same = demo_inputs.boxes_for(demo_inputs.parse_boxes({"walk.mp4": [[1, 2, 3, 4]]}), item)
+    assert same(0).tolist() == same(99).tolist() == [[1, 2, 3, 4]]
+    each = demo_inputs.boxes_for(demo_inputs.parse_boxes({"walk": [[], [[1, 2, 3, 4]]]}), item)
+    assert [len(each(i)) for i in range(3)] == [0, 1, 0]
+    with pytest.raises(UserError, match="no entry 'walk.mp4'"):
+        demo_inputs.boxes_for(demo_inputs.parse_boxes({"other.mp4": []}), item)
+    with pytest.raises(UserError, match="boxes of walk, frame 1"):
+        demo_inputs.parse_boxes({"walk": [[], [[1, 2, 3]]]})
 
 
 def test_usual_skeleton_is_preferred():
-    model = type("Model", (), {"per_skeleton_joint_names": np.array([])})()
-    model.per_skeleton_joint_names = {"": 0, "zebra_5": 0, "h36m_17": 0}
-    assert demo.choose_skeleton(model, "") == "h36m_17"
+    model = type("Model", (), {"per_skeleton_joint_names": {"": 0, "zebra_5": 0, "h36m_17": 0}})()
+    assert demo_poses.choose_skeleton(model, "") == "h36m_17"

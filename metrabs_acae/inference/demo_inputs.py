@@ -1,0 +1,187 @@
+"""What --demo is given: photographs, videos, webcams, people's boxes, the camera."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from metrabs_acae.errors import UserError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".3gp", ".wmv", ".gif"}
+)
+MAX_COORDINATE_PX = 1e6
+
+
+@dataclass(frozen=True)
+class DemoInput:
+    """One photograph, video or webcam.
+
+    Attributes:
+        path: file; for a webcam its number, for standard input "-".
+        stem: what the names of its results begin with, its own among the inputs.
+    """
+
+    kind: Literal["image", "video", "webcam"]
+    path: str
+    stem: str
+
+    @property
+    def name(self) -> str:
+        return Path(self.path).name
+
+
+def find_inputs(items: Iterable[str]) -> list[DemoInput]:
+    """The inputs named and, sorted, the photographs and videos inside the folders named.
+
+    "-" is a video through standard input; a number is a webcam, unless a file has that name.
+    """
+    found = []
+    for item in map(str, items):
+        path = Path(item)
+        if path.is_dir():
+            inside = [(_kind(p), str(p), p.stem) for p in sorted(path.iterdir()) if _kind(p) and p.is_file()]
+            if not inside:
+                suffixes = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
+                raise UserError(f"The folder {item} holds no image or video ({suffixes}).")
+            found += inside
+        elif path.exists():
+            found.append((_kind(path) or "image", item, path.stem))
+        elif item == "-":
+            found.append(("video", item, "stdin"))
+        elif item.isascii() and item.isdigit():
+            found.append(("webcam", item, f"webcam-{int(item)}"))
+        else:
+            raise UserError(f"{item} does not exist; give image or video files, folders of them, or a webcam's number.")
+    if not found:
+        raise UserError("Nothing was named; give image or video files, folders of them, or a webcam's number.")
+    stems = unique_stems([stem for _, _, stem in found])
+    return [DemoInput(kind, path, stem) for (kind, path, _), stem in zip(found, stems, strict=True)]
+
+
+def _kind(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
+
+
+def unique_stems(stems: Sequence[str]) -> list[str]:
+    """The same names, numbered so that no two are alike."""
+    used: set[str] = set()
+    result = []
+    for stem in stems:
+        name, n = stem, 1
+        while name in used:
+            n += 1
+            name = f"{stem}_{n}"
+        used.add(name)
+        result.append(name)
+    return result
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """[H, W, 3] uint8 RGB, turned upright by its EXIF orientation."""
+    import cv2
+
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UserError(f"{path} cannot be read as an image; it may be damaged or of an unknown format.")
+    return image
+
+
+def parse_boxes(boxes):
+    """What --boxes says, for `boxes_for`: None, one array [P, 4] for everything, or a dict by file name.
+
+    Args:
+        boxes: "LEFT,TOP,WIDTH,HEIGHT[;...]", a list of boxes, or a JSON file or dict {file name: boxes}, where a
+            video may have a list of boxes for each frame; None or "": the detector.
+    """
+    if boxes is None or (isinstance(boxes, str) and not boxes.strip()):
+        return None
+    if isinstance(boxes, str) and not boxes.lower().endswith(".json"):
+        try:
+            boxes = [[float(v) for v in box.split(",")] for box in boxes.split(";") if box.strip()]
+        except ValueError:
+            raise UserError(
+                f"Boxes {boxes!r} cannot be read; expected LEFT,TOP,WIDTH,HEIGHT[;...] or a JSON file."
+            ) from None
+    elif isinstance(boxes, str):
+        try:
+            boxes = json.loads(Path(boxes).read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"The boxes file {boxes} cannot be read as JSON: {error}.") from None
+    if isinstance(boxes, Mapping):
+        return {name: _boxes_of_file(value, name) for name, value in boxes.items()}
+    return _box_array(boxes, "everything")
+
+
+def _boxes_of_file(value, name: str):
+    """One array, or a list of arrays by frame."""
+    by_frame = isinstance(value, list) and any(isinstance(b, list) for v in value if isinstance(v, list) for b in v)
+    if by_frame:
+        return [_box_array(v, f"{name}, frame {i}") for i, v in enumerate(value)]
+    return _box_array(value, name)
+
+
+def _box_array(boxes, whose: str) -> np.ndarray:
+    try:
+        array = np.asarray(boxes, np.float32)
+    except (TypeError, ValueError):
+        array = np.zeros([0, 0, 0])
+    if array.size == 0 and array.ndim <= 2:
+        return np.zeros((0, 4), np.float32)
+    if array.ndim != 2 or array.shape[1] < 4:
+        raise UserError(f"The boxes of {whose} must be a list of [left, top, width, height] in pixels.")
+    array = array[:, :4]
+    if not (np.abs(array) <= MAX_COORDINATE_PX).all() or (array[:, 2:] <= 0).any():
+        raise UserError(
+            f"The boxes of {whose} must be finite, with positive width and height: left, top, width, height."
+        )
+    return array
+
+
+def boxes_for(boxes, item: DemoInput):
+    """From `parse_boxes`: a function of the frame number that gives its boxes [P, 4], or None for the detector."""
+    if boxes is None:
+        return None
+    if isinstance(boxes, dict):
+        keys = [k for k in (item.path, item.name, Path(item.path).stem, item.stem) if k in boxes]
+        if not keys:
+            raise UserError(f"The boxes file has no entry '{item.name}'; it needs one for each photograph and video.")
+        boxes = boxes[keys[0]]
+    if isinstance(boxes, np.ndarray):
+        return lambda frame: boxes
+    return lambda frame: boxes[frame] if frame < len(boxes) else np.zeros((0, 4), np.float32)
+
+
+def parse_intrinsics(intrinsics) -> np.ndarray | None:
+    """[3, 3] from "FX,FY,CX,CY" px or four numbers; None if there are none."""
+    if intrinsics is None or (isinstance(intrinsics, str) and not intrinsics.strip()):
+        return None
+    try:
+        values = [float(v) for v in (intrinsics.split(",") if isinstance(intrinsics, str) else intrinsics)]
+        fx, fy, cx, cy = values
+    except (TypeError, ValueError):
+        raise UserError(f"Intrinsics {intrinsics!r} cannot be read; expected FX,FY,CX,CY in pixels.") from None
+    if not (np.abs(values) <= MAX_COORDINATE_PX).all() or fx <= 0 or fy <= 0:
+        raise UserError(f"Intrinsics {intrinsics!r} must be finite, with positive focal lengths.")
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32)
+
+
+def intrinsics_from_fov(fov_degrees: float, image_size_wh: Sequence[int]) -> np.ndarray:
+    """[3, 3] of a camera with this field of view along the larger side and its centre in the middle of the image."""
+    width, height = image_size_wh
+    focal = max(width, height) / (2 * np.tan(np.radians(fov_degrees) / 2))
+    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]], np.float32)

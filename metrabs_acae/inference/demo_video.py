@@ -1,0 +1,168 @@
+"""The demo on videos and webcams: frames are read, posed, drawn and written batch by batch, in constant memory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from metrabs_acae.acae.files import replacing
+from metrabs_acae.config import Demo
+from metrabs_acae.errors import UserError
+from metrabs_acae.inference.demo_inputs import DemoInput
+from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, write_pose_files
+from metrabs_acae.inference.pose_files import People, PoseLog
+from metrabs_acae.inference.smoothing import PoseSmoother
+from metrabs_acae.inference.tracking import PoseTracker
+from metrabs_acae.inference.video import VideoFile, VideoWriter, Webcam
+
+
+def run_video(
+    item: DemoInput, out_dir: Path, estimator: Estimator, boxes_of: Callable | None, settings: Demo, log
+) -> DemoResult:
+    """Writes what `settings.outputs` asks for of one video or webcam.
+
+    Ctrl-C ends it after the batch at hand, with complete files; for a webcam that is the normal end, for a video
+    KeyboardInterrupt follows.
+    """
+    reader = Webcam(int(item.path)) if item.kind == "webcam" else VideoFile(item.path)
+    # A live picture is worth most at once.
+    batch_size = 1 if item.kind == "webcam" else settings.frames_per_batch
+    frames = itertools.islice(reader, settings.max_frames or None)
+    batches = iter(lambda: list(itertools.islice(frames, batch_size)), [])
+    n_expected = reader.n_frames
+    if settings.max_frames:
+        n_expected = min(settings.max_frames, n_expected or settings.max_frames)
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(reader.close)
+        interruption = stack.enter_context(Interruption())
+        first_batch = next(batches, None)
+        if not first_batch:
+            raise UserError(f"{reader.name} has no frame that can be decoded.")
+        source = estimator.source(item, first_batch[0].image, detected=boxes_of is None, tracked=settings.track)
+        source = dataclasses.replace(source, name=reader.name)
+        poses = stack.enter_context(PoseLog(source))
+        follow = _Follower(source.intrinsic_matrix, settings) if settings.track else lambda time_s, people: people
+        files, draw, picture = [], None, ""
+        if "overlay" in settings.outputs:
+            picture = f"{item.stem}.overlay.mp4"
+            files.append(out_dir / picture)
+            draw = VideoWriter(stack.enter_context(replacing(files[0])), fps=reader.fps)
+
+        progress = Progress(reader.name, n_expected)
+        for batch in itertools.chain([first_batch], batches):
+            given = None if boxes_of is None else [boxes_of(frame.index) for frame in batch]
+            estimated = estimator([frame.image for frame in batch], given, source.intrinsic_matrix)
+            for frame, people in zip(batch, estimated, strict=True):
+                people = follow(frame.time_s, people)
+                poses.add(frame.index, frame.time_s, people)
+                if draw:
+                    draw.write(draw_people(frame.image, people, source), frame.time_s)
+            progress.update(len(batch))
+            if interruption.requested:
+                break
+        fps = progress.close()
+        if draw:
+            draw.close()
+        files += write_pose_files(out_dir / item.stem, poses, settings, picture=picture)
+        result = DemoResult(source.name, poses.n_frames, poses.n_rows, tuple(files))
+    log(_summary(result, fps, reader.n_damaged, interruption.requested))
+    if interruption.requested and item.kind != "webcam":
+        raise KeyboardInterrupt
+    return result
+
+
+class _Follower:
+    """Numbers the people of frame after frame and, if asked to, smooths their poses."""
+
+    def __init__(self, intrinsic_matrix: np.ndarray, settings: Demo):
+        self._intrinsics = intrinsic_matrix
+        self._tracker = PoseTracker()
+        self._smoother = PoseSmoother() if settings.smooth else None
+
+    def __call__(self, time_s: float, people: People) -> People:
+        person = self._tracker.update(time_s, people.poses3d, people.poses2d)
+        if self._smoother is None:
+            return dataclasses.replace(people, person=person)
+        poses3d = self._smoother.update(time_s, person, people.poses3d)
+        projected = poses3d @ self._intrinsics.T
+        poses2d = projected[..., :2] / np.maximum(projected[..., 2:], 1.0)
+        return dataclasses.replace(people, person=person, poses3d=poses3d, poses2d=poses2d)
+
+
+class Interruption:
+    """Within it, the first Ctrl-C only sets `requested`; a second one interrupts at once."""
+
+    requested = False
+
+    def __enter__(self) -> Interruption:
+        self._before = None
+        with contextlib.suppress(ValueError):  # signals reach the main thread alone
+            self._before = signal.signal(signal.SIGINT, self._request)
+        return self
+
+    def _request(self, signal_number, stack_frame) -> None:
+        self.requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __exit__(self, *exception) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+
+class Progress:
+    """Frames done and frames per second on stderr: a line that changes on a terminal, else one every 15 s.
+
+    Attributes:
+        fps: frames per second without the first batch, in which TensorFlow builds its graph (if there is another).
+    """
+
+    def __init__(self, name: str, n_frames: int | None, *, stream=None):
+        self._name, self._n_frames = name, n_frames
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._period_s = 0.3 if self._terminal else 15.0
+        self._start = self._shown = time.perf_counter()
+        self._start_of_second = None
+        self._n_done = self._n_first = 0
+
+    def update(self, n: int) -> None:
+        """`n` frames more are done."""
+        now = time.perf_counter()
+        self._n_done += n
+        if self._start_of_second is None:
+            self._start_of_second, self._n_first = now, n
+        if now - self._shown >= self._period_s:
+            self._shown = now
+            of = f" of {self._n_frames}" if self._n_frames else ""
+            text = f"{self._name}: {self._n_done}{of} frames, {self.fps:.1f} fps"
+            print(f"\r{text} " if self._terminal else text, end="" if self._terminal else "\n", file=self._stream)
+            self._stream.flush()
+
+    @property
+    def fps(self) -> float:
+        now = time.perf_counter()
+        if self._n_done > self._n_first:
+            return (self._n_done - self._n_first) / max(now - self._start_of_second, 1e-9)
+        return self._n_done / max(now - self._start, 1e-9)
+
+    def close(self) -> float:
+        """Clears the line; gives the frames per second."""
+        if self._terminal:
+            print("\r\033[K", end="", file=self._stream, flush=True)
+        return self.fps
+
+
+def _summary(result: DemoResult, fps: float, n_damaged: int, interrupted: bool) -> str:
+    frames = "1 frame" if result.n_frames == 1 else f"{result.n_frames} frames"
+    text = f"{result.name}: {frames}, {result.n_people / result.n_frames:.1f} people a frame, {fps:.1f} fps"
+    text += f", {n_damaged} damaged pieces skipped" if n_damaged else ""
+    return text + (", stopped early" if interrupted else "")

@@ -1,0 +1,224 @@
+"""Poses of a photograph or video in files, JSON and NPZ; docs/demo.md describes both.
+
+The NPZ is a prediction file (`metrabs_acae.evaluation.predictions`) with more keys, so `--evaluate` reads it too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metrabs_acae.acae.files import replacing, write_npz
+
+FORMAT = "metrabs_acae poses 1"
+DIGITS = 2
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is the same for all frames.
+
+    Attributes:
+        name: of the photograph or video.
+        image_size_wh: px.
+        intrinsic_matrix: [3, 3] that the poses were estimated with, px.
+        skeleton, joint_names, edges: of the poses; edges are pairs of joint numbers.
+        tracked: whether a person has the same number in all frames.
+        detected: whether boxes have scores.
+    """
+
+    name: str
+    image_size_wh: tuple[int, int]
+    intrinsic_matrix: np.ndarray
+    skeleton: str
+    joint_names: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+    tracked: bool = False
+    detected: bool = True
+
+
+@dataclass(frozen=True)
+class People:
+    """The people of one frame, or of all.
+
+    Attributes:
+        person: [P] int32, numbers.
+        boxes: [P, 4] left, top, width, height, px. scores: [P], NaN where the boxes were given.
+        poses3d: [P, J, 3] mm, camera frame: x right, y down, z forward.
+        poses2d: [P, J, 2] px of the image, (0, 0) the centre of the top-left pixel. uncertainty: [P, J] mm.
+    """
+
+    person: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    poses3d: np.ndarray
+    poses2d: np.ndarray
+    uncertainty: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.person)
+
+
+class _Column:
+    """Rows of an array that grows in a temporary file."""
+
+    def __init__(self, folder: str, name: str, dtype, row_shape=()):
+        self.dtype, self.row_shape, self.n_rows = np.dtype(dtype), tuple(row_shape), 0
+        self._path = os.path.join(folder, name)
+        self._file = open(self._path, "wb")
+
+    def append(self, rows) -> None:
+        rows = np.ascontiguousarray(rows, self.dtype).reshape(-1, *self.row_shape)
+        self._file.write(rows.tobytes())
+        self.n_rows += len(rows)
+
+    def array(self) -> np.ndarray:
+        """All rows, mapped from the file."""
+        if not self.n_rows:
+            return np.zeros((0, *self.row_shape), self.dtype)
+        self._file.flush()
+        return np.memmap(self._path, self.dtype, "r", shape=(self.n_rows, *self.row_shape))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class PoseLog:
+    """Collects the poses of frame after frame outside of memory; then writes them to files.
+
+    A context manager: what was collected is gone when it ends.
+    """
+
+    def __init__(self, source: Source):
+        self.source = source
+        self._folder = tempfile.TemporaryDirectory(prefix="metrabs_acae.")
+        n_joints = len(source.joint_names)
+        kinds = {
+            "frames": (np.int32, ()),
+            "times_s": (np.float64, ()),
+            "n_people": (np.int32, ()),
+            "frame": (np.int32, ()),
+            "person": (np.int32, ()),
+            "boxes": (np.float32, (4,)),
+            "scores": (np.float32, ()),
+            "poses3d": (np.float32, (n_joints, 3)),
+            "poses2d": (np.float32, (n_joints, 2)),
+            "uncertainty": (np.float32, (n_joints,)),
+        }
+        self._columns = {name: _Column(self._folder.name, name, *kind) for name, kind in kinds.items()}
+
+    def __enter__(self) -> PoseLog:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for column in self._columns.values():
+            column.close()
+        self._folder.cleanup()
+
+    def add(self, frame: int, time_s: float, people: People) -> None:
+        """Appends one frame, with or without people."""
+        values = {"frames": frame, "times_s": time_s, "n_people": len(people), "frame": np.full(len(people), frame)}
+        for name in ("person", "boxes", "scores", "poses3d", "poses2d", "uncertainty"):
+            values[name] = getattr(people, name)
+        for name, value in values.items():
+            self._columns[name].append(value)
+
+    @property
+    def n_frames(self) -> int:
+        return self._columns["frames"].n_rows
+
+    @property
+    def n_rows(self) -> int:
+        """People of all frames together."""
+        return self._columns["person"].n_rows
+
+    def column(self, name: str) -> np.ndarray:
+        """`frames`, `times_s`, `n_people` [F]; `frame` [P] and the fields of `People`, over all frames."""
+        return self._columns[name].array()
+
+    def frames(self) -> Iterator[tuple[int, float, People]]:
+        """What `add` was given."""
+        columns = {name: self.column(name) for name in self._columns}
+        start = 0
+        for frame, time_s, n in zip(columns["frames"], columns["times_s"], columns["n_people"], strict=True):
+            rows = slice(start, start + int(n))
+            fields = ("person", "boxes", "scores", "poses3d", "poses2d", "uncertainty")
+            yield int(frame), float(time_s), People(**{name: columns[name][rows] for name in fields})
+            start = rows.stop
+
+
+def write_json(path: str | Path, log: PoseLog) -> None:
+    """The poses by frame and person. Lengths are rounded to 0.01 mm and 0.01 px."""
+    source = log.source
+    head = {
+        "format": FORMAT,
+        "source": source.name,
+        "image_size_wh": list(source.image_size_wh),
+        "intrinsic_matrix": np.asarray(source.intrinsic_matrix, float).tolist(),
+        "skeleton": source.skeleton,
+        "joint_names": list(source.joint_names),
+        "edges": [list(map(int, e)) for e in source.edges],
+        "tracked": source.tracked,
+    }
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(json.dumps(head)[:-1] + ', "frames": [')
+        for i, (frame, time_s, people) in enumerate(log.frames()):
+            entry = {"frame": frame, "time_s": round(time_s, 6), "people": list(map(_person, _rows(people)))}
+            file.write(("," if i else "") + "\n" + json.dumps(entry, allow_nan=False))
+        file.write("\n]}\n")
+
+
+def _rows(people: People) -> Iterator[People]:
+    names = tuple(People.__dataclass_fields__)
+    for i in range(len(people)):
+        yield People(**{name: getattr(people, name)[i] for name in names})
+
+
+def _person(row: People) -> dict:
+    score = {} if np.isnan(row.scores) else {"score": round(float(row.scores), 4)}
+    lengths = {
+        "box": row.boxes,
+        "pose3d": row.poses3d,
+        "pose2d": row.poses2d,
+        "uncertainty": row.uncertainty,
+    }
+    return {"person": int(row.person)} | score | {k: _plain(v) for k, v in lengths.items()}
+
+
+def _plain(array: np.ndarray) -> list:
+    """Nested lists of rounded numbers, null where there is none."""
+    rounded = np.round(np.asarray(array, float), DIGITS)
+    if np.isfinite(rounded).all():
+        return rounded.tolist()
+    return np.where(np.isfinite(rounded), rounded, None).tolist()
+
+
+def write_poses_npz(path: str | Path, log: PoseLog) -> None:
+    """The poses as arrays with one row per person and frame."""
+    source = log.source
+    metadata = {"format": FORMAT, "skeleton": source.skeleton, "tracked": source.tracked}
+    arrays = {
+        "poses3d_mm": log.column("poses3d"),
+        "joint_names": np.array(source.joint_names, str),
+        "sequence": np.broadcast_to(np.array(source.name), [log.n_rows]),
+        "frame": log.column("frame"),
+        "person": log.column("person"),
+        "poses2d_px": log.column("poses2d"),
+        "metadata": np.array(json.dumps(metadata)),
+        "uncertainty_mm": log.column("uncertainty"),
+        "boxes_ltwh_px": log.column("boxes"),
+        "frames": log.column("frames"),
+        "times_s": log.column("times_s"),
+        "edges": np.array(source.edges, np.int32).reshape(-1, 2),
+        "intrinsic_matrix": np.asarray(source.intrinsic_matrix, np.float64),
+        "image_size_wh": np.array(source.image_size_wh, np.int32),
+    }
+    if source.detected:
+        arrays["score"] = log.column("scores")
+    write_npz(path, arrays)

@@ -1,0 +1,201 @@
+"""The demo on videos with a stand-in for the model: files, numbers, interruption, failures that leave nothing."""
+
+import dataclasses
+import json
+import os
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from metrabs_acae.config import Demo
+from metrabs_acae.errors import UserError
+from metrabs_acae.inference import demo_inputs, demo_video, video
+from metrabs_acae.inference.pose_files import People, Source
+
+SIZE_WH = (96, 64)
+N_FRAMES = 10
+BODY_PX = np.array([[0, -8], [-6, 0], [6, 0], [0, 8.0]])
+
+
+class SpotEstimator:
+    """Finds the bright spots of a picture, left to right; bodies 4 m away. Does what `on_batch` says first."""
+
+    def __init__(self, on_batch=lambda n_before: None):
+        self.on_batch, self.batches = on_batch, []
+
+    def source(self, item, image, *, detected, tracked):
+        size_wh = (image.shape[1], image.shape[0])
+        camera = demo_inputs.intrinsics_from_fov(55.0, size_wh)
+        names = ("head", "lsho", "rsho", "pelv")
+        return Source(item.name, size_wh, camera, "spots", names, ((0, 3), (1, 2)), tracked, detected)
+
+    def __call__(self, images, boxes, camera):
+        import cv2
+
+        self.on_batch(len(self.batches))
+        self.batches.append(len(images))
+        found = []
+        for image in images:
+            spots = (image[..., 0] > 200).astype(np.uint8)
+            n, _, _, centers = cv2.connectedComponentsWithStats(spots)
+            centers = centers[1:][np.argsort(centers[1:, 0])]
+            poses2d = centers[:, np.newaxis] + BODY_PX
+            poses3d = np.concatenate([poses2d, np.ones_like(poses2d[..., :1])], -1) @ np.linalg.inv(camera).T * 4000
+            ltwh = np.concatenate([centers - 10, np.full_like(centers, 20)], axis=1)
+            found.append(People(np.arange(n - 1), ltwh, np.ones(n - 1), poses3d, poses2d, np.zeros((n - 1, 4))))
+        return found
+
+
+def frame(i):
+    """Two spots that walk through each other; the left one is the lower one at first."""
+    image = np.full((SIZE_WH[1], SIZE_WH[0], 3), 30, np.uint8)
+    for x, y in ((20 + 5 * i, 42), (70 - 5 * i, 20)):
+        image[y - 3 : y + 4, x - 3 : x + 4] = 255
+    return image
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    writer = video.VideoWriter(path)
+    for i in range(N_FRAMES):
+        writer.write(frame(i), i * 0.1 + 0.3 * (i > 5))
+    writer.close()
+    return path
+
+
+def run(path, out_dir, estimator=None, *, boxes_of=None, **settings):
+    settings = dataclasses.replace(Demo(frames_per_batch=4), **settings)
+    (item,) = demo_inputs.find_inputs([path])
+    lines = []
+    result = demo_video.run_video(item, out_dir, estimator or SpotEstimator(), boxes_of, settings, lines.append)
+    return result, lines
+
+
+def poses_by_frame(out_dir, stem="clip"):
+    return json.loads((out_dir / f"{stem}.json").read_text())["frames"]
+
+
+def test_all_files(clip, tmp_path):
+    estimator = SpotEstimator()
+    result, lines = run(clip, tmp_path, estimator)
+    assert estimator.batches == [4, 4, 2]
+    assert (result.n_frames, result.n_people) == (10, 20)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.html", "clip.json", "clip.npz", "clip.overlay.mp4"]
+    assert {p.name for p in result.files} == {p.name for p in tmp_path.iterdir()}
+    assert lines[0].startswith("clip.mp4: 10 frames, 2.0 people a frame, ")
+
+    frames = poses_by_frame(tmp_path)
+    np.testing.assert_allclose([f["time_s"] for f in frames], [i * 0.1 + 0.3 * (i > 5) for i in range(10)], atol=1e-4)
+    # Numbers stay with the spots although the left one becomes the right one.
+    lower = [[p["person"] for p in f["people"] if p["pose2d"][0][1] > 28] for f in frames]
+    assert lower == [[1]] * 10
+    overlay = list(video.VideoFile(tmp_path / "clip.overlay.mp4"))
+    np.testing.assert_allclose([f.time_s for f in overlay], [f["time_s"] for f in frames], atol=1e-4)
+    drawn = overlay[0].image.astype(int) - frame(0)
+    assert (np.abs(drawn).max(-1) > 60).mean() > 0.02
+    assert '"picture": "clip.overlay.mp4"' in (tmp_path / "clip.html").read_text()
+
+
+def test_chosen_outputs_and_a_limit(clip, tmp_path):
+    result, _ = run(clip, tmp_path, outputs=("npz",), max_frames=6, track=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["clip.npz"] and result.n_frames == 6
+    with np.load(tmp_path / "clip.npz") as arrays:
+        assert set(arrays["person"]) == {0, 1}
+
+
+def test_smoothing_moves_both_kinds_of_poses(clip, tmp_path):
+    run(clip, tmp_path / "plain", outputs=("npz",))
+    run(clip, tmp_path / "smooth", outputs=("npz",), smooth=True)
+    plain, smooth = (np.load(tmp_path / name / "clip.npz") for name in ("plain", "smooth"))
+    assert np.abs(plain["poses3d_mm"] - smooth["poses3d_mm"]).max() > 1
+    projected = smooth["poses3d_mm"] @ smooth["intrinsic_matrix"].T
+    np.testing.assert_allclose(smooth["poses2d_px"], projected[..., :2] / projected[..., 2:], atol=1e-3)
+
+
+def test_given_boxes_are_those_of_the_frame(clip, tmp_path):
+    given = []
+    estimator = SpotEstimator()
+    estimator.__class__ = type(
+        "Recorder",
+        (SpotEstimator,),
+        {
+            "__call__": lambda self, images, boxes, camera: (
+                given.extend(boxes) or SpotEstimator.__call__(self, images, boxes, camera)
+            )
+        },
+    )
+    run(clip, tmp_path, estimator, boxes_of=lambda i: np.full((1, 4), i), outputs=("json",))
+    assert [b[0, 0] for b in given] == list(range(10))
+
+
+def test_ctrl_c_leaves_complete_files(clip, tmp_path):
+    interrupt = lambda n: os.kill(os.getpid(), signal.SIGINT) if n == 1 else None  # noqa: E731
+    with pytest.raises(KeyboardInterrupt):
+        run(clip, tmp_path, SpotEstimator(interrupt))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert len(poses_by_frame(tmp_path)) == 8
+    assert len(list(video.VideoFile(tmp_path / "clip.overlay.mp4"))) == 8
+    with np.load(tmp_path / "clip.npz") as arrays:
+        assert arrays["frames"].tolist() == list(range(8))
+
+
+def test_a_failure_leaves_nothing_and_keeps_what_was(clip, tmp_path):
+    (tmp_path / "clip.overlay.mp4").write_text("from before")
+
+    def fail(n_before):
+        if n_before == 1:
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError):
+        run(clip, tmp_path, SpotEstimator(fail))
+    assert [p.name for p in tmp_path.iterdir()] == ["clip.overlay.mp4"]
+    assert (tmp_path / "clip.overlay.mp4").read_text() == "from before"
+
+
+def test_a_video_without_frames(tmp_path, monkeypatch, clip):
+    monkeypatch.setattr(video.VideoFile, "__iter__", lambda self: iter(()))
+    with pytest.raises(UserError, match="clip.mp4 has no frame that can be decoded"):
+        run(clip, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_webcam_until_it_ends(tmp_path, monkeypatch):
+    class Camera:
+        n_frames = fps = None
+        n_damaged = 0
+
+        def __init__(self, number):
+            self.name = f"webcam {number}"
+
+        def __iter__(self):
+            for i in range(3):
+                yield video.Frame(i, 0.1 * i, frame(i))
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(demo_video, "Webcam", Camera)
+    monkeypatch.chdir(tmp_path)
+    stop = lambda n: os.kill(os.getpid(), signal.SIGINT) if n == 1 else None  # noqa: E731
+    estimator = SpotEstimator(stop)
+    result, lines = run("0", tmp_path / "out", estimator, outputs=("json",))  # Ctrl-C is the normal end
+    assert estimator.batches == [1, 1] and result.name == "webcam 0" and result.n_frames == 2
+    assert lines[0].endswith("stopped early")
+    assert len(poses_by_frame(tmp_path / "out", "webcam-0")) == 2
+
+
+def test_progress_on_a_terminal_and_on_a_pipe(monkeypatch):
+    clock = iter(np.arange(0, 1000, 10.0))
+    monkeypatch.setattr(demo_video.time, "perf_counter", lambda: float(next(clock)))
+    for terminal in (True, False):
+        written = []
+        stream = SimpleNamespace(isatty=lambda t=terminal: t, write=written.append, flush=lambda: None)
+        progress = demo_video.Progress("clip.mp4", 24, stream=stream)
+        for _ in range(3):
+            progress.update(8)
+        text = "".join(written)
+        assert "of 24 frames" in text and ("\r" in text) == terminal
+        assert ("\n" in text) != terminal
