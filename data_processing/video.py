@@ -14,10 +14,11 @@ from metrabs_acae.errors import UserError
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Frames per second, and width and height in pixels."""
+    """Frames per second, width and height in pixels, and the number of frames (0 where the header does not say it)."""
 
     fps: float
     size_wh: tuple[int, int]
+    n_frames: int = 0
 
 
 def video_info(path) -> VideoInfo:
@@ -27,7 +28,7 @@ def video_info(path) -> VideoInfo:
         rate = stream.average_rate or stream.guessed_rate
         if not rate:
             raise UserError(f"{path} does not say how many frames per second it has.")
-        return VideoInfo(float(rate), (stream.codec_context.width, stream.codec_context.height))
+        return VideoInfo(float(rate), (stream.codec_context.width, stream.codec_context.height), stream.frames)
 
 
 def read_frames(path, indices: Iterable[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:

@@ -7,9 +7,9 @@ labels.
 
 Format, after the authors' tools: `joints3d_25/<action>.json` holds {"joints3d_25": [people,] frames, 25, 3} in m, one
 pose for each frame of the video, z up; `camera_parameters/<camera>/<action>.json` has `extrinsics` R and T (the
-camera's position, m) and `intrinsics_w_distortion` f, c, k, p. The lens model taken is OpenCV's (k1, k2, p1, p2, k3),
-as for Human3.6M; the authors' drawing code leaves out a factor of two in one tangential term (a pixel or so in the
-corners).
+camera's position, m) and `intrinsics_w_distortion` f, c, k, p. Poses of 200 Hz, four to each picture of a video, are
+told by their number; every fourth is then taken. The lens model is OpenCV's (k1, k2, p1, p2, k3), as for Human3.6M; the
+authors' drawing code leaves out a factor of two in one tangential term (a pixel or so in the corners).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.json_files import read_json
 from data_processing.sampling import BufferedMotionSampler
-from data_processing.video import read_frames
+from data_processing.video import read_frames, video_info
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import get_skeleton
@@ -37,6 +37,8 @@ ORDER = [RAW_JOINTS.index(name.split("_")[0]) for name in get_skeleton("h36m").j
 MM_PER_M = 1000
 THRESHOLD_MM, BUFFER = 100, 10_000
 BOX_FACTOR, MIN_IOU = 1.2, 0.5
+POSES_PER_PICTURE = 4
+"""Where poses were taken at 200 Hz."""
 
 
 class Imar(Converter):
@@ -56,8 +58,10 @@ class Imar(Converter):
         folder = self.raw / "train" / subject
         camera = read_camera(folder / "camera_parameters" / camera_name / f"{action}.json")
         people = read_poses(folder / "joints3d_25" / f"{action}.json")
-        chosen = choose(people)
         video = folder / "videos" / camera_name / f"{action}.mp4"
+        if people.shape[1] > 3 * video_info(video).n_frames > 0:
+            people = people[:, ::POSES_PER_PICTURE]
+        chosen = choose(people)
         n_seen = 0
         for frame, image in read_frames(video, chosen):
             n_seen += 1

@@ -31,7 +31,7 @@ COUNTS_2D: dict[int, dict[str, int]] = {
 }
 """Examples per batch of the 2D stores by (replicas x accumulation steps): 32, or the nearest that divides evenly."""
 
-BENCHMARKS = ("h36m-test", "3dhp-test", "mupots", "3dpw")
+BENCHMARKS = ("h36m-test", "3dhp-test", "mupots", "3dpw", "emdb")
 """Stores that are evaluated after training, those of them that are there."""
 
 
@@ -100,7 +100,7 @@ _HELP = (
 def _missing_text(size: str, folder: Path, missing: list[str], n_wanted: int) -> str:
     from data_processing.registry import get_dataset
 
-    lines = [f"The mixture paper-{size} has {n_wanted} pose stores; {len(missing)} of them are not in {folder}:"]
+    lines = [f"The mixture paper-{size} has {n_wanted} pose stores. Missing in {folder} ({len(missing)}):"]
     for name in missing:
         command = f"python -m data_processing {name} --raw RAW --out {folder / name}"
         lines.append(f"  {name:12}  {command if get_dataset(name).converter else 'see docs/datasets.md'}")

@@ -50,7 +50,7 @@ def test_places_are_shared_in_proportion():
 def test_missing_stores_are_listed_with_their_commands(folder, capsys):
     assert main(["--train", "--preset", "paper-small", "--data-dir", str(folder)]) == 2
     text = capsys.readouterr().err
-    assert "The mixture paper-small has 7 pose stores; 1 of them are not in" in text
+    assert f"The mixture paper-small has 7 pose stores. Missing in {folder} (1):" in text
     assert f"python -m data_processing coco --raw RAW --out {folder / 'coco'}" in text
     assert "--allow-missing-stores" in text and "docs/datasets.md" in text and "h36m" not in text
     assert main(["--train", "--preset", "paper-full", "--data-dir", "nowhere"]) == 2
@@ -86,5 +86,5 @@ def test_the_batch_divides_among_replicas_and_accumulation_steps(folder):
     assert counts == [8, 9, 8, 8]
     config = parse(f"--train --preset paper-small --data-dir {folder} --grad-accum-steps 6")
     assert [int(path.rpartition(":")[2]) for path in config.data.dataset2d] == [8, 8, 7, 7]
-    with pytest.raises(UserError, match="not in"):
+    with pytest.raises(UserError, match="Missing in"):
         find_stores("medium", folder)

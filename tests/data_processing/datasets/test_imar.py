@@ -74,6 +74,17 @@ def test_one_person(tmp_path, converted):
         assert row.box_ltwh_px[3] == pytest.approx(1.2 * box_of_points(project(row.camera, row.coords))[3], rel=0.06)
 
 
+def test_poses_of_200_hz_belong_to_every_fourth_picture(tmp_path, converted):
+    write(tmp_path / "raw", "fit3d", [[0, 9, 9, 9, 150, 9, 9, 9, 300, 9, 9, 9]], cameras=1)
+    frames = [picture(SIZE, 40 + 4 * f, project(view(0), pose(NAMES, at=(150 * f, 0))[WRIST])) for f in range(3)]
+    write_video(tmp_path / f"raw/train/s03/videos/{imar.CAMERAS[0]}/squat.mp4", frames, fps=50)
+    rows = rows_of(converted("fit3d", tmp_path / "raw"))
+    assert [r.frame for r in rows] == [0, 1, 2]
+    for row in rows:
+        np.testing.assert_allclose(row.coords, pose(NAMES, at=(150 * row.frame, 0)), atol=0.01)
+        check_reprojection(row, joint=WRIST, level=40 + 4 * row.frame)
+
+
 def test_two_people_are_sampled_apart_and_told_apart(tmp_path, converted):
     true = write(tmp_path / "raw", "chi3d", [[-700] * 4, [0, 50, 100, 150]], action="Grab 4", cameras=1)
     rows = rows_of(converted("chi3d", tmp_path / "raw"))
