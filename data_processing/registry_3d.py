@@ -366,12 +366,13 @@ DATASETS = (
         licence="registration (MPI), non-commercial",
         citation="Patel et al., AGORA: Avatars in Geography Optimized for Regression Analysis, CVPR 2021",
         url="https://agora.is.tue.mpg.de",
-        steps="Register; download the 4K images, masks and the SMPL and SMPL-X camera data frames with joints.",
+        steps="Register; download the images (3840 x 2160, or the reduced ones), masks and the SMPL and SMPL-X camera "
+        "data frames with joints.",
         layout="{train_*,validation}/*.png\n{SMPL,SMPLX}/{train_*,validation_*}_withjv.pkl\n"
         "[masks/]{train,validation}/<scene>/*_mask_*_<5 digits>.png (as unpacked)",
         skeleton="smpl+smplx",
         splits="train 0-9 and validation are used for training (the sequence column says which)",
-        cameras="3840 x 2160, by scene name",
+        cameras="3840 x 2160 (or the reduced 1280 x 720), by scene name",
         units="m, camera frame",
         boxes="detection with IoU of at least 0.5 with the visible pixels' box, or that box",
         masks="from the dataset, all people",

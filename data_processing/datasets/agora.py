@@ -1,16 +1,16 @@
 """AGORA: rendered scans of people in rendered or photographed places, 24 joints of SMPL and 42 of SMPL-X.
 
 Training parts 0 to 9 and the validation part are used for training; there is no motion, so no sampling. Left out:
-people marked invalid, occluded by more than 75 %, or with a box under 100 px. The box is the detection matched with IoU
-of at least 0.5 to the person's visible pixels, else the box of those; people without detection who are occluded by more
-than 50 % are left out. The stored mask is that of all people. Where the masks were not downloaded, boxes are those of
-the joints x 1.05.
+people marked invalid, occluded by more than 75 %, or with a box under 100 px (of the full-size pictures). The box is
+the detection matched with IoU of at least 0.5 to the person's visible pixels, else the box of those; people without
+detection who are occluded by more than 50 % are left out. The stored mask is that of all people. Where the masks were
+not downloaded, boxes are those of the joints x 1.05.
 
 Format, after the authors' evaluation code: pandas tables (`isValid`, `occlusion` in percent and `gt_joints_3d` in m in
 the camera's frame per person; `camX`, `camY`, `camZ` in cm and `camYaw` in degrees; cameras of some scenes are fixed by
-the picture's name), pictures of 3840 x 2160. Of the masks, `..._<frame>_00000.png` shows all people in their own
-colours and `..._<frame>_<person, from 1>.png` a person alone, also where hidden; that it does so in the same colour is
-assumed (if not, the person's hidden pixels count as visible). The vertices in the tables are read over.
+the picture's name), pictures of 3840 x 2160 or 1280 x 720. Of the masks, `..._<frame>_00000.png` shows all people in
+their own colours and `..._<frame>_<person, from 1>.png` a person alone, also where hidden; that it does so in the same
+colour is assumed (if not, the person's hidden pixels count as visible). The vertices in the tables are read over.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from metrabs_acae.errors import UserError
 
 PARTS = (*(f"train_{i}" for i in range(10)), *(f"validation_{i}" for i in range(10)))
 COLUMNS = ("imgPath", "isValid", "occlusion", "gt_joints_3d", "camX", "camY", "camZ", "camYaw")
-IMAGE_SIZE = (3840, 2160)
+FULL_WIDTH = 3840
+REDUCED = "_1280x720"
+"""Ending of the names of pictures and masks in the reduced release; the tables name the full-size ones."""
 SENSOR_MM = 36
 FIXED_CAMERAS = {
     # part of the picture's name: focal length (mm), position (cm, Unreal's axes), yaw, pitch (degrees)
@@ -45,7 +47,9 @@ FIXED_CAMERAS = {
 OTHER_FOCAL_MM = 28
 OTHER_GROUND_M = (0, -1.7, 0)
 FROM_UNREAL = np.array([[0, 1, 0], [0, 0, -1], [1, 0, 0.0]])
-NAME = re.compile(r"(?P<name>(?P<scene>.+?)_(\d+mm_)?(5_10|5_15))(?P<cam>(_cam\d+)?)_(?P<number>\d+)\.png")
+NAME = re.compile(
+    r"(?P<name>(?P<scene>.+?)_(\d+mm_)?(5_10|5_15))(?P<cam>(_cam\d+)?)_(?P<number>\d+)(?P<reduced>_1280x720)?"
+)
 MAX_OCCLUSION, MAX_OCCLUSION_UNDETECTED = 75, 50
 MIN_IOU, MIN_SIDE_PX, BOX_FACTOR = 0.5, 100, 1.05
 COLOR_TOLERANCE = 10
@@ -71,13 +75,14 @@ class Agora(Converter):
         for row, name in enumerate(table["imgPath"]):
             people = people_of(table, extended, row)
             if people:
-                self._add(output, part, row, str(name), camera_of(table, row, str(name)), people)
+                path = self._picture(part, str(name))
+                image = read_image(path)
+                camera = camera_of(table, row, path.name, image.shape[:2])
+                self._add(output, part, row, path, image, camera, people)
 
-    def _add(self, output, part: str, row: int, name: str, camera: CameraParams, people) -> None:
-        path = self.raw / image_folder(part) / name
-        image = read_image(path)
+    def _add(self, output, part: str, row: int, path: Path, image: np.ndarray, camera: CameraParams, people) -> None:
         poses = {i: to_world(camera, points) for i, (points, _) in people.items()}
-        everyone, labelled = self._visible(name, list(people), image.shape[1::-1], camera, poses)
+        everyone, labelled = self._visible(path.stem, list(people), image.shape[1::-1], camera, poses)
         detections = self.detect(image, path)
         known = [i for i in people if labelled[i] is not None]
         matched = boxes.match([labelled[i] for i in known], detections, min_iou=MIN_IOU)
@@ -88,14 +93,14 @@ class Agora(Converter):
                 output.skip("person not in the picture")
             elif i not in found and occlusion > MAX_OCCLUSION_UNDETECTED:
                 output.skip("largely hidden and not detected")
-            elif min(box[2:]) < MIN_SIDE_PX:
+            elif min(box[2:]) < MIN_SIDE_PX * image.shape[1] / FULL_WIDTH:
                 output.skip("person too small")
             else:
                 self.add_crop(
                     output,
                     image,
                     split="train",
-                    key=f"{part}/{Path(name).stem}_{i}.jpg",
+                    key=f"{part}/{path.stem}_{i}.jpg",
                     camera=camera,
                     coords=poses[i],
                     box=box,
@@ -107,25 +112,33 @@ class Agora(Converter):
 
     def _visible(self, name: str, people: list[int], size, camera, poses):
         """Mask of all people (None without masks), and person -> box of the visible pixels (None if there are none)."""
-        folder, start = self._masks(name)
-        whole = None if folder is None else folder / f"{start}_00000.png"
+        folder, pattern = self._masks(name)
+        whole = None if folder is None else folder / pattern.format(0)
         if whole is None or not whole.exists():
             joints = {i: boxes.box_of_points(project(camera, poses[i]), BOX_FACTOR) for i in people}
             within = {i: None if b is None else boxes.within_image(b, size) for i, b in joints.items()}
             return None, {i: None if b is None or boxes.area(b) == 0 else b for i, b in within.items()}
         colors = read_image(whole)
-        alone = {i: read_image(folder / f"{start}_{i + 1:05d}.png") for i in people}
-        return colors.max(-1) > COLOR_TOLERANCE, {i: masks.box_of(visible(colors, alone[i])) for i in people}
+        alone = {i: read_image(folder / pattern.format(i + 1)) for i in people}
+        return colored(colors), {i: masks.box_of(visible(colors, alone[i])) for i in people}
+
+    def _picture(self, part: str, name: str) -> Path:
+        """The picture that a table names, or its version in the reduced release."""
+        if "/" in name or not name.endswith(".png"):
+            raise UserError(f"'{name}' is not a picture's name of AGORA.")
+        path = self.raw / image_folder(part) / name
+        reduced = path.with_name(path.stem + REDUCED + ".png")
+        return reduced if not path.exists() and reduced.exists() else path
 
     def _masks(self, name: str) -> tuple[Path | None, str]:
-        """The folder of a picture's masks, if there is one, and the beginning of their names."""
+        """The folder of a picture's masks, if there is one, and the pattern of their names by the person's number."""
         match = NAME.fullmatch(name)
         if match is None:
             raise UserError(f"'{name}' is not a picture's name of AGORA.")
-        start = f"{match['name']}_mask{match['cam']}_{int(match['number']):06d}"
+        pattern = f"{match['name']}_mask{match['cam']}_{int(match['number']):06d}_{{:05d}}{match['reduced'] or ''}.png"
         phase = "train" if "trainset" in name else "validation"
         candidates = (f"{phase}/{match['scene']}", f"masks/{match['scene']}", f"masks/{phase}/{match['scene']}")
-        return next((p for c in candidates if (p := self.raw / c).is_dir()), None), start
+        return next((p for c in candidates if (p := self.raw / c).is_dir()), None), pattern
 
     def _table(self, model: str, part: str) -> Path:
         return self.raw / model / f"{part}_withjv.pkl"
@@ -155,7 +168,7 @@ def people_of(table, extended, row: int) -> dict[int, tuple[np.ndarray, float]]:
     return people
 
 
-def camera_of(table, row: int, name: str) -> CameraParams:
+def camera_of(table, row: int, name: str, image_size_hw) -> CameraParams:
     """The camera of a picture; the world is that of the renderer, y down."""
     fixed = next((camera for key, camera in FIXED_CAMERAS.items() if key in name), None)
     if fixed is not None:
@@ -168,14 +181,15 @@ def camera_of(table, row: int, name: str) -> CameraParams:
     (cy, cp), (sy, sp) = np.cos(np.radians([-yaw, pitch])), np.sin(np.radians([-yaw, pitch]))
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    focal_px = focal / SENSOR_MM * IMAGE_SIZE[0]
-    K = intrinsics(focal_px, focal_px, IMAGE_SIZE[0] / 2, IMAGE_SIZE[1] / 2)
+    height, width = image_size_hw
+    focal_px = focal / SENSOR_MM * width
+    K = intrinsics(focal_px, focal_px, width / 2, height / 2)
     return make_camera(about_x @ about_y, center * MM_PER_M, K, world_up=(0, -1, 0))
 
 
 def visible(colors: np.ndarray, alone: np.ndarray) -> np.ndarray:
     """[H, W] where a person is visible: its pixels when alone that have the person's colour in the picture of all."""
-    where = alone.max(-1) > COLOR_TOLERANCE
+    where = colored(alone)
     if not where.any():
         return where
     own = alone[where].astype(np.int32)
@@ -185,3 +199,8 @@ def visible(colors: np.ndarray, alone: np.ndarray) -> np.ndarray:
     same = (np.abs(seen - color) < COLOR_TOLERANCE).all(-1)
     where[where] = same if same.any() else seen.max(-1) > COLOR_TOLERANCE
     return where
+
+
+def colored(image: np.ndarray) -> np.ndarray:
+    """[H, W] which pixels are not black."""
+    return np.maximum(np.maximum(image[..., 0], image[..., 1]), image[..., 2]) > COLOR_TOLERANCE

@@ -1,4 +1,4 @@
-"""AGORA: pickled tables of pandas, 4K pictures and masks."""
+"""AGORA: pickled tables of pandas, pictures and masks of the reduced release (the full-size one: only the lens)."""
 
 import json
 
@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from data_processing import masks
 from data_processing.boxes import box_of_points
 from data_processing.cameras import project
+from data_processing.datasets import agora
 from data_processing.verify import verify
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import get_skeleton
@@ -18,7 +19,7 @@ from ..body_models import SMPL_NAMES
 from ..people import check_reprojection, picture, pose, rows_of
 from ..test_pandas_pickle import write_table
 
-SIZE = (3840, 2160)
+SIZE = (1280, 720)
 Y_DOWN = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0.0]])
 SMPLX = {n: i for i, n in enumerate([*SMPL_NAMES[:22], "jaw", "leyehf", "reyehf"])}
 SMPLX |= {"lmiddle1": 28, "rmiddle1": 43, "lthu": 66, "lmiddle": 68, "rthu": 71, "rmiddle": 73}
@@ -27,11 +28,11 @@ FIXED, FREE = "ag_trainset_3dpeople_bfh_archviz_5_10_cam00_00007.png", "ag_valid
 COLORS = ((200, 30, 20), (10, 120, 220))
 # picture: rotation world to camera, centre (m; y down), focal length (px), camX, camY, camZ (cm), camYaw
 CAMERAS = {
-    FIXED: (Rotation.from_euler("yx", [-135, 30], degrees=True), (-2.75, -2.65, 4.0), 1920.0, (0.0, 0.0, 0.0, 0.0)),
+    FIXED: (Rotation.from_euler("yx", [-135, 30], degrees=True), (-2.75, -2.65, 4.0), 640.0, (0.0, 0.0, 0.0, 0.0)),
     FREE: (
         Rotation.from_euler("y", -25, degrees=True),
         (0.3, -1.6 - 1.7, -0.5),
-        28 / 36 * 3840,
+        28 / 36 * 1280,
         (-50.0, 30.0, 160.0, 25.0),
     ),
 }
@@ -56,7 +57,7 @@ def people_before(name, n, distance_m=5.0):
 def to_pixels(name, points_mm):
     turn, center, focal, _ = CAMERAS[name]
     x, y, z = turn.apply(points_mm - np.array(center) * 1000).T
-    return np.stack([focal * x / z + 1920, focal * y / z + 1080], -1)
+    return np.stack([focal * x / z + 640, focal * y / z + 360], -1)
 
 
 def row_of(name, people, occlusion, valid):
@@ -85,7 +86,7 @@ def write(raw):
             write_table(raw / model / f"{part}_withjv.pkl", {k: [v] for k, v in row.items()}, old=model == "SMPL")
         spots = [to_pixels(name, np.array([p["lwri"]]))[0] for p in worlds[name]]
         (raw / folder).mkdir(parents=True)
-        _write_png(raw / folder / name, picture(SIZE, level, spots))
+        _write_png(raw / folder / name.replace(".png", "_1280x720.png"), picture(SIZE, level, spots))
     folder = raw / "train/ag_trainset_3dpeople_bfh_archviz"
     folder.mkdir(parents=True)
     start = "ag_trainset_3dpeople_bfh_archviz_5_10_mask_cam00_000007"
@@ -97,11 +98,11 @@ def write(raw):
         )
         alone = np.zeros_like(everyone)
         alone[top : top + height, left : left + width] = color
-        _write_png(folder / f"{start}_{i + 1:05d}.png", alone)
+        _write_png(folder / f"{start}_{i + 1:05d}_1280x720.png", alone)
         shown.append([left, top, width, height])
         # The lower half of the second is behind something.
         everyone[top : top + (height // 2 if i == 1 else height), left : left + width] = color
-    _write_png(folder / f"{start}_00000.png", everyone)
+    _write_png(folder / f"{start}_00000_1280x720.png", everyone)
     return worlds, shown
 
 
@@ -141,12 +142,20 @@ def test_a_detection_brings_back_who_is_half_hidden(written, converted, tmp_path
     raw, _, shown = written
     left, top, width, height = (int(v) for v in shown[1])
     found = [[left, top, width, height // 2, 0.9]]
-    (tmp_path / "d.json").write_text(json.dumps({f"train_0/{FIXED}": found}))
+    (tmp_path / "d.json").write_text(json.dumps({f"train_0/{FIXED[:-4]}_1280x720.png": found}))
     store = converted("agora", raw, detector=f"json:{tmp_path / 'd.json'}", limit=1)
     rows = rows_of(store)
     assert [r.person for r in rows] == [0, 1]
     label = box_of_points(project(rows[1].camera, rows[1].coords))
     assert rows[1].box_ltwh_px[3] == pytest.approx(label[3] / 2, rel=0.15)  # the box is of what is seen
+
+
+def test_the_lens_of_full_size_pictures():
+    camera = agora.camera_of({}, 0, FIXED, (2160, 3840))
+    np.testing.assert_allclose(camera.K, [[1920, 0, 1920], [0, 1920, 1080], [0, 0, 1]])
+    np.testing.assert_allclose(
+        agora.camera_of({}, 0, "ag_trainset_x_hdri_50mm_5_10_00001.png", (2160, 3840)).K[0, 0], 50 / 36 * 3840
+    )
 
 
 def test_missing_and_wrong_tables_are_named(tmp_path, converted):
