@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 
 MAX_BYTES = 2 << 30
+PROCESSOR_PC = 84
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 
 
@@ -51,5 +53,17 @@ def read_c3d(path) -> Points:
     except Exception as error:
         # The reader fails in many ways on damaged files.
         raise UserError(f"{path} is not a readable C3D file ({error}); fetch it again.") from None
+    if len(positions) < _frames_claimed(path):
+        raise UserError(f"{path} is cut off after {len(positions)} frames; fetch it again.")
     positions[lost] = np.nan
     return Points(names, positions * MM_PER_UNIT.get(unit, 1.0), rate)
+
+
+def _frames_claimed(path: Path) -> int:
+    """How many frames the header says there are; 0 where that is not told in the byte order of PCs."""
+    with open(path, "rb") as file:
+        header = file.read(512)
+        file.seek((max(1, header[0]) - 1) * 512 + 3)
+        processor = file.read(1)
+    first, last = struct.unpack("<HH", header[6:10])
+    return last - first + 1 if processor == bytes([PROCESSOR_PC]) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from metrabs_acae.data.records import FISHEYE_LENGTH, CameraParams
+from metrabs_acae.errors import UserError
 
 
 def from_extrinsics(R, t_mm, K, *, distortion=None, world_up=(0.0, 0.0, 1.0)) -> CameraParams:
@@ -23,7 +24,7 @@ def make_camera(R, center_mm, K, *, distortion=None, world_up=(0.0, 0.0, 1.0)) -
     if distortion is not None:
         distortion = np.asarray(distortion, np.float64).ravel()
         distortion = None if not distortion.any() else np.pad(distortion, (0, max(0, 5 - len(distortion))))
-    K = np.array(K, np.float64)[:3, :3]
+    K = _three_by_three(K, "intrinsic matrix")
     return CameraParams(
         R=nearest_rotation(R),
         optical_center_mm=np.asarray(center_mm, np.float64).reshape(3),
@@ -38,9 +39,19 @@ def intrinsics(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
 
 
 def nearest_rotation(R) -> np.ndarray:
-    """The rotation matrix nearest to R (text files round it)."""
-    U, _, V = np.linalg.svd(np.asarray(R, np.float64)[:3, :3])
+    """The rotation matrix nearest to R (text files round it); UserError where R is not of nine finite numbers."""
+    R = _three_by_three(R, "rotation")
+    U, _, V = np.linalg.svd(R)
     return U @ np.diag([1, 1, np.sign(np.linalg.det(U @ V))]) @ V
+
+
+def _three_by_three(matrix, name: str) -> np.ndarray:
+    """A copy of the matrix, without a fourth row and column; UserError where it is damaged."""
+    matrix = np.array(matrix, np.float64)
+    matrix = matrix[:3, :3] if matrix.ndim == 2 else matrix
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+        raise UserError(f"The {name} of a camera is not 3 x 3 finite numbers: its file is damaged; fetch it again.")
+    return matrix
 
 
 def to_camera(camera: CameraParams, world_mm) -> np.ndarray:

@@ -178,6 +178,7 @@ class Converter:
         """Stores the reduced crop of one person (section "reduced crops" of `efficient_crop`); False if unusable."""
         size = image.shape[1::-1]
         try:
+            check_camera(camera)
             if turned:
                 plan = efficient_crop.plan_crop(camera, size, box, extra=extra, whole_field=whole_field)
             else:

@@ -43,7 +43,11 @@ class Coco(Converter):
         if not self.wants("train"):
             return
         for image, everyone in chunk:
-            people = [a for a in everyone if is_useful(a)]
+            try:
+                people = [a for a in everyone if is_useful(a)]
+            except (ValueError, TypeError):
+                output.skip("labels unreadable")
+                continue
             if not people:
                 continue
             key = f"{part}/{image['file_name']}"
@@ -65,8 +69,13 @@ class Coco(Converter):
             output.skip("image of another size than labelled")
             return
         coords, _ = keypoints(annotation)
-        row = {"sequence": part, "frame": int(image["id"]) % 2**31, "person": int(annotation["id"]) % 2**31}
-        output.add(Row("train", key, np.asarray(annotation["bbox"], np.float64), None, coords, mask, **row))
+        try:
+            box = np.asarray(annotation["bbox"], np.float64)
+            row = {"sequence": part, "frame": int(image["id"]) % 2**31, "person": int(annotation["id"]) % 2**31}
+        except (ValueError, KeyError, TypeError):
+            output.skip("labels unreadable")
+            return
+        output.add(Row("train", key, box, None, coords, mask, **row))
 
     def _image_path(self, part: str, name: str):
         for folder in (part, f"images/{part}", "images", "."):

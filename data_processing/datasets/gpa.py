@@ -92,5 +92,5 @@ def read_camera_ids(path) -> np.ndarray:
     try:
         ids = np.load(path, mmap_mode="r", allow_pickle=False)
         return ids.reshape(-1)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} is not a list of camera numbers ({error}); fetch it again.") from None

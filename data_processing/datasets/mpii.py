@@ -57,6 +57,15 @@ class Mpii(Converter):
 def read_people(path) -> list[tuple[str, list[np.ndarray]]]:
     """(image file, joints [16, 2] px of each person, NaN = not labelled) of the training images with people."""
     release = field(load_mat5(path), "RELEASE", path)
+    try:
+        return _people_of(release, path)
+    except (ValueError, TypeError, AttributeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path} does not hold the annotations of MPII ({error}); fetch it again.") from None
+
+
+def _people_of(release, path) -> list[tuple[str, list[np.ndarray]]]:
     result = []
     is_training = np.atleast_1d(field(release, "img_train", path))
     for entry, training in zip(np.atleast_1d(field(release, "annolist", path)), is_training, strict=True):

@@ -101,8 +101,13 @@ class Source:
         self.subject, self.sequence = subject, sequence
         self.folder = root / f"S{subject}/Seq{sequence}"
         self.picture = f"img_{camera}_{frame:06d}.jpg"
-        self.camera = read_cameras(self.folder / "camera.calibration")[camera]
-        self.pose = read_all_poses(self.folder / "annot.mat")[camera][frame]
+        try:
+            self.camera = read_cameras(self.folder / "camera.calibration")[camera]
+            self.pose = read_all_poses(self.folder / "annot.mat")[camera][frame]
+        except IndexError:
+            raise UserError(f"{self.folder} lacks frame {frame} of camera {camera}; fetch it again.") from None
+        if not np.isfinite(self.pose).all() or self.joint_box() is None:
+            raise UserError(f"{self.folder / 'annot.mat'} has no pose in frame {frame} of camera {camera}.")
 
     def joint_box(self) -> np.ndarray:
         return boxes.box_of_points(project_camera_frame(self.camera, self.pose))

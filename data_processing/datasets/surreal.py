@@ -93,4 +93,7 @@ def read_masks(path, frames: list[int]) -> dict[int, np.ndarray]:
     missing = [n for n in names if n not in data]
     if missing:
         raise UserError(f"{path} has no '{missing[0]}' although its clip has that frame; unpack it again.")
-    return {i: np.asarray(data[n])[:, ::-1] > 0 for i, n in zip(frames, names, strict=True)}
+    pictures = [np.asarray(data[n]) for n in names]
+    if any(p.ndim != 2 or p.dtype.kind not in "buif" for p in pictures):
+        raise UserError(f"{path} holds no segmentation of numbers by row and column; unpack it again.")
+    return {i: p[:, ::-1] > 0 for i, p in zip(frames, pictures, strict=True)}

@@ -34,6 +34,15 @@ def test_bad_c3d_files(tmp_path):
         read_c3d(tmp_path / "a.c3d")
 
 
+def test_c3d_files_that_are_cut_off_are_refused(tmp_path):
+    write_c3d(tmp_path / "a.c3d", np.ones((200, 15, 3)), names=[f"m{i}" for i in range(15)])
+    data = (tmp_path / "a.c3d").read_bytes()
+    for part in (0.5, 0.9):
+        (tmp_path / "a.c3d").write_bytes(data[: int(part * len(data))])
+        with pytest.raises(UserError, match=r"a\.c3d is cut off after \d+ frames"):
+            read_c3d(tmp_path / "a.c3d")
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
 @pytest.mark.parametrize("indent", [None, 1])
 def test_arrays_are_read_as_json_says(tmp_path, monkeypatch, chunk, indent):
