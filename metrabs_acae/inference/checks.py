@@ -53,6 +53,19 @@ def _rgb(value):
     return _known_shape(value, [None, None, None, 3])
 
 
+def not_of_unit_range(images, n_people):
+    """uint8 images; an error if people are to be seen in them, but the brightest pixel value is 1.
+
+    TensorFlow itself casts NumPy arrays of any type to uint8 before a function sees them (tensors of another type are
+    refused): of a float image in 0..1 only the ones in its saturated pixels are left.
+    """
+    message = (
+        "images must be uint8 with values from 0 to 255, but the largest value is 1: a float image in 0..1 may have "
+        "been given; multiply it by 255 and convert it to uint8."
+    )
+    return require(images, (n_people == 0) | (tf.reduce_max(images) != 1), message)
+
+
 def flat_boxes(value):
     """[P, 4 or more] left, top, width, height -> [P, 4]; an empty list is no boxes."""
     n_rows = tf.concat([tf.shape(value), [1]], axis=0)[0]

@@ -19,12 +19,22 @@ def edge_variable(edges):
     return tf.Variable(np.array(edges, np.int32).reshape(-1, 2), trainable=False)
 
 
+def output_function(network: Callable) -> Callable:
+    """The network's forward pass at inference as a function of its inputs that gives a dict, see `CropModel`."""
+    if hasattr(network, "inference_outputs"):
+        return network.inference_outputs
+    if hasattr(network, "trainable_weights"):
+        return lambda inputs: {"coords3d_mm": network(inputs, training=False)}
+    return lambda inputs: {"coords3d_mm": network(inputs)}
+
+
 class CropModel(tf.Module):
     """A pose network for square crops.
 
     Args:
         network: callable, {"image": [B, S, S, 3] float32 in 0..1, "intrinsics": [B, 3, 3]} -> [B, J, 3] mm in the
-            crop's camera frame; given `training=False` if it is a Keras model.
+            crop's camera frame; given `training=False` if it is a Keras model. If it has a method `inference_outputs`
+            (see `models.Metrabs`), that is called instead, for the entropies.
         skeleton: the J joints.
         image_size: S.
 
@@ -32,6 +42,7 @@ class CropModel(tf.Module):
         input_resolution: int32 scalar variable, S.
         joint_names: [J] string variable.
         joint_edges: [E, 2] int32 variable.
+        has_entropy: whether the network says how undecided its heatmaps are.
     """
 
     def __init__(self, network: Callable, skeleton: Skeleton, image_size: int):
@@ -41,8 +52,9 @@ class CropModel(tf.Module):
         self.joint_edges = edge_variable(skeleton.edges)
         # Only the variables are tracked: tracking the Keras model would save a second copy of its graph.
         self.network_variables = [getattr(v, "value", v) for v in getattr(network, "variables", [])]
+        self.has_entropy = hasattr(network, "inference_outputs")
         n_joints = skeleton.n_joints
-        keras_model = hasattr(network, "trainable_weights")
+        outputs_of = output_function(network)
 
         @tf.function(
             input_signature=[
@@ -51,9 +63,10 @@ class CropModel(tf.Module):
             ]
         )
         def forward(image, intrinsics):
-            inputs = {"image": image, "intrinsics": intrinsics}
-            poses = network(inputs, training=False) if keras_model else network(inputs)
-            return tf.ensure_shape(tf.cast(poses, tf.float32), [None, n_joints, 3])
+            outputs = outputs_of({"image": image, "intrinsics": intrinsics})
+            poses = tf.ensure_shape(tf.cast(outputs["coords3d_mm"], tf.float32), [None, n_joints, 3])
+            entropy = outputs.get("entropy", tf.zeros_like(poses[..., 0]))
+            return poses, tf.ensure_shape(entropy, [None, n_joints])
 
         @tf.function(
             input_signature=[
@@ -62,7 +75,7 @@ class CropModel(tf.Module):
             ]
         )
         def predict_multi(image, intrinsics):
-            return forward(tf.cast(image, tf.float32), intrinsics)
+            return forward(tf.cast(image, tf.float32), intrinsics)[0]
 
         self.forward = forward
         self.predict_multi = predict_multi

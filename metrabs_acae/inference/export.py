@@ -8,15 +8,16 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.inference.model_card import SKELETONS_FILE, render_card
 from metrabs_acae.skeletons import Skeleton
 
-SKELETONS_FILE = "skeletons.json"
+CROP_MODEL_FOLDER = "crop_model"
 CARD_FILE = "model_card.md"
 CHECKSUMS_FILE = "SHA256SUMS"
 
@@ -35,6 +36,10 @@ def export_saved_model(
     rotation_mode: str = "limited",
     model_card: Mapping | None = None,
     archive: bool = False,
+    crop_formats: Sequence[str] = (),
+    crop_batch_size: int = 1,
+    photographs: Sequence = (),
+    log=print,
 ) -> Path:
     """Writes the SavedModel folder `path`; it appears only when complete and then replaces an older one.
 
@@ -50,6 +55,8 @@ def export_saved_model(
         joint_transform, transformed_skeleton, rotation_mode: see `PoseEstimator`.
         model_card: more entries for the card: values are text, numbers or nested dicts.
         archive: also write `path` + ".tar.gz".
+        crop_formats: "onnx", "litert": also the network alone, in `crop_model/`, see `crop_export`; its report goes to
+            `log`, into the folder and into the card. crop_batch_size, photographs: for that.
 
     Returns:
         `path`.
@@ -81,8 +88,33 @@ def export_saved_model(
         skeletons = {"": transformed_skeleton or skeleton, **output_skeletons}
         described = {name: s.to_dict() for name, s in skeletons.items()}
         (temporary / SKELETONS_FILE).write_text(json.dumps(described, indent=1))
+        parity = ""
+        if crop_formats:
+            from metrabs_acae.inference import crop_export
+
+            report = crop_export.export_crop_model(
+                model,
+                skeleton,
+                temporary / CROP_MODEL_FOLDER,
+                image_size=image_size,
+                output_skeletons=skeletons,
+                formats=crop_formats,
+                batch_size=crop_batch_size,
+                joint_transform=joint_transform,
+                rotation_mode=rotation_mode,
+                estimator=estimator,
+                photographs=photographs,
+                log=log,
+            )
+            parity = crop_export.render_parity(report)
         card = render_card(
-            image_size=image_size, skeletons=skeletons, has_detector=detector is not None, more=model_card or {}
+            image_size=image_size,
+            skeletons=skeletons,
+            has_detector=detector is not None,
+            has_entropy=estimator.crop_model.has_entropy,
+            n_known_bones=0 if bone_lengths is None else int(np.isfinite(bone_lengths).sum()),
+            parity=parity,
+            more=model_card or {},
         )
         (temporary / CARD_FILE).write_text(card)
         write_checksums(temporary)
@@ -116,57 +148,6 @@ def serving_signatures(estimator) -> dict:
 
         signatures["detect"] = detect
     return signatures
-
-
-def render_card(*, image_size: int, skeletons: Mapping[str, Skeleton], has_detector: bool, more: Mapping) -> str:
-    """The model card, Markdown."""
-    methods = "`estimate_poses`, `estimate_poses_batched`"
-    if has_detector:
-        methods += ", `detect_poses`, `detect_poses_batched`"
-    else:
-        methods += " (exported without a detector: the caller gives the people's boxes)"
-    table = "\n".join(f"| `{n or '(empty)'}` | {s.n_joints} | {len(s.edges)} |" for n, s in skeletons.items())
-    sections = "".join(f"\n## {_title(key)}\n\n{_section(value)}\n" for key, value in more.items())
-    return f"""# Model card
-
-Absolute 3D human poses from one RGB image. Load it with TensorFlow alone:
-
-```python
-import tensorflow as tf
-
-model = tf.saved_model.load("path/of/this/folder")
-image = tf.image.decode_image(tf.io.read_file("photo.jpg"), channels=3)
-result = model.estimate_poses(image, boxes=tf.constant([[100.0, 50.0, 200.0, 400.0]]))
-result["poses3d"]  # [people, joints, 3], mm, x right, y down, z away from the camera
-result["poses2d"]  # [people, joints, 2], px
-```
-
-Methods: {methods}; for crops, `crop_model.predict_multi` ({image_size} x {image_size} px).
-
-## Skeletons
-
-| name | joints | edges |
-|---|---|---|
-{table}
-
-Joint names: `model.per_skeleton_joint_names[name]`, or `{SKELETONS_FILE}`.
-{sections}
-## Use and limits
-
-Check the licences of the datasets that the model was trained on before you use it commercially. Poses of people who
-are mostly hidden, very small, or far from the poses of the training data are unreliable. Do not use it to identify
-or to judge people.
-"""
-
-
-def _title(key: str) -> str:
-    return key.replace("_", " ").capitalize()
-
-
-def _section(value) -> str:
-    if isinstance(value, Mapping) or isinstance(value, list | tuple):
-        return f"```json\n{json.dumps(value, indent=1, default=str)}\n```"
-    return str(value)
 
 
 def write_checksums(folder: Path) -> None:

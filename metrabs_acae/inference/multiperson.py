@@ -36,6 +36,8 @@ class PoseEstimator(tf.Module):
 
     All methods take uint8 RGB images and give a dict: `poses3d` (mm, world frame), `poses2d` (px in the given image),
     `uncertainty` (mm per joint: the spread over the augmentations, all axes together; zero for one augmentation),
+    `entropy` (if the network tells: how undecided each joint's heatmap is, from 0, all in one cell, to 1, the same in
+    every cell; the mean over the augmentations, and with one augmentation the measure of uncertainty),
     for the detect methods also `boxes` (left, top, width, height, score). Batched methods give
     ragged tensors with one row per image. With `average_aug=False` the poses have an axis of augmentations more.
 
@@ -79,6 +81,7 @@ class PoseEstimator(tf.Module):
         self._image_size, self._rotation_mode, self._center_offset_px = image_size, rotation_mode, center_offset_px
         self._mirror = skeleton.mirror
         self._joint_transform = joint_transform
+        self._results = ("poses3d", "poses2d", "uncertainty", *(["entropy"] if self.crop_model.has_entropy else []))
         output = transformed_skeleton or skeleton
         self._n_joints = output.n_joints
         self._bones = _known_bones(output, mean_bone_lengths_mm)
@@ -120,7 +123,7 @@ class PoseEstimator(tf.Module):
         settings = (internal_batch_size, antialias_factor, num_aug, average_aug, skeleton)
         boxes = checks.flat_boxes(boxes)
         result = self._estimate(checks.image(image), boxes, tf.shape(boxes)[:1], camera, settings)
-        return {name: result[name] for name in ("poses3d", "poses2d", "uncertainty")}
+        return {name: result[name] for name in self._results}
 
     @tf.function(input_signature=[_IMAGE, _RAGGED_BOXES, *_COMMON])
     def estimate_poses_batched(
@@ -146,7 +149,7 @@ class PoseEstimator(tf.Module):
         one_row_each = tf.size(n_people) == tf.shape(images)[0]
         n_people = checks.require(n_people, one_row_each, "boxes must have one row for each image.")
         result = self._estimate(images, checks.flat_boxes(boxes.values), n_people, camera, settings)
-        return _as_ragged(result, ("poses3d", "poses2d", "uncertainty"))
+        return _as_ragged(result, self._results)
 
     def _detect_poses(
         self,
@@ -172,7 +175,7 @@ class PoseEstimator(tf.Module):
         settings = (internal_batch_size, antialias_factor, num_aug, average_aug, skeleton)
         detection = (detector_threshold, detector_nms_iou_threshold, max_detections, detector_flip_aug)
         result = self._detect(checks.image(image), detection, suppress_implausible_poses, camera, settings)
-        return {name: result[name] for name in ("boxes", "poses3d", "poses2d", "uncertainty")}
+        return {name: result[name] for name in ("boxes", *self._results)}
 
     def _detect_poses_batched(
         self,
@@ -198,7 +201,7 @@ class PoseEstimator(tf.Module):
         settings = (internal_batch_size, antialias_factor, num_aug, average_aug, skeleton)
         detection = (detector_threshold, detector_nms_iou_threshold, max_detections, detector_flip_aug)
         result = self._detect(checks.images(images), detection, suppress_implausible_poses, camera, settings)
-        return _as_ragged(result, ("boxes", "poses3d", "poses2d", "uncertainty"))
+        return _as_ragged(result, ("boxes", *self._results))
 
     def _detect(self, images, detection, suppress, camera, settings):
         boxes = self.detector.detect(images, *detection)
@@ -214,7 +217,7 @@ class PoseEstimator(tf.Module):
             suppress: bool scalar or None: remove implausible poses (needs scores in the boxes).
 
         Returns:
-            dict of poses3d [P, (A,) J, 3], poses2d, uncertainty [P, J], boxes, n_people.
+            dict of poses3d [P, (A,) J, 3], poses2d, uncertainty [P, J], entropy [P, J], boxes, n_people.
         """
         internal_batch_size, antialias_factor, num_aug, average_aug, skeleton = settings
         internal_batch_size, antialias_factor, num_aug = checks.counts(internal_batch_size, antialias_factor, num_aug)
@@ -227,10 +230,12 @@ class PoseEstimator(tf.Module):
         distortion = of_people(checks.distortion(distortion, n_images))
         extrinsics = of_people(checks.extrinsics(extrinsics, n_images))
         joints = self._joints_of(skeleton)
+        if suppress is None:  # The caller says where people are, so the images are not black.
+            images = checks.not_of_unit_range(images, tf.shape(boxes)[0])
 
         up = tf.linalg.matvec(extrinsics[:, :3, :3], checks.up_vector(up))
         tta = augmentation.crop_augmentations(num_aug, rotation_mode=self._rotation_mode)
-        poses3d = self._predict(
+        poses3d, entropy = self._predict(
             images, image_ids, boxes[:, :4], intrinsics, distortion, up, tta, internal_batch_size, antialias_factor
         )
         poses2d = cameras.project(poses3d, intrinsics[:, tf.newaxis], distortion[:, tf.newaxis])
@@ -240,12 +245,12 @@ class PoseEstimator(tf.Module):
                 lambda: self._plausible_poses(poses3d, poses2d, boxes, image_ids, n_images),
                 lambda: tf.range(tf.shape(boxes)[0], dtype=tf.int64),
             )
-            poses3d, poses2d, boxes, image_ids, extrinsics = (
-                tf.gather(x, keep) for x in (poses3d, poses2d, boxes, image_ids, extrinsics)
+            poses3d, poses2d, entropy, boxes, image_ids, extrinsics = (
+                tf.gather(x, keep) for x in (poses3d, poses2d, entropy, boxes, image_ids, extrinsics)
             )
             n_people = tf.math.bincount(image_ids, minlength=n_images, maxlength=n_images)
 
-        poses3d, poses2d = tf.gather(poses3d, joints, axis=2), tf.gather(poses2d, joints, axis=2)
+        poses3d, poses2d, entropy = (tf.gather(x, joints, axis=2) for x in (poses3d, poses2d, entropy))
         # Row vectors: p_world = (p_camera - t) R, exactly inverse even if R is only nearly a rotation.
         to_world = tf.linalg.inv(extrinsics)[:, tf.newaxis]
         poses3d = tf.linalg.matmul(poses3d, to_world[..., :3, :3], transpose_b=True)
@@ -256,6 +261,7 @@ class PoseEstimator(tf.Module):
             "poses3d": mean(poses3d),
             "poses2d": mean(poses2d),
             "uncertainty": plausibility.point_spread(poses3d),
+            "entropy": tf.reduce_mean(entropy, axis=1),
             "n_people": n_people,
         }
 
@@ -273,7 +279,9 @@ class PoseEstimator(tf.Module):
     def _predict(
         self, images, image_ids, boxes, intrinsics, distortion, up, tta, internal_batch_size, antialias_factor
     ):
-        """[P, A, J', 3] camera-frame poses of all boxes, in chunks of at most `internal_batch_size` crops."""
+        """Of all boxes, in chunks of at most `internal_batch_size` crops: camera-frame poses [P, A, J', 3], entropies
+        [P, A, J'].
+        """
         n_people, num_aug = tf.shape(boxes)[0], tf.shape(tta.gammas)[0]
         chunk = tf.where(internal_batch_size == 0, n_people, tf.maximum(internal_batch_size // num_aug, 1))
         n_chunks = tf.where(n_people == 0, 0, -(-n_people // tf.maximum(chunk, 1)))
@@ -293,7 +301,7 @@ class PoseEstimator(tf.Module):
 
         def several():
             result = tf.TensorArray(
-                tf.float32, n_chunks, infer_shape=False, element_shape=[None, None, self._n_joints, 3]
+                tf.float32, n_chunks, infer_shape=False, element_shape=[None, None, self._n_joints, 4]
             )
             _, result = tf.while_loop(
                 lambda i, _: i < n_chunks,
@@ -303,10 +311,12 @@ class PoseEstimator(tf.Module):
             )
             return result.concat()
 
-        poses = tf.cond(n_chunks > 0, several, lambda: tf.zeros([0, num_aug, self._n_joints, 3]))
-        return tf.ensure_shape(poses, [None, None, self._n_joints, 3])
+        values = tf.cond(n_chunks > 0, several, lambda: tf.zeros([0, num_aug, self._n_joints, 4]))
+        values = tf.ensure_shape(values, [None, None, self._n_joints, 4])
+        return values[..., :3], values[..., 3]
 
     def _predict_chunk(self, images, image_ids, boxes, intrinsics, distortion, up, tta, antialias_factor):
+        """[P, A, J', 4]: x, y, z, entropy."""
         n_people, num_aug = tf.shape(boxes)[0], tf.shape(tta.gammas)[0]
         crop_rotations, crop_intrinsics, scales = self._crop_cameras(boxes, intrinsics, distortion, up, tta)
 
@@ -325,14 +335,19 @@ class PoseEstimator(tf.Module):
             size=self._image_size,
             antialias_factor=antialias_factor,
         )
-        poses = self.crop_model.forward(crops, crop_intrinsics)
-        poses = tf.reshape(poses, [n_people, num_aug, poses.shape[1], 3])
-        mirrored = tf.gather(poses, tf.constant(self._mirror), axis=2)
-        poses = tf.where(tta.flips[:, tf.newaxis, tf.newaxis], mirrored, poses)
-        poses = tf.linalg.matmul(poses, crop_rotations)
+        poses, entropy = self.crop_model.forward(crops, crop_intrinsics)
+        values = tf.concat([poses, entropy[..., tf.newaxis]], axis=-1)
+        values = tf.reshape(values, [n_people, num_aug, poses.shape[1], 4])
+        mirrored = tf.gather(values, tf.constant(self._mirror), axis=2)
+        values = tf.where(tta.flips[:, tf.newaxis, tf.newaxis], mirrored, values)
+        poses, entropy = tf.linalg.matmul(values[..., :3], crop_rotations), values[..., 3:]
         if self._joint_transform is not None:
-            poses = tf.einsum("bajc,jk->bakc", poses, tf.constant(self._joint_transform, tf.float32))
-        return poses
+            shares = np.abs(self._joint_transform) / np.abs(self._joint_transform).sum(0)
+            poses, entropy = (
+                tf.einsum("bajc,jk->bakc", x, tf.constant(weights, tf.float32))
+                for x, weights in ((poses, self._joint_transform), (entropy, shares))
+            )
+        return tf.concat([poses, entropy], axis=-1)
 
     def _crop_cameras(self, boxes, intrinsics, distortion, up, tta):
         """Rotations [P, A, 3, 3] into the crops' frames, their intrinsics [P, A, 3, 3], crop px per image px [P, A]."""

@@ -12,6 +12,7 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.heatmaps import (
     CropGrid,
     at_least_float32,
+    heatmap_entropy,
     heatmap_to_image,
     heatmap_to_metric,
     last_cell_px,
@@ -61,9 +62,7 @@ class HeatmapHeads(keras.layers.Layer):
 
     def decode(self, logits):
         """Logits [B, H, W, P (1 + D)] to the two sets of coordinates."""
-        height, width = logits.shape[1:3]
-        logits2d, logits3d = ops.split(at_least_float32(logits), [self.n_points], axis=-1)
-        logits3d = ops.reshape(logits3d, (-1, height, width, self.depth, self.n_points))
+        logits2d, logits3d = self._split(logits)
         grid = {
             "image_size": self.grid.image_size,
             "stride": self.grid.stride,
@@ -72,6 +71,15 @@ class HeatmapHeads(keras.layers.Layer):
         coords2d_px = heatmap_to_image(soft_argmax(logits2d, (2, 1)), **grid)
         coords3d_mm = heatmap_to_metric(soft_argmax(logits3d, (2, 1, 3)), **grid, box_size_mm=self.grid.box_size_mm)
         return coords2d_px, coords3d_mm
+
+    def entropy(self, logits):
+        """Logits [B, H, W, P (1 + D)] to [B, P] in [0, 1]: how undecided each point's volumetric heatmap is."""
+        return heatmap_entropy(self._split(logits)[1], (1, 2, 3))
+
+    def _split(self, logits):
+        """The 2D heatmaps [B, H, W, P] and the volumetric ones [B, H, W, D, P]."""
+        logits2d, logits3d = ops.split(at_least_float32(logits), [self.n_points], axis=-1)
+        return logits2d, ops.reshape(logits3d, (-1, *logits.shape[1:3], self.depth, self.n_points))
 
     def set_last_points(self, kernel, bias) -> None:
         """Copies a head of n <= P points into the last n points of each group of channels.

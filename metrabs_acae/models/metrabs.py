@@ -129,7 +129,7 @@ class Metrabs(keras.Model):
         In the hybrid variant each of the two sets has a reference point of its own.
         """
         require_shape("intrinsics", intrinsics, (None, 3, 3))
-        n_latents = self.n_latents if self.variant in ("latent", "hybrid") else 0
+        n_latents = self.n_latents if self.decodes_latents else 0
         slices = {"latents": slice(0, n_latents), "joints": slice(n_latents, self.head.n_points)}
         return {
             name: reconstruct_absolute(
@@ -162,6 +162,47 @@ class Metrabs(keras.Model):
             return combine_points(points["latents"], self.decoder)
         return points["joints"]
 
+    def inference_outputs(self, inputs):
+        """All that is of use after training, for one batch of `call`'s inputs.
+
+        Returns:
+            dict of
+            coords3d_mm: [B, J, 3], as `call` gives it.
+            entropy: [B, J] in [0, 1], how undecided the joints' volumetric heatmaps are (`heatmap_entropy`); that of a
+                decoded joint is the mean over its latents, weighted by the sizes of their shares in it.
+            coords2d_px, coords3d_rel_mm: [B, P, 2], [B, P, 3], the heads' points that the output is made of: the
+                latents if there are any (decoded by `decoder`), else the joints.
+        """
+        logits = self.head.conv(self.backbone(inputs["image"], training=False))
+        coords2d_px, coords3d_rel_mm = self.head.decode(logits)
+        entropy = self.head.entropy(logits)
+        if self.decodes_latents:
+            n_latents = self.n_latents
+            coords2d_px, coords3d_rel_mm = coords2d_px[:, :n_latents], coords3d_rel_mm[:, :n_latents]
+            shares = ops.abs(self.decoder)
+            entropy = combine_points(entropy[:, :n_latents, None], shares / ops.sum(shares, axis=0))[..., 0]
+        points = reconstruct_absolute(
+            coords2d_px,
+            coords3d_rel_mm,
+            inputs["intrinsics"],
+            image_size=self.grid.image_size,
+            stride=self.grid.stride,
+            centered_stride=self.grid.centered_stride,
+            mix_3d_inside_fov=self.mix_3d_inside_fov,
+            weak_perspective=self.weak_perspective,
+        )
+        return {
+            "coords3d_mm": combine_points(points, self.decoder) if self.decodes_latents else points,
+            "entropy": entropy,
+            "coords2d_px": coords2d_px,
+            "coords3d_rel_mm": coords3d_rel_mm,
+        }
+
+    @property
+    def decodes_latents(self) -> bool:
+        """Whether the output is decoded latents, not the heads' own joints."""
+        return self.variant in ("latent", "hybrid")
+
     def compute_losses(
         self,
         batch,
@@ -169,6 +210,7 @@ class Metrabs(keras.Model):
         step,
         gates: Gates,
         mix=None,
+        order=None,
         joint_groups_2d=None,
         weights: LossWeights = PAPER_WEIGHTS,
         training=True,
@@ -180,6 +222,8 @@ class Metrabs(keras.Model):
                 valid3d [B3, J], and, unless `joint_groups_2d` is None, coords2d_px [B2, J2, 2], valid2d [B2, J2].
             step: integer, number or tensor.
             mix: [B3 + B2], uniform draws from [0, 1); None: the default of inference.
+            order: [B3 + B2], where images and intrinsics of the 3D-labelled, then of the 2D-labelled examples stand;
+                None: in this order.
             joint_groups_2d: [J, J2], see `losses.joint_group_matrix`.
 
         Returns:
@@ -193,6 +237,9 @@ class Metrabs(keras.Model):
             mix=mix,
             weak_perspective=gates.use_weak_perspective(step),
         )
+        if order is not None:
+            points = {name: ops.take(p, order, axis=0) for name, p in points.items()}
+            batch = {**batch, "intrinsics": ops.take(batch["intrinsics"], order, axis=0)}
         total, terms = training_loss(
             self.variant,
             points,

@@ -1,0 +1,116 @@
+"""The model card that travels with an exported model: what it is, how to call it, what it was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from metrabs_acae.skeletons import Skeleton
+
+SKELETONS_FILE = "skeletons.json"
+
+
+def render_card(
+    *,
+    image_size: int,
+    skeletons: Mapping[str, Skeleton],
+    has_detector: bool,
+    has_entropy: bool = False,
+    n_known_bones: int = 0,
+    parity: str = "",
+    more: Mapping,
+) -> str:
+    """The model card, Markdown.
+
+    Args:
+        n_known_bones: how many bones the plausibility filter checks.
+        parity: the report on the ONNX and LiteRT files; "": there are none.
+        more: further sections by title: text, a list of tables' rows (dicts), or anything that JSON can hold.
+    """
+    methods = "`estimate_poses`, `estimate_poses_batched`"
+    if has_detector:
+        methods += ", `detect_poses`, `detect_poses_batched`"
+        bones = f"the lengths of {n_known_bones} bones" if n_known_bones else "no bone lengths (none were given)"
+        methods += f". The filter of implausible poses checks {bones}, box and agreement of the augmentations"
+    else:
+        methods += " (exported without a detector: the caller gives the people's boxes)"
+    table = "\n".join(f"| `{n or '(empty)'}` | {s.n_joints} | {len(s.edges)} |" for n, s in skeletons.items())
+    sections = _crop_model_section(parity) if parity else ""
+    sections += "".join(f"\n## {_title(key)}\n\n{_section(value)}\n" for key, value in more.items())
+    entropy = (
+        'result["entropy"]  # [people, joints], 0 to 1: how undecided the network is about each joint\n'
+        if has_entropy
+        else ""
+    )
+    return f"""# Model card
+
+Absolute 3D human poses from one RGB image. Load it with TensorFlow alone:
+
+```python
+import tensorflow as tf
+
+model = tf.saved_model.load("path/of/this/folder")
+image = tf.image.decode_image(tf.io.read_file("photo.jpg"), channels=3)
+result = model.estimate_poses(image, boxes=tf.constant([[100.0, 50.0, 200.0, 400.0]]))
+result["poses3d"]  # [people, joints, 3], mm, x right, y down, z away from the camera
+result["poses2d"]  # [people, joints, 2], px
+result["uncertainty"]  # [people, joints], mm: the spread over the test-time augmentations
+{entropy}```
+
+Methods: {methods}. For crops: `crop_model.predict_multi` ({image_size} x {image_size} px).
+Images are uint8 RGB with values from 0 to 255.
+
+## Skeletons
+
+| name | joints | edges |
+|---|---|---|
+{table}
+
+Joint names: `model.per_skeleton_joint_names[name]`, or `{SKELETONS_FILE}`.
+{sections}
+## Use and limits
+
+Check the licences of the datasets that the model was trained on before you use it commercially. Poses of people who
+are mostly hidden, very small, or far from the poses of the training data are unreliable. Do not use it to identify
+or to judge people.
+"""
+
+
+def _crop_model_section(parity: str) -> str:
+    return f"""
+## Without TensorFlow
+
+`crop_model/` holds the network for ONNX or LiteRT with fixed shapes, and `numpy_runtime`, which does all around it with
+NumPy alone:
+
+```python
+import sys
+
+sys.path.insert(0, "path/of/this/folder/crop_model")
+from numpy_runtime import PoseEstimator
+
+result = PoseEstimator("path/of/this/folder/crop_model", "onnx").estimate_poses(image, boxes)
+```
+
+Compared with TensorFlow when it was written (largest difference of any joint; each with its own number of threads):
+
+```
+{parity}
+```
+"""
+
+
+def _title(key: str) -> str:
+    return key.replace("_", " ").capitalize()
+
+
+def _section(value) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Sequence) and value and all(isinstance(row, Mapping) for row in value):
+        columns = list(value[0])
+        lines = [columns, ["---"] * len(columns), *([str(row.get(c, "")) for c in columns] for row in value)]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    if isinstance(value, Mapping | list | tuple):
+        return f"```json\n{json.dumps(value, indent=1, default=str)}\n```"
+    return str(value)

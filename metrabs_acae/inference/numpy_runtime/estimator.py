@@ -1,0 +1,178 @@
+"""`PoseEstimator`: boxes of people in an image to poses, like the SavedModel's method of the same name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from . import cameras, checks, reconstruction, warping
+from .networks import FORMATS, load_network, run_in_batches
+
+DESCRIPTION_FILE = "crop_model.json"
+MATRICES_FILE = "matrices.npz"
+
+
+class PoseEstimator:
+    """The exported crop model with everything around it.
+
+    Args:
+        folder: that `--export --crop-formats` wrote (`crop_model/` in the model).
+        runtime: "onnx" or "litert".
+        threads: of the runtime; None: its own choice.
+
+    Attributes:
+        joint_names: of all joints. skeletons: {name: {"joint_names", "edges", "indices"}}.
+    """
+
+    def __init__(self, folder, runtime: str = "onnx", *, threads: int | None = None):
+        folder = Path(folder)
+        description = json.loads((folder / DESCRIPTION_FILE).read_text())
+        self.description = description
+        self.skeletons = description["skeletons"]
+        self.joint_names = self.skeletons[""]["joint_names"]
+        self.image_size = description["image_size"]
+        self._mirror = np.array(description["mirror"])
+        matrices = dict(np.load(folder / MATRICES_FILE)) if (folder / MATRICES_FILE).exists() else {}
+        self._decoder, self._joint_transform = matrices.get("decoder"), matrices.get("joint_transform")
+        self._network = load_network(folder / FORMATS.get(runtime, ""), runtime, threads=threads)
+
+    def estimate_poses(
+        self,
+        image,
+        boxes,
+        intrinsic_matrix=None,
+        distortion_coeffs=(0.0,) * 5,
+        extrinsic_matrix=None,
+        world_up_vector=(0.0, -1.0, 0.0),
+        default_fov_degrees: float = 55.0,
+        antialias_factor: int = 1,
+        num_aug: int = 5,
+        average_aug: bool = True,
+        skeleton: str = "",
+        *,
+        mix_3d_inside_fov: float | None = None,
+        weak_perspective: bool | None = None,
+        absolute: bool = True,
+    ) -> dict[str, np.ndarray]:
+        """Poses of the people in `boxes` [P, 4] (left, top, width, height, px) of one RGB image [H, W, 3] uint8.
+
+        Args:
+            intrinsic_matrix: [3, 3]; None: a camera that sees `default_fov_degrees` along the larger side.
+            distortion_coeffs: OpenCV's, up to 12. extrinsic_matrix: [4, 4], world to camera, mm; None: the identity.
+            num_aug: crops per person, averaged with `average_aug`. skeleton: "" for all joints.
+            mix_3d_inside_fov, weak_perspective: of the reconstruction; None: as exported.
+            absolute: False: only the 3D head's poses, their mean joint in the origin, turned into the camera's axes.
+
+        Returns:
+            poses3d [P, J, 3] mm in the world frame, uncertainty [P, J] mm (spread over the crops), entropy [P, J] in
+            0..1 (if the network tells), and, if absolute, poses2d [P, J, 2] px. Without `average_aug` poses are
+            [P, A, J, ...].
+        """
+        image, boxes = checks.image(image), checks.boxes(boxes)
+        intrinsics = checks.intrinsics(intrinsic_matrix)
+        if not 0 < default_fov_degrees < 180:
+            raise ValueError("default_fov_degrees must lie between 0 and 180.")
+        if intrinsics is None:
+            offset = self.description["center_offset_px"]
+            intrinsics = cameras.intrinsics_from_fov(default_fov_degrees, *image.shape[:2], center_offset_px=offset)
+        distortion = checks.distortion(distortion_coeffs)
+        extrinsics = checks.extrinsics(extrinsic_matrix)
+        up = checks.up(world_up_vector)
+        for name, value, most in (("num_aug", num_aug, 1000), ("antialias_factor", antialias_factor, 64)):
+            if not 1 <= value <= most or int(value) != value:
+                raise ValueError(f"{name} must be an integer from 1 to {most}.")
+        if skeleton not in self.skeletons:
+            known = ", ".join(n for n in self.skeletons if n)
+            raise ValueError(f"skeleton must be '' (all joints) or one of: {known}.")
+        joints = np.array(self.skeletons[skeleton]["indices"], int)
+
+        crops = [
+            cameras.crop_cameras(
+                box,
+                intrinsics,
+                distortion,
+                extrinsics[:3, :3] @ up,
+                size=self.image_size,
+                num_aug=num_aug,
+                rotation_mode=self.description["rotation_mode"],
+                center_offset_px=self.description["center_offset_px"],
+            )
+            for box in boxes
+        ]
+        flat = [camera for of_person in crops for camera in of_person]
+        values = self._predict(image, intrinsics, distortion, flat, antialias_factor, absolute, mix_3d_inside_fov,
+                               weak_perspective)  # fmt: skip
+        shape = (len(boxes), num_aug, len(joints))
+        values = {name: v[:, joints].reshape(*shape, *v.shape[2:]) for name, v in values.items()}
+        poses = values["poses3d"]
+        poses2d = cameras.project(poses, intrinsics, distortion)
+        to_world = np.linalg.inv(extrinsics)
+        poses = poses @ to_world[:3, :3].T + (to_world[:3, 3] if absolute else 0)
+        mean = (lambda x: x.mean(1)) if average_aug else (lambda x: x)
+        result = {"poses3d": mean(poses), "uncertainty": np.sqrt(poses.var(1).sum(-1))}
+        if absolute:
+            result["poses2d"] = mean(poses2d)
+        if "entropy" in values:
+            result["entropy"] = values["entropy"].mean(1)
+        return {name: value.astype(np.float32) for name, value in result.items()}
+
+    def _predict(self, image, intrinsics, distortion, crops, antialias_factor, absolute, mix, weak_perspective):
+        """Of each crop: poses3d [C, J, 3] in the image's camera frame, and entropy [C, J] if the network tells."""
+        n_joints = len(self.joint_names)
+        has_entropy = "entropy" in self.description["outputs"]
+        if not crops:
+            empty = {"poses3d": np.zeros((0, n_joints, 3))}
+            return {**empty, "entropy": np.zeros((0, n_joints))} if has_entropy else empty
+        pyramid = warping.Pyramid(image)
+        inputs = {
+            "image": np.stack(
+                [
+                    warping.render_crop(
+                        pyramid, intrinsics, distortion, c, size=self.image_size, antialias_factor=antialias_factor
+                    )
+                    for c in crops
+                ]
+            ),
+            "intrinsics": np.stack([c.intrinsics for c in crops]).astype(np.float32),
+        }
+        outputs = run_in_batches(self._network, inputs, self.description["batch_size"])
+        poses = self.poses_of(outputs, inputs["intrinsics"], absolute, mix, weak_perspective)
+        mirrored = np.array([c.is_mirrored for c in crops])[:, None]
+        poses = np.where(mirrored[..., None], poses[:, self._mirror], poses)
+        poses = poses @ np.stack([c.rotation for c in crops])
+        values = {"poses3d": poses}
+        if has_entropy:
+            values["entropy"] = np.where(mirrored, outputs["entropy"][:, self._mirror], outputs["entropy"])
+        if self._joint_transform is not None:
+            shares = np.abs(self._joint_transform) / np.abs(self._joint_transform).sum(0)
+            values["poses3d"] = reconstruction.combine(poses, self._joint_transform)
+            if has_entropy:
+                values["entropy"] = values["entropy"] @ shares
+        return values
+
+    def poses_of(self, outputs: dict, intrinsics, absolute=True, mix=None, weak_perspective=None) -> np.ndarray:
+        """The network's outputs to poses [C, J, 3] in the crops' frames: the heads' points reconstructed and decoded.
+
+        A network without heads gives its own poses.
+        """
+        if "coords3d_rel_mm" not in outputs:
+            if not absolute or mix is not None or weak_perspective is not None:
+                raise ValueError("This network gives absolute poses only; it has no heads to reconstruct them from.")
+            return outputs["coords3d_mm"].astype(np.float64)
+        of_export = self.description["reconstruction"]
+        if absolute:
+            grid = reconstruction.Grid(self.image_size, of_export["stride"], of_export["centered_stride"])
+            points = reconstruction.reconstruct_absolute(
+                outputs["coords2d_px"],
+                outputs["coords3d_rel_mm"],
+                intrinsics,
+                grid,
+                mix_3d_inside_fov=of_export["mix_3d_inside_fov"] if mix is None else mix,
+                weak_perspective=of_export["weak_perspective"] if weak_perspective is None else weak_perspective,
+            )
+        else:
+            points = outputs["coords3d_rel_mm"].astype(np.float64)
+        poses = points if self._decoder is None else reconstruction.combine(points, self._decoder)
+        return poses if absolute else poses - poses.mean(1, keepdims=True)

@@ -1,0 +1,106 @@
+"""What --export hands on: bone lengths of the run's stores, detector, autoencoder, licences, pictures to compare on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from metrabs_acae.acae import Acae
+from metrabs_acae.commands import export, models
+from metrabs_acae.config import Config, Data
+from metrabs_acae.inference import export as inference_export
+from metrabs_acae.main import main
+from metrabs_acae.skeletons import Skeleton
+from metrabs_acae.training.run_folder import RunFolder
+from tests.models import tiny
+from tests.small_stores import EDGES, POSE_MM, write_store
+
+SKELETON = Skeleton("toy", tuple(f"{n}_a" for n in POSE_MM), EDGES)
+
+
+class Call(dict):
+    """The arguments of the export that was asked for."""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run folder whose stores are there, and what its export is called with: (folder, arguments)."""
+    write_store(tmp_path / "a", "a")
+    folder = RunFolder(tmp_path / "run")
+    folder.create(Config(data=Data(dataset3d=(f"{tmp_path / 'a'}:4",))).run_settings())
+    call = Call()
+    pose_model = tiny.tiny_model()
+    monkeypatch.setattr(models, "load_pose_model", lambda run: (pose_model, SKELETON, models.settings_of(run)))
+    monkeypatch.setattr(
+        inference_export,
+        "export_saved_model",
+        lambda model, skeleton, path, **settings: call.update(settings, path=path, skeleton=skeleton),
+    )
+    return folder, call
+
+
+def export_command(folder, *flags) -> int:
+    return main(["--export", "--load-path", str(folder.path), "--export-file", "out", *flags])
+
+
+def test_bone_lengths_are_measured_and_kept(run, capsys, tmp_path):
+    folder, call = run
+    assert export_command(folder, "--detector", "none") == 0
+    expected = [np.linalg.norm(np.subtract(*(list(POSE_MM.values())[i] for i in edge))) for edge in EDGES]
+    np.testing.assert_allclose(call["bone_lengths"], expected, atol=60)  # the joints are jittered by 40 mm
+    assert call["detector"] is None and call["crop_formats"] == () and not call["archive"]
+    assert call["model_card"]["licences"] == [{"part": "a", "licence": "CC0"}]
+
+    (tmp_path / "a").rename(tmp_path / "gone")
+    first = call["bone_lengths"]
+    assert export_command(folder, "--detector", "none") == 0
+    np.testing.assert_allclose(call["bone_lengths"], first, atol=1e-2)
+    (folder.path / export.BONES_FILE).unlink()
+    assert export_command(folder, "--detector", "none") == 0
+    assert call["bone_lengths"] is None and "--bone-lengths FILE" in capsys.readouterr().out
+    assert export_command(folder, "--bone-lengths", "nowhere.json", "--detector", "none") == 2
+
+
+def test_bone_lengths_of_a_file_or_none(run, tmp_path):
+    folder, call = run
+    bones = {"joints": ["lkne_a", "lhip_a"], "mean_mm": 432.0, "std_mm": 1.0, "count": 9}
+    (tmp_path / "bones.json").write_text(json.dumps({"sources": [], "bones": [bones]}))
+    assert export_command(folder, "--detector", "none", "--bone-lengths", str(tmp_path / "bones.json")) == 0
+    assert call["bone_lengths"][2] == 432 and np.isnan(np.delete(call["bone_lengths"], 2)).all()
+    assert export_command(folder, "--detector", "none", "--bone-lengths", "none") == 0
+    assert call["bone_lengths"] is None and not (folder.path / export.BONES_FILE).exists()
+
+
+def test_everything_asked_for_is_handed_on(run, tmp_path):
+    folder, call = run
+    rng = np.random.default_rng(0)
+    encoder, decoder = rng.uniform(size=(8, 3)), rng.uniform(size=(3, 8))
+    acae = Acae(encoder / encoder.sum(0), decoder / decoder.sum(0), SKELETON.joint_names)
+    acae.save(tmp_path / "acae.npz")
+    flags = ["--acae", str(tmp_path / "acae.npz"), "--crop-formats", "onnx", "litert", "--crop-batch-size", "4"]
+    flags += ["--archive", "--tta-rotation", "full", "--licence-notes", "Research only."]
+    assert export_command(folder, "--detector", "none", *flags) == 0
+    np.testing.assert_allclose(call["joint_transform"], acae.encoder @ acae.decoder)
+    assert call["transformed_skeleton"] == SKELETON and call["rotation_mode"] == "full" and call["archive"]
+    assert call["crop_formats"] == ("onnx", "litert") and call["crop_batch_size"] == 4
+    assert call["model_card"]["licence_notes"] == "Research only." and "3 latents" in call["model_card"]["output"]
+    (photograph,) = call["photographs"]
+    assert photograph.image.shape == (96, 96, 3) and photograph.boxes.shape == (1, 4)
+    assert photograph.intrinsics.shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--detector", "yolo"], "no detector 'yolo'"),
+        (["--crop-batch-size", "0"], "--crop-batch-size must be greater than zero"),
+        (["--crop-formats", "coreml"], "--crop-formats"),
+        (["--acae", "nowhere.npz", "--detector", "none"], "no autoencoder file"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_sentence(run, flags, message, capsys):
+    assert export_command(run[0], *flags) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1

@@ -1,0 +1,84 @@
+"""The Python blocks of docs/use-the-model.md run, one after the other, with a tiny model in the trained one's place."""
+
+import re
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from metrabs_acae.inference import detectors, export
+from metrabs_acae.skeletons import available_output_skeletons, get_skeleton
+from metrabs_acae.visualization import frames
+from tests.inference import fuzzing
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "use-the-model.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+SKELETON = get_skeleton("h36m")
+
+
+class Network(fuzzing.Network):
+    """The fuzzed network, for the joints of Human3.6M."""
+
+    def inference_outputs(self, inputs):
+        outputs = super().inference_outputs(inputs)
+        indices = np.arange(SKELETON.n_joints) % fuzzing.SKELETON.n_joints
+        return {name: fuzzing.tf.gather(value, indices, axis=1) for name, value in outputs.items()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    photograph = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    cv2.imwrite(str(folder / "photo.jpg"), photograph)
+    export.export_saved_model(
+        Network(),
+        SKELETON,
+        folder / "runs/default-1/model",
+        image_size=fuzzing.SIZE,
+        output_skeletons=available_output_skeletons(SKELETON),
+        detector=detectors.PersonDetector(fuzzing.candidates),
+        crop_formats=["onnx"],
+        log=lambda text: None,
+    )
+    return folder
+
+
+def test_blocks_run(folder, monkeypatch, capsys):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    namespace: dict = {}
+    for block in BLOCKS:
+        exec(compile(block, "docs/use-the-model.md", "exec"), namespace)
+    assert len(BLOCKS) >= 9
+    assert "m away" in capsys.readouterr().out and "h36m_17" in namespace["model"].per_skeleton_joint_names
+    assert namespace["result"]["poses3d"].shape == (2, 17, 3)  # of the last block, without TensorFlow
+    assert namespace["result"]["poses3d"].__class__ is np.ndarray
+    # In the world block, the person stands in front of a camera that looks along the world's y axis.
+    assert (namespace["world"]["poses3d"].numpy()[..., 1] > 0).all() and (namespace["camera"][..., 2] > 0).all()
+
+
+def test_arguments_listed_are_those_of_the_methods():
+    listed = set(re.findall(r"`(\w+)`", PAGE[PAGE.index("## Arguments") : PAGE.index("What is wrong with")]))
+    import inspect
+
+    from metrabs_acae.inference.multiperson import PoseEstimator
+
+    taken = set(inspect.signature(PoseEstimator._detect_poses_batched).parameters) - {"self", "images"}
+    assert listed == taken
+
+
+def test_picture_shows_points_where_the_conventions_say(tmp_path):
+    """The extrinsics of the picture put the camera where it stands, and points right of it at larger u."""
+    rotation, translation = frames.look_at([0, -3000, 1500], [0, 0, 1000])
+    np.testing.assert_allclose(rotation @ [0, -3000, 1500] + translation, 0, atol=1e-9)
+    pixels = frames.project(
+        np.array([[0, 0, 1000], [100, 0, 1000], [0, 0, 1100]]), rotation, translation, frames.INTRINSICS
+    )
+    np.testing.assert_allclose(pixels[0], [319.5, 239.5])
+    assert pixels[1, 0] > pixels[0, 0] and pixels[2, 1] < pixels[0, 1]
+    frames.draw(tmp_path / "frames.png")
+    assert cv2.imread(str(tmp_path / "frames.png")).std() > 10
