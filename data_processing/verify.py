@@ -74,8 +74,8 @@ def _check_keys(report: Report, split: str, count: int) -> None:
     for i in range(count):
         key = keys.text(i)
         if key not in known:
-            path = store.images.path(key)
-            known[key] = path.exists() or not (store.path / "images").exists()  # archives are read below
+            folder = store.path / "images"
+            known[key] = (folder / key).exists() or not folder.exists()  # archives are read below
         missing += not known[key]
         digest = hashlib.blake2b(key.encode() + coords[i].tobytes() + boxes[i].tobytes(), digest_size=12).digest()
         duplicates += digest in seen
