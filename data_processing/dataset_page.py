@@ -46,6 +46,19 @@ Detectors see whole frames. A frame's key is its file's path below the raw folde
 behind it (`S1/Seq1/imageSequence/video_0.avi/000123`), as `python -m data_processing detect --root RAW --out FILE`
 writes them. A mask's path is that of the store's picture, ending in `.png`.
 
+## Body models
+SURREAL, BEHAVE, RICH, SPEC-SYN and EMDB give poses as parameters of SMPL or SMPL-X. The models' licences forbid passing
+them on: register at their pages and put the files (`.npz`, or `.pkl` as they are) into a folder, by default
+`body_models` in the raw folder, else the one that `--body-models DIR` names:
+
+| model | page | files |
+|---|---|---|
+| SMPL | https://smpl.is.tue.mpg.de | `DIR/smpl/SMPL_{MALE,FEMALE,NEUTRAL}.{npz,pkl}` or their official names |
+| SMPL-X | https://smpl-x.is.tue.mpg.de | `DIR/smplx/SMPLX_{MALE,FEMALE,NEUTRAL}.{npz,pkl}` |
+
+`data_processing.smpl` reads these files and SMPL-H's without chumpy and without running a pickle; its `BodyModel` gives
+joints, vertices and regressed points of any poses.
+
 ## What a conversion does
 Each step is a command of its own as well: see [data-steps.md](data-steps.md).
 

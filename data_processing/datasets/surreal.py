@@ -2,8 +2,9 @@
 
 SURREAL's world is left-handed; pictures and masks are mirrored and with them the x axis of the camera, which makes it
 right-handed and moves the principal point to (159, 120). Joints are computed by the user's SMPL model of the person's
-sex and put where the released pelvis is; the paper's tools took a mean person's pelvis instead, which is wrong by a
-centimetre or two. Frames are kept by motion (100 mm per clip) and stored whole; box and mask are the segmentation.
+sex and put where the released pelvis is; the paper's tools took the mean person's pelvis for everyone's and so moved
+people by what their shape moves it. Frames are kept by motion (100 mm per clip) and stored whole; box and mask are the
+segmentation.
 
 Format, after the authors' page: `<clip>_info.mat` has `pose` [72, T], `shape` [10, T], `zrot` [T] (rad, about the
 vertical), `joints3D` [3, 24, T] (m), `camLoc` [3] (m), `gender` [T] (0 female, 1 male); `<clip>_segm.mat` has
