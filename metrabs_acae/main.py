@@ -37,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
 def run(config: Config) -> None:
     """Calls the module of `metrabs_acae.commands` that does what `config.verbs` asks for."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if config.verbs.export:  # a SavedModel is TensorFlow's; checkpoints of a training on JAX fit as well
+        os.environ["KERAS_BACKEND"] = "tensorflow"
     _import_tensorflow_quietly()
     importlib.import_module(f"metrabs_acae.commands.{config.verbs.chosen}").run(config)
 

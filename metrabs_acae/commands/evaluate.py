@@ -117,8 +117,12 @@ def render(results: dict[str, dict], *, fmt: str) -> list[str]:
 def predictor(pose_model):
     """(images, intrinsics) -> poses as NumPy arrays, through the model's own compiled prediction step."""
 
+    from metrabs_acae.training.distribution import local_call
+
+    call = local_call(pose_model) or pose_model.predict_on_batch
+
     def predict(images: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-        return np.asarray(pose_model.predict_on_batch({"image": images, "intrinsics": intrinsics}))
+        return np.asarray(call({"image": images, "intrinsics": intrinsics}))
 
     return predict
 
@@ -175,7 +179,7 @@ def draw(predictions: StorePredictions, skeleton: Skeleton, folder: RunFolder, n
     from metrabs_acae.visualization.overlay import overlay_sheet
 
     count = len(predictions.images)
-    if not count:
+    if not count or folder.silent:
         return
     sheet = overlay_sheet(
         (predictions.images * 255).round().astype(np.uint8),

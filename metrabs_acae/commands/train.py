@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import time
+from typing import TYPE_CHECKING
 
 from metrabs_acae.commands import evaluate, export, models, stores, warm_start
 from metrabs_acae.config import Augmentation, Config
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Mixture
+from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import prefix_groups
 from metrabs_acae.training.run_folder import RunFolder, choose
+
+if TYPE_CHECKING:
+    from metrabs_acae.training.distribution import Distribution
 
 
 def run(config: Config) -> None:
@@ -18,45 +26,51 @@ def run(config: Config) -> None:
     began = time.monotonic()
     import keras
 
-    from metrabs_acae.training import checkpoints
+    from metrabs_acae.training import distribution
 
     if config.files.init_path:
         models.find_run(config.files.init_path)
     training = config.training
     settings = config.run_settings()
+    distribution.connect(config.devices)
+    host = distribution.host_index()
     stem = config.preset if config.model.variant == "separate" else f"{config.preset}-{config.model.variant}"
-    folder = RunFolder(config.files.logdir) if config.files.logdir else choose(models.RUNS, stem, settings)
+    if config.files.logdir:
+        folder = RunFolder(config.files.logdir, silent=host > 0)
+    else:
+        folder = choose(models.RUNS, stem, settings)
     if folder.exists:
         folder.require_same_settings(settings)
-    mixture = stores.training_mixture(
-        config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints
-    )
+    with distribution.first_host_first():  # it makes the embedded data if they are wanted and not there
+        mixture = stores.training_mixture(
+            config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints
+        )
     acae = warm_start.load_acae(config, folder, mixture.skeleton)
     stores.validation_stores(config.data, mixture)
     stores.test_stores(config.data, config.files.data_dir)
+    used = distribution.choose(
+        config.devices,
+        n_3d=mixture.batch_size_3d // training.grad_accum_steps,
+        n_2d=mixture.batch_size_2d // training.grad_accum_steps,
+        ghost_bn=config.model.ghost_bn,
+        accum_steps=training.grad_accum_steps,
+    )
     keras.utils.set_random_seed(training.seed)
     set_precision(training.dtype)
-    weights = "" if config.files.init_path else None
-    pose_model = models.build_pose_model(config.model, mixture.skeleton, weights=weights, acae=acae)
-    if not folder.exists:  # everything that can be wrong with the settings has been found by now
-        warm_start.check(config, mixture.skeleton)
-        folder.create(settings)
-        if acae is not None:
-            acae.save(folder.path / models.ACAE_FILE)
-        folder.write_json("skeleton.json", mixture.skeleton.to_dict())
-    folder.log(f"Run folder: {folder.path}")
-    print(mixture.describe(training.training_steps), flush=True)
-    if config.files.init_path and not checkpoints.list_checkpoints(folder.checkpoints):
-        step = warm_start.initialize(pose_model, config.files.init_path)
-        folder.log(f"Starting from step {step} of {config.files.init_path}.")
-    finished = fit(config, folder, mixture, pose_model, began)
+    with used.scope():
+        pose_model, finished = train(config, folder, mixture, acae, used, began)
     if not finished:
         folder.log("Stopped; the same command goes on from here.")
         raise KeyboardInterrupt
-    checkpoints.restore_weights(folder.checkpoints, pose_model)  # the moving average, where there is one
+    distribution.disconnect()
+    if not used.is_first:
+        return
     evaluate.evaluate_and_report(pose_model, mixture.skeleton, config, folder)
     if config.files.export_model:
-        export.export_run(pose_model, mixture.skeleton, folder, folder.model)
+        if keras.backend.backend() == "tensorflow":
+            export.export_run(pose_model, mixture.skeleton, folder, folder.model, config)
+        else:
+            export_in_own_process(folder, config)
     folder.write_json("finished.json", {"seconds": round(time.monotonic() - began, 1)})
     folder.log(f"Done in {(time.monotonic() - began) / 60:.1f} minutes. Curves: {folder.curves_png}")
     if config.files.export_model:
@@ -66,7 +80,52 @@ def run(config: Config) -> None:
         )
 
 
-def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: float) -> bool:
+def export_in_own_process(folder: RunFolder, config: Config) -> None:
+    """What --export does, which needs the TensorFlow backend; on the CPU, because this process holds the GPUs."""
+    command = ["--export", "--load-path", str(folder.path), "--data-dir", config.files.data_dir]
+    done = subprocess.run(
+        [sys.executable, "-m", "metrabs_acae.main", *command],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("Error: ")
+        raise UserError(f"The model is trained, but its export failed: {reason}")
+
+
+def train(config: Config, folder: RunFolder, mixture: Mixture, acae, used: Distribution, began: float):
+    """(pose model with its final weights, whether the last step was reached), from wherever the run folder stands."""
+    from metrabs_acae.training import checkpoints
+
+    settings, training = config.run_settings(), config.training
+    weights = "" if config.files.init_path else None
+    pose_model = models.build_pose_model(config.model, mixture.skeleton, weights=weights, acae=acae)
+    if not folder.exists:  # everything that can be wrong with the settings has been found by now
+        warm_start.check(config, mixture.skeleton)
+        folder.create(settings)
+        if acae is not None and used.is_first:
+            acae.save(folder.path / models.ACAE_FILE)
+        folder.write_json("skeleton.json", mixture.skeleton.to_dict())
+    folder.log(f"Run folder: {folder.path}")
+    if used.is_first:
+        print(mixture.describe(training.training_steps), flush=True)
+    if used.note:
+        folder.log(used.note)
+    if used.engine is not None:
+        folder.log(f"Training on {used.n_devices} devices ({used.kind}).")
+    if config.files.init_path and not checkpoints.list_checkpoints(folder.checkpoints):
+        step = warm_start.initialize(pose_model, config.files.init_path)
+        folder.log(f"Starting from step {step} of {config.files.init_path}.")
+    with used.lost_hosts():
+        finished = fit(config, folder, mixture, pose_model, used, began)
+        used.any_host(True)  # all wait here until the first host has written its checkpoint
+        if finished:
+            checkpoints.restore_weights(folder.checkpoints, pose_model)  # the moving average, where there is one
+    return pose_model, finished
+
+
+def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: Distribution, began: float) -> bool:
     """Trains to the last step, from the newest checkpoint if there is one; False if stopped before."""
     from metrabs_acae.data import pipeline
     from metrabs_acae.training import callbacks as cb
@@ -75,8 +134,9 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: 
     from metrabs_acae.visualization.curves import plot_curves
 
     training = config.training
-    model, schedule = compiled_training_model(config, mixture, pose_model)
+    model, schedule = compiled_training_model(config, mixture, pose_model, used)
     start = checkpoints.restore_newest(folder.checkpoints, model, report=folder.log)
+    used.require_same(start, "the step of the newest checkpoint")
     if start:
         folder.log(f"Going on from step {start}.")
     if start >= training.training_steps:
@@ -92,10 +152,11 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: 
                 augmentation=augmentation_settings(config.augmentation),
                 workers=config.data.workers,
                 max_bad_fraction=config.data.max_bad_fraction,
-                micro_batches=training.grad_accum_steps,
+                micro_batches=training.grad_accum_steps * used.n_replicas,
+                shard=used.shard,
             )
         )
-        return datasets[-1]
+        return used.distribute(datasets[-1])
 
     validator = evaluate.Validator(pose_model, mixture, config, folder)
     log = cb.MetricsLog(
@@ -117,7 +178,9 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: 
         total_steps=training.training_steps,
         switch=trainer.switch_step(training.training_steps, model.gates.inference_mode_steps),
     )
-    with cb.OrderlyStop() as stop:
+    # The log comes before the checkpoint: a resumed run drops later rows, but cannot make up for missing ones.
+    writers = [log, saver] if used.is_first else []
+    with cb.OrderlyStop(used.any_host if used.n_hosts > 1 else None) as stop:
         try:
             return trainer.run_training(
                 model,
@@ -129,15 +192,14 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, began: 
                     stop,
                     cb.FiniteLoss(),
                     cb.Validation(validator, period=training.validate_period, total_steps=training.training_steps),
-                    log,  # before the checkpoint: a resumed run drops later rows, but cannot make up for missing ones
-                    saver,
+                    *writers,
                 ],
             )
         finally:
             log.close()
 
 
-def compiled_training_model(config: Config, mixture: Mixture, pose_model):
+def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: Distribution):
     """(training model with its optimizer, learning rate schedule; in a fine-tuning that of the head)."""
     from metrabs_acae.models.losses import joint_group_matrix
     from metrabs_acae.training import schedules
@@ -174,7 +236,10 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model):
         ema_momentum=training.ema_momentum if training.ema_momentum < 1 else None,
         loss_scale=loss_scale if training.dtype == "float16" else None,
     )
-    model.compile(optimizer=optimizer, jit_compile=use_xla(training.jit_compile), auto_scale_loss=False)
+    accum = training.grad_accum_steps
+    model.set_places(used.places(mixture.batch_size_3d // accum, mixture.batch_size_2d // accum))
+    xla = use_xla(training.jit_compile, replicated=used.kind == "mirrored")
+    model.compile(optimizer=optimizer, jit_compile=xla, auto_scale_loss=False)
     optimizer.build(model.trainable_variables)
     return model, schedule
 
@@ -237,8 +302,15 @@ def set_precision(dtype: str) -> None:
     keras.config.set_dtype_policy(dtype if dtype == "float32" else f"mixed_{dtype}")
 
 
-def use_xla(asked: bool | None) -> bool:
-    """XLA on a GPU (and always on JAX, which is XLA); on a CPU it makes TensorFlow several times slower."""
+def use_xla(asked: bool | None, *, replicated: bool = False) -> bool:
+    """XLA on a GPU (and always on JAX, which is XLA); on a CPU it makes TensorFlow several times slower.
+
+    Not for TensorFlow's replicas, whose exchange it does not compile.
+    """
+    if replicated:
+        if asked:
+            raise UserError("--jit-compile True does not work with --distribution mirrored; leave it out.")
+        return False
     if asked is not None:
         return asked
     import keras

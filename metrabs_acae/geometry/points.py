@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from keras import ops
 
+from metrabs_acae import replicas
+
 
 def masked_mean(values, mask, axis=None, keepdims=False):
-    """Mean of the values where `mask` (broadcast against them) holds; 0, with zero gradients, where none does."""
+    """Mean of the values where `mask` (broadcast against them) holds; 0, with zero gradients, where none does.
+
+    Without `axis` it runs over the whole batch. Where replicas share the batch, each gets its part of that mean times
+    their number, so that the mean over replicas is the mean over the batch.
+    """
     mask = ops.broadcast_to(mask, ops.shape(values))
     total = ops.sum(ops.where(mask, values, 0), axis=axis, keepdims=keepdims)
     count = ops.sum(ops.cast(mask, values.dtype), axis=axis, keepdims=keepdims)
+    if axis is None and (n_replicas := replicas.count()) > 1:
+        return total / ops.maximum(replicas.total(count), 1) * n_replicas
     return total / ops.maximum(count, 1)
 
 

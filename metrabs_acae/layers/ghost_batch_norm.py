@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from metrabs_acae import replicas
 from metrabs_acae.errors import UserError
 
 
@@ -21,7 +22,8 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
     The variables are those of `keras.layers.BatchNormalization`, in the same order, so weights can be exchanged.
 
     Data parallelism: under `tf.distribute` each replica groups its own share of the batch and the moving statistics of
-    the replicas are averaged; under `keras.distribution` (JAX) the groups are those of the whole batch.
+    the replicas are averaged; under `keras.distribution` (JAX) the groups are those of the whole batch. `set_places`
+    makes them the groups of one device's batch, moving statistics included, however its examples are dealt out.
 
     Args:
         group_size: examples per group. An int: equal groups, the last one smaller where the batch is no multiple of it.
@@ -46,6 +48,18 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
             smallest = min(self.group_size, default=0)
         if smallest is not None and smallest < 1:
             raise UserError(f"Ghost batch normalization needs group sizes of at least 1, got {group_size}.")
+        self._dealt = None
+
+    def set_places(self, places: np.ndarray | None) -> None:
+        """Says which place of one device's batch each training example has.
+
+        Args:
+            places: [replicas, examples per replica], each number from 0 to the batch size - 1 once; None: as they come.
+
+        Raises:
+            UserError: replicas that hold parts of groups, or groups of other sizes than each other.
+        """
+        self._dealt = None if places is None else _Dealt(self.group_size, np.atleast_2d(places))
 
     def add_weight(self, *args, name=None, **kwargs):
         if name in ("moving_mean", "moving_variance"):  # under tf.distribute: one value, the mean over replicas
@@ -58,26 +72,23 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
         if mask is not None:
             raise UserError("GhostBatchNormalization does not support masks: call it with mask=None.")
 
-        # Per-example moments first; examples are then pooled into groups by a small [groups, batch] matrix. So groups
-        # of any sizes are one computation.
+        # Per-example moments first, then examples are pooled into groups. So groups of any sizes are one computation.
         x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
         rank, axis = len(x.shape), self.axis % len(x.shape)
         space = [i for i in range(1, rank) if i != axis]
         n_space = _product(ops.shape(x)[i] for i in space)
-        member, sizes, moving_shares = self._groups(x)
-        pool = member / sizes[:, None]
+        groups, shares, keep = self._groups(x)
 
         constant_x = ops.stop_gradient(x)
         example_mean = ops.mean(constant_x, axis=space, keepdims=True)
         example_var = ops.mean(ops.square(constant_x - example_mean), axis=space)
         example_mean = ops.reshape(example_mean, ops.shape(example_var))
-        mean = ops.matmul(pool, example_mean)
-        deviation = example_mean - ops.matmul(ops.transpose(member), mean)
-        var = ops.matmul(pool, example_var + ops.square(deviation))
+        mean = groups.mean(example_mean)
+        deviation = example_mean - groups.spread(mean)
+        var = groups.mean(example_var + ops.square(deviation))
 
-        n = sizes[:, None] * ops.cast(n_space, x.dtype)
-        keep = 1.0 - ops.sum(moving_shares)
-        shares = moving_shares[:, None]
+        n = groups.sizes[:, None] * ops.cast(n_space, x.dtype)
+        shares = shares[:, None]
         for moving, batch in (
             (self.moving_mean, mean),
             (self.moving_variance, var * (n / ops.maximum(n - 1.0, 1.0))),
@@ -87,33 +98,35 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
         inverse_std = ops.rsqrt(var + self.epsilon)
         gamma = ops.cast(self.gamma, x.dtype) if self.scale else ops.ones((x.shape[axis],), x.dtype)
         beta = ops.cast(self.beta, x.dtype) if self.center else ops.zeros((x.shape[axis],), x.dtype)
-        y = _normalize(x, gamma, beta, mean, inverse_std, member, pool, space)
+        y = _normalize(x, gamma, beta, mean, inverse_std, groups, space)
         return ops.cast(y, self.compute_dtype)
 
     def _groups(self, x):
-        """([G, B] membership, [G] sizes, [G] shares of the groups' statistics in the moving ones)."""
+        """(groups, [G] shares of their statistics in the moving ones, what is kept of the moving ones)."""
         batch = x.shape[0] if x.shape[0] is not None else ops.shape(x)[0]
         fixed = isinstance(batch, int)
+        if self._dealt is not None and (not fixed or batch == self._dealt.n_examples):
+            return self._dealt.groups(x.dtype), *self._dealt.moving_shares(self.momentum, x.dtype)
         if isinstance(self.group_size, list):
             if fixed and sum(self.group_size) != batch:
                 raise UserError(
                     f"The ghost batch norm groups {self.group_size} sum to {sum(self.group_size)}, but the training "
                     f"batch has {batch} examples: make them equal."
                 )
-            group_of = np.repeat(np.arange(len(self.group_size)), self.group_size)
-            n_groups = len(self.group_size)
+            n_groups, groups = len(self.group_size), _Groups.of_sizes(self.group_size, x.dtype)
         else:
             size = batch if self.group_size is None else self.group_size
-            xp = np if fixed else ops
-            group_of = xp.arange(batch) // size
             n_groups = (batch + size - 1) // size
-        xp = np if fixed or isinstance(self.group_size, list) else ops
-        member = xp.equal(xp.arange(n_groups)[:, None], group_of[None, :])
-        member = member.astype(np.float32) if xp is np else ops.cast(member, "float32")
-        sizes = xp.sum(member, axis=1)
-        later = xp.arange(n_groups)[::-1] if xp is np else ops.flip(ops.arange(n_groups))
-        shares = (1.0 - self.momentum) * xp.power(self.momentum, ops.cast(later, "float32") if xp is ops else later)
-        return tuple(ops.cast(a, x.dtype) for a in (member, sizes, shares))
+            if fixed and batch % size == 0:
+                groups = _EqualGroups(n_groups, size, x.dtype)
+            elif fixed:
+                groups = _Groups.of_sizes([size] * (n_groups - 1) + [batch - size * (n_groups - 1)], x.dtype)
+            else:
+                member = ops.equal(ops.arange(n_groups)[:, None], ops.arange(batch)[None, :] // size)
+                groups = _Groups(ops.cast(member, x.dtype))
+        later = np.arange(n_groups)[::-1] if isinstance(n_groups, int) else ops.flip(ops.arange(n_groups))
+        shares = (1.0 - self.momentum) * ops.power(self.momentum, ops.cast(later, x.dtype))
+        return groups, shares, 1.0 - ops.sum(shares)
 
     def get_config(self):
         config = super().get_config()
@@ -122,24 +135,115 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
         return {**config, "group_size": self.group_size}
 
 
-def _normalize(x, gamma, beta, mean, inverse_std, member, pool, space):
-    """(x - mean of its group) * inverse_std of its group * gamma + beta, with the gradient through the statistics.
+class _Groups:
+    """Groups of examples given by a [G, B] membership matrix.
 
-    x: [B, ..., C]; gamma, beta: [C]; mean, inverse_std: [G, C]; member, pool: [G, B]. The gradient is written out
-    (Ioffe and Szegedy 2015, section 3) because it then needs two sums over x and one more pass, less than half of what
-    automatic differentiation does.
+    `mean`: [B, C] -> [G, C], `spread`: [G, C] -> [B, C]. `tensors` are what a custom gradient must take as arguments.
     """
 
-    def spread(per_example):
+    def __init__(self, member, sizes=None):
+        self.sizes = ops.sum(member, axis=1) if sizes is None else sizes
+        self.tensors = (member, member / self.sizes[:, None])
+
+    @classmethod
+    def of_sizes(cls, sizes, dtype):
+        group_of = np.repeat(np.arange(len(sizes)), sizes)
+        member = np.equal(np.arange(len(sizes))[:, None], group_of[None, :])
+        return cls(ops.cast(member, dtype))
+
+    def mean(self, values, tensors=None):
+        return ops.matmul((tensors or self.tensors)[1], values)
+
+    def spread(self, values, tensors=None):
+        return ops.matmul(ops.transpose((tensors or self.tensors)[0]), values)
+
+
+class _EqualGroups:
+    """As `_Groups`, but consecutive and of one size.
+
+    No matrix product, which GPUs may round to 10 mantissa bits (TF32), and nothing for devices that share a batch to
+    exchange where each has whole groups.
+    """
+
+    tensors = ()
+
+    def __init__(self, n_groups: int, size: int, dtype):
+        self.n_groups, self.size = n_groups, size
+        self.sizes = ops.cast(np.full(n_groups, size), dtype)
+
+    def mean(self, values, tensors=None):
+        return ops.mean(ops.reshape(values, (self.n_groups, self.size, -1)), axis=1)
+
+    def spread(self, values, tensors=None):
+        return ops.repeat(values, self.size, axis=0)
+
+
+class _Dealt:
+    """The groups of one device's batch whose examples are dealt out to replicas: what each of them computes.
+
+    Args:
+        group_size: as for the layer.
+        places: [replicas, examples per replica].
+    """
+
+    def __init__(self, group_size, places: np.ndarray):
+        n_replicas, self.n_examples = places.shape
+        if isinstance(group_size, list):
+            group_of_place = np.repeat(np.arange(len(group_size)), group_size)
+        else:
+            group_of_place = np.arange(places.size) // (group_size or places.size)
+        if len(group_of_place) != places.size:
+            raise UserError(f"The ghost batch norm groups {group_size} do not sum to the batch of {places.size}.")
+        whole = np.bincount(group_of_place)
+        group_of = group_of_place[places]
+        numbers = [np.unique(row) for row in group_of]
+        self.local = np.searchsorted(numbers[0], group_of[0])
+        if any(
+            len(mine) != len(numbers[0])
+            or not np.array_equal(np.searchsorted(mine, row), self.local)
+            or not np.array_equal(np.bincount(np.searchsorted(mine, row)), whole[mine])
+            for mine, row in zip(numbers, group_of, strict=True)
+        ):
+            raise UserError(
+                f"Ghost batch normalization groups of {group_size or 'the whole batch'} cannot be dealt whole to "
+                f"{n_replicas} replicas: make the group size divide both the 3D-labelled and the 2D-labelled "
+                "examples of each, or use fewer of them."
+            )
+        self.sizes = whole[numbers[0]]
+        self.later = len(whole) - 1 - np.array(numbers)  # [replicas, G]: how many groups of the batch follow each
+
+    def groups(self, dtype):
+        size, n_groups = int(self.sizes[0]), len(self.sizes)
+        if np.array_equal(self.local, np.repeat(np.arange(n_groups), size)):
+            return _EqualGroups(n_groups, size, dtype)
+        return _Groups(ops.cast(np.equal(np.arange(n_groups)[:, None], self.local[None, :]), dtype))
+
+    def moving_shares(self, momentum: float, dtype):
+        """(shares, keep) as of `GhostBatchNormalization._groups`, such that the mean over replicas is that of one."""
+        n_replicas = len(self.later)
+        shares = (1.0 - momentum) * momentum ** self.later.astype(np.float64)
+        keep = ops.cast(1.0 - shares.sum(), dtype)
+        shares = ops.cast(n_replicas * shares, dtype)
+        return (shares[0] if n_replicas == 1 else ops.take(shares, replicas.index(), axis=0)), keep
+
+
+def _normalize(x, gamma, beta, mean, inverse_std, groups, space):
+    """(x - mean of its group) * inverse_std of its group * gamma + beta, with the gradient through the statistics.
+
+    x: [B, ..., C]; gamma, beta: [C]; mean, inverse_std: [G, C]. The gradient is written out (Ioffe and Szegedy 2015,
+    section 3) because it then needs two sums over x and one more pass, less than half of what automatic
+    differentiation does.
+    """
+
+    def broadcast(per_example):
         """[B, C] -> broadcastable to x."""
         return ops.expand_dims(per_example, space) if space else per_example
 
     @ops.custom_gradient
-    def normalize(x, gamma, beta, mean, inverse_std, member, pool):
-        to_examples = ops.transpose(member)
-        mean_b, inverse_std_b = ops.matmul(to_examples, mean), ops.matmul(to_examples, inverse_std)
+    def normalize(x, gamma, beta, mean, inverse_std, *tensors):
+        mean_b, inverse_std_b = groups.spread(mean, tensors), groups.spread(inverse_std, tensors)
         scale = inverse_std_b * gamma
-        y = x * spread(scale) + spread(beta - mean_b * scale)
+        y = x * broadcast(scale) + broadcast(beta - mean_b * scale)
 
         def gradient(*upstream, **_):
             dy = upstream[0][0] if isinstance(upstream[0], (tuple, list)) else upstream[0]
@@ -147,17 +251,17 @@ def _normalize(x, gamma, beta, mean, inverse_std, member, pool, space):
             sum_dy_x = ops.sum(dy * x, axis=space)
             sum_dy_normed = (sum_dy_x - mean_b * sum_dy) * inverse_std_b
             n_space = ops.cast(_product(ops.shape(x)[i] for i in space), x.dtype)
-            mean_dy = ops.matmul(to_examples, ops.matmul(pool, sum_dy)) / n_space
-            mean_dy_normed = ops.matmul(to_examples, ops.matmul(pool, sum_dy_normed)) / n_space
+            mean_dy = groups.spread(groups.mean(sum_dy, tensors), tensors) / n_space
+            mean_dy_normed = groups.spread(groups.mean(sum_dy_normed, tensors), tensors) / n_space
             slope = -scale * inverse_std_b * mean_dy_normed
             offset = -scale * mean_dy - slope * mean_b
-            dx = dy * spread(scale) + (x * spread(slope) + spread(offset))
-            none = [ops.zeros_like(a) for a in (mean, inverse_std, member, pool)]
+            dx = dy * broadcast(scale) + (x * broadcast(slope) + broadcast(offset))
+            none = [ops.zeros_like(a) for a in (mean, inverse_std, *tensors)]
             return (dx, ops.sum(sum_dy_normed, axis=0), ops.sum(sum_dy, axis=0), *none)
 
         return y, gradient
 
-    return normalize(x, gamma, beta, mean, inverse_std, member, pool)
+    return normalize(x, gamma, beta, mean, inverse_std, *groups.tensors)
 
 
 def _product(numbers):

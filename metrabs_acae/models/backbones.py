@@ -25,6 +25,7 @@ import keras
 from keras import applications, layers, ops
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.layers.dropout import ExampleDropout
 from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
 
 OUTPUT_STRIDE = 32
@@ -121,6 +122,8 @@ def build_backbone(
     def clone(layer):
         if isinstance(layer, layers.BatchNormalization):
             return _clone_batch_norm(layer, ghost_group_size, batch_norm_momentum)
+        if isinstance(layer, layers.Dropout):
+            return ExampleDropout.from_config(layer.get_config())
         if isinstance(layer, layers.ZeroPadding2D):  # the strided layer behind it pads for itself
             return layers.Identity(name=layer.name)
         if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.MaxPooling2D)):

@@ -67,6 +67,7 @@ class VolumetricModel(keras.Model):
         step=None,
         gates=None,
         mix=None,
+        order=None,
         joint_groups_2d=None,
         weights: LossWeights = PAPER_WEIGHTS,
         training=True,
@@ -74,6 +75,9 @@ class VolumetricModel(keras.Model):
         """As `Metrabs.compute_losses`; `step`, `gates` and `mix` play no role. Third result: the coordinates."""
         require_batch(batch, self.skeleton.n_joints, joint_groups_2d)
         coords = self.heads(batch["image"], training=training)
+        if order is not None:
+            coords = ops.take(coords, order, axis=0)
+            batch = {**batch, "intrinsics": ops.take(batch["intrinsics"], order, axis=0)}
         n_3d = ops.shape(batch["coords3d_mm"])[0]
         terms = {"pose_3d": self.loss_3d(coords[:n_3d], batch, batch["intrinsics"][:n_3d])}
         total = terms["pose_3d"]

@@ -21,12 +21,14 @@ from metrabs_acae.training.trainer import averaged_weights
 class OrderlyStop(keras.callbacks.Callback):
     """The first SIGINT or SIGTERM ends the training after the current step; a second one ends it at once.
 
-    Use as a context manager around the training, which restores the signals' handlers.
+    Use as a context manager around the training, which restores the signals' handlers. Several hosts end together, at
+    the next log row: `any_host(flag)` says whether the flag is set on any of them.
     """
 
-    def __init__(self):
+    def __init__(self, any_host: Callable[[bool], bool] | None = None):
         super().__init__()
         self.requested = False
+        self.any_host = any_host
         self._previous: dict[int, object] = {}
 
     def __enter__(self):
@@ -44,7 +46,11 @@ class OrderlyStop(keras.callbacks.Callback):
         self.requested = True
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.requested:
+        if self.requested and self.any_host is None:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.any_host is not None and self.any_host(self.requested):
             self.model.stop_training = True
 
 

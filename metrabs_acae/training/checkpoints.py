@@ -14,6 +14,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from metrabs_acae.errors import UserError
@@ -26,8 +27,18 @@ def checkpoint_variables(training_model) -> dict[str, object]:
     """All state of a training model and its optimizer except metrics, by a name that is unique and stable."""
     metrics = {id(v) for metric in training_model.metrics for v in metric.variables}
     named = {f"model/{v.path}": v for v in training_model.variables if id(v) not in metrics}
-    named.update({f"optimizer/{i:05d}": v for i, v in enumerate(training_model.optimizer.variables)})
+    optimizer = training_model.optimizer
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    named.update({f"optimizer/{i:05d}": v for i, v in enumerate(inner.variables)})
+    if inner is not optimizer:  # dynamic loss scaling has state of its own, which other precisions do without
+        own = {id(v) for v in optimizer.variables} - {id(v) for v in inner.variables}
+        named.update({f"loss_scale/{v.name}": v for v in optimizer.variables if id(v) in own})
     return named
+
+
+def array_of(variable) -> np.ndarray:
+    """The value of a variable, also where replicas or devices each have their copy."""
+    return np.array(keras.ops.convert_to_tensor(variable))
 
 
 def save(folder: Path, step: int, training_model, *, keep: int = 2, tag: str = "") -> Path:
@@ -38,11 +49,11 @@ def save(folder: Path, step: int, training_model, *, keep: int = 2, tag: str = "
     if not target.exists():
         temporary = folder / f".{target.name}.tmp"
         temporary.mkdir()
-        arrays = {n: np.asarray(v) for n, v in checkpoint_variables(training_model).items()}
+        arrays = {n: array_of(v) for n, v in checkpoint_variables(training_model).items()}
         weights = training_model.trainable_variables
         for weight, average in zip(weights, average_weights(training_model.optimizer, weights), strict=True):
             if average is not weight:
-                arrays[f"average/{weight.path}"] = np.asarray(average)
+                arrays[f"average/{weight.path}"] = array_of(average)
         with open(temporary / "variables.npz", "wb") as file:
             np.savez(file, **arrays)
             file.flush()
@@ -90,8 +101,13 @@ def restore_newest(folder: Path, training_model, *, report=print) -> int:
 
 
 def assign(variables: dict[str, object], arrays: dict[str, np.ndarray], source: Path) -> None:
-    """Sets every variable from the array of its name; UserError if names or shapes differ."""
-    arrays = {name: array for name, array in arrays.items() if not name.startswith("average/")}
+    """Sets every variable from the array of its name; UserError if names or shapes differ.
+
+    The state of the dynamic loss scale may be missing or be of no use: then another precision goes on.
+    """
+    optional = ("average/", "loss_scale/")
+    arrays = {n: a for n, a in arrays.items() if n in variables or not n.startswith(optional)}
+    variables = {n: v for n, v in variables.items() if n in arrays or not n.startswith(optional)}
     missing = sorted(set(variables) - set(arrays))
     extra = sorted(set(arrays) - set(variables))
     if missing or extra:
@@ -107,7 +123,8 @@ def assign(variables: dict[str, object], arrays: dict[str, np.ndarray], source: 
                 f"expected {tuple(variable.shape)}."
             )
     for name, variable in variables.items():
-        variable.assign(arrays[name])
+        # Backends keep the state of random numbers in different integer types.
+        variable.assign(arrays[name].astype(keras.backend.standardize_dtype(variable.dtype)))
 
 
 def restore_weights(folder: Path, model, *, tag: str = "") -> int:

@@ -22,11 +22,20 @@ from metrabs_acae.errors import UserError
 _PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python", "deltacamera", "h5py", "scipy")
 
 
-class RunFolder:
-    """Paths and small files of one run."""
+FREE_ON_RESUME = ("training.dtype", "training.loss_scale", "training.dynamic_loss_scale")
+"""Stored with the settings, but another value may go on with the run: its checkpoints are float32 in any case."""
 
-    def __init__(self, path: str | Path):
+
+class RunFolder:
+    """Paths and small files of one run.
+
+    Args:
+        silent: writes nothing and prints nothing: for the hosts of a multi-host training but the first.
+    """
+
+    def __init__(self, path: str | Path, *, silent: bool = False):
         self.path = Path(path)
+        self.silent = silent
         self.checkpoints = self.path / "checkpoints"
         self.metrics_csv = self.path / "metrics.csv"
         self.curves_png = self.path / "curves.png"
@@ -45,6 +54,8 @@ class RunFolder:
 
     def create(self, settings: dict) -> None:
         """Makes the folder, with the settings and the versions of everything that decides the result."""
+        if self.silent:
+            return
         if self.path.exists() and any(self.path.iterdir()):
             raise UserError(
                 f"The folder {self.path} holds other files and no run (no config.json); give --logdir a new folder."
@@ -57,7 +68,7 @@ class RunFolder:
         """UserError naming what differs, if this run was begun with other settings."""
         before = flatten(self.read_json("config.json"))
         now = flatten(json.loads(json.dumps(settings)))
-        different = [k for k in {**before, **now} if before.get(k) != now.get(k)]
+        different = [k for k in {**before, **now} if before.get(k) != now.get(k) and k not in FREE_ON_RESUME]
         if different:
             listed = ", ".join(f"{k} (was {before.get(k)}, now {now.get(k)})" for k in different[:3])
             raise UserError(
@@ -67,6 +78,8 @@ class RunFolder:
 
     def write_json(self, name: str, data) -> None:
         """Writes atomically: the file is old or new, never half."""
+        if self.silent:
+            return
         temporary = self.path / f".{name}.tmp"
         temporary.write_text(json.dumps(data, indent=1) + "\n")
         os.replace(temporary, self.path / name)
@@ -81,6 +94,8 @@ class RunFolder:
 
     def log(self, line: str) -> None:
         """Adds a line to log.txt and prints it."""
+        if self.silent:
+            return
         with open(self.path / "log.txt", "a") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
         print(line, flush=True)

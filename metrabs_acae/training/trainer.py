@@ -10,8 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from metrabs_acae.data.pipeline import user_errors
+from metrabs_acae import replicas
+from metrabs_acae.layers.dropout import ExampleDropout
+from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
 from metrabs_acae.models.losses import term_weights
+from metrabs_acae.training.checkpoints import array_of
 from metrabs_acae.training.optimizers import average_weights
 
 
@@ -36,8 +39,14 @@ class TrainingModel(keras.Model):
         self.gates, self.loss_weights, self.joint_groups_2d = gates, loss_weights, joint_groups_2d
         self.accum_steps = accum_steps
         self.frozen_statistics = False
+        self.places: np.ndarray | None = None
         self.batches_seen = self.add_weight(
-            name="batches_seen", shape=(), dtype="int32", initializer="zeros", trainable=False
+            name="batches_seen",
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            aggregation="only_first_replica",
         )
         self.mix_seed = keras.random.SeedGenerator(seed, name="mix_seed")
         halves = ("3d",) if joint_groups_2d is None else ("3d", "2d")
@@ -51,7 +60,7 @@ class TrainingModel(keras.Model):
     @property
     def step(self) -> int:
         """Optimizer steps done."""
-        return int(self.batches_seen) // self.accum_steps
+        return int(array_of(self.batches_seen)) // self.accum_steps
 
     def freeze_statistics(self, frozen: bool) -> None:
         """Inference-mode phase: batch normalization uses and keeps its running statistics, weights go on training."""
@@ -59,13 +68,28 @@ class TrainingModel(keras.Model):
             self.frozen_statistics = frozen
             self.train_function = None
 
+    def set_places(self, places: np.ndarray | None) -> None:
+        """Makes a batch whose examples are dealt out mean the same as one device's batch (`Distribution.places`)."""
+        self.places = places
+        for layer in self._flatten_layers():
+            if isinstance(layer, (GhostBatchNormalization, ExampleDropout)):
+                layer.set_places(places)
+
     def call(self, batch, training=None):
         """The loss and its terms for one batch, by name."""
+        if self.places is None:
+            mix, order = keras.random.uniform((ops.shape(batch["image"])[0],), seed=self.mix_seed), None
+        else:  # the numbers that the same examples would get on one device
+            together = len(self.places) == 1
+            mine = self.places[0] if together else ops.take(self.places, replicas.index(), axis=0)
+            mix = ops.take(keras.random.uniform((self.places.size,), seed=self.mix_seed), mine)
+            order = np.argsort(self.places[0]) if together else None
         total, terms, _ = self.pose_model.compute_losses(
             batch,
             step=self.batches_seen // self.accum_steps,
             gates=self.gates,
-            mix=keras.random.uniform((ops.shape(batch["image"])[0],), seed=self.mix_seed),
+            mix=mix,
+            order=order,
             joint_groups_2d=self.joint_groups_2d,
             weights=self.loss_weights,
             training=bool(training) and not self.frozen_statistics,
@@ -76,7 +100,7 @@ class TrainingModel(keras.Model):
         for name, tracker in self.term_trackers.items():
             tracker.update_state(y_pred[name])
         self.batches_seen.assign_add(1)
-        return y_pred["loss"]
+        return y_pred["loss"] / replicas.count()  # whose gradients are summed over replicas
 
 
 @contextlib.contextmanager
@@ -87,8 +111,8 @@ def averaged_weights(model: TrainingModel):
     if all(average is weight for average, weight in zip(averages, weights, strict=True)):
         yield
         return
-    kept = [np.array(weight) for weight in weights]
-    _assign(weights, averages)
+    kept = [array_of(weight) for weight in weights]
+    _assign(weights, map(array_of, averages))
     try:
         yield
     finally:
@@ -139,6 +163,8 @@ def run_training(
     Args:
         make_dataset: first step -> endless `tf.data.Dataset` that begins with that step's batch.
     """
+    from metrabs_acae.data.pipeline import user_errors  # here, because the model itself needs no TensorFlow
+
     switch = switch_step(total_steps, inference_mode_steps)
     for begin, epochs, steps in phases(model.step, total_steps, switch, log_period):
         model.freeze_statistics(begin >= switch)
