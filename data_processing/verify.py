@@ -209,6 +209,8 @@ def _check_sides(report: Report, split: str, coords: np.ndarray, rows: list[Exam
         other = np.array([{int(i), int(j)} == twin for i, j in check.edges])
         if other.any():
             right = check.lengths(coords)[:, np.argmax(other)]
+            if not np.isfinite(lengths - right).any():
+                continue
             ratio = np.nanmedian(lengths / right)
             if not 0.8 < ratio < 1.25 and np.abs(np.nanmedian(lengths - right)) > SHORT_MM:
                 report.warnings.append(
