@@ -16,6 +16,7 @@ from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, load_saved_model, write_pose_files
 from metrabs_acae.inference.demo_video import run_video
 from metrabs_acae.inference.pose_files import PoseLog
+from metrabs_acae.inference.video import VideoFile
 
 
 def run_demo(
@@ -23,7 +24,8 @@ def run_demo(
 ) -> list[DemoResult]:
     """Estimates and draws the poses of photographs, videos and webcams; docs/demo.md describes the files.
 
-    Files appear under their names when they are complete. An input without people is a normal result.
+    Files appear under their names when they are complete. An input without people is a normal result. One that cannot
+    be read does not keep the others from being done.
 
     Args:
         saved_model_path: folder written by `export_saved_model`.
@@ -45,6 +47,9 @@ def run_demo(
     camera = demo_inputs.parse_intrinsics(settings.intrinsics)
     out_dir = Path(out_dir)
     require_writable(out_dir)
+    for item in items:
+        if item.kind == "video" and item.path != "-":
+            VideoFile(item.path).close()  # what cannot be read stops us before the model is loaded
     model = load_saved_model(saved_model_path)
     if None in boxes.values() and not hasattr(model, "detect_poses_batched"):
         raise UserError(
@@ -52,14 +57,20 @@ def run_demo(
         )
     estimator = Estimator(model, camera, settings)
 
-    results = []
+    results, failures = [], []
     for item in items:
         run = run_photograph if item.kind == "image" else run_video
         try:
             results.append(run(item, out_dir, estimator, boxes[item], settings, log))
+        except UserError as error:
+            failures.append(str(error))
         except OSError as error:
             raise UserError(f"The results of {item.name} cannot be written to {out_dir}: {error}.") from None
-    log(f"Wrote pictures and poses to {out_dir}")
+    if results:
+        log(f"Wrote pictures and poses to {out_dir}")
+    if failures:
+        others = f"; {len(failures) - 1} more inputs could not be used" if len(failures) > 1 else ""
+        raise UserError(failures[0].rstrip(".") + others + ("; the rest is done." if results else "."))
     return results
 
 

@@ -94,7 +94,7 @@ class Estimator:
             ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(boxes), [len(b) for b in boxes])
             result = dict(self._model.estimate_poses_batched(np.stack(images), ragged, **common))
             result["boxes"] = ragged
-        rows = {name: value.values.numpy() for name, value in result.items()}
+        rows = {name: result[name].values.numpy() for name in ("boxes", "poses3d", "poses2d", "uncertainty")}
         starts = np.concatenate([[0], np.cumsum(result["poses3d"].row_lengths().numpy())])
         return [
             People(

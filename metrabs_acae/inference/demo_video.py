@@ -46,7 +46,8 @@ def run_video(
         interruption = stack.enter_context(Interruption())
         first_batch = next(batches, None)
         if not first_batch:
-            raise UserError(f"{reader.name} has no frame that can be decoded.")
+            hint = "; MP4 on a pipe needs its index in front (ffmpeg -movflags faststart), or send Matroska"
+            raise UserError(f"{reader.name} has no frame that can be decoded{hint if item.path == '-' else ''}.")
         source = estimator.source(item, first_batch[0].image, detected=boxes_of is None, tracked=settings.track)
         source = dataclasses.replace(source, name=reader.name)
         poses = stack.enter_context(PoseLog(source))

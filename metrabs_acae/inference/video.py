@@ -14,6 +14,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 
 MAX_PIXELS = 100_000_000
+MAX_FPS = 1000  # more is a container's unit of time, mistaken for a rate
 TICKS_PER_SECOND = 90_000
 
 
@@ -65,7 +66,8 @@ class VideoFile:
             self.close()
             raise
         self._stream.thread_type = "AUTO"
-        self.fps = float(self._stream.average_rate) if self._stream.average_rate else None
+        rates = (self._stream.average_rate, self._stream.guessed_rate)
+        self.fps = next((float(rate) for rate in rates if rate and rate <= MAX_FPS), None)
         self.n_frames = self._stream.frames or None
         if self.n_frames is None and self.fps and self._container.duration:
             self.n_frames = max(1, round(self._container.duration / 1e6 * self.fps))

@@ -122,6 +122,11 @@ def test_broken_files_and_folders(model, tmp_path):
         with pytest.raises(UserError, match=message):
             demo.run_demo(model, [tmp_path / name], out_dir=tmp_path / "out", settings=settings)
     assert list((tmp_path / "out").iterdir()) == []
+    cv2.imwrite(str(tmp_path / "good.png"), np.zeros((40, 50, 3), np.uint8))
+    with pytest.raises(UserError, match="broken.jpg cannot be read .* unknown format; the rest is done"):
+        inputs = [tmp_path / "broken.jpg", tmp_path / "good.png"]
+        demo.run_demo(model, inputs, out_dir=tmp_path / "out", settings=settings, log=lambda line: None)
+    assert (tmp_path / "out" / "good.json").exists()
     with pytest.raises(UserError, match="no saved_model.pb"):
         demo.run_demo(tmp_path, [tmp_path / "broken.jpg"], out_dir=tmp_path / "out", settings=settings)
     with pytest.raises(UserError, match="broken.jpg cannot be written to"):

@@ -1,6 +1,7 @@
 """Videos: what is written comes back, with times and upright; broken ones end in a sentence."""
 
 import io
+import os
 import sys
 from types import SimpleNamespace
 
@@ -130,6 +131,16 @@ def test_sound_alone_is_no_video(tmp_path):
         container.mux(stream.encode(frame))
     with pytest.raises(UserError, match="no video stream"):
         video.VideoFile(tmp_path / "sound.wav")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_is_an_os_error():
+    writer = video.VideoWriter("/dev/full")
+    rng = np.random.default_rng(0)
+    with pytest.raises(OSError, match="No space left"):
+        for i in range(100):
+            writer.write(rng.integers(0, 255, (120, 160, 3), dtype=np.uint8), i / 25)
+        writer.close()
 
 
 class FakeCapture:
