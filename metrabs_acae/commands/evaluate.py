@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from metrabs_acae.acae.consistency import consistency_metrics
-from metrabs_acae.commands import models, stores
+from metrabs_acae.commands import evaluate_files, models, stores
 from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation import tables
@@ -43,7 +43,10 @@ CONSISTENCY_COLUMNS = {
 
 
 def run(config: Config) -> None:
-    """Evaluates a finished run on the stores that the command names."""
+    """Evaluates prediction files if some are named, else a finished run on the stores that the command names."""
+    if config.verbs.evaluate:
+        evaluate_files.run(config)
+        return
     folder = models.find_run(config.files.load_path)
     pose_model, skeleton, settings = models.load_pose_model(folder)
     data = dataclasses.replace(settings.data, test_on=config.data.test_on, batch_size_test=config.data.batch_size_test)

@@ -77,6 +77,14 @@ def test_stores(data: Data, data_dir: str) -> list[PoseStore]:
     return stores
 
 
+def store_and_split(text: str, split: str = "test") -> tuple[PoseStore, str]:
+    """The 3D store and split of STORE or STORE:SPLIT; UserError if it has no examples there."""
+    path, colon, name = text.rpartition(":")
+    store, split = (PoseStore(path), name) if colon and "/" not in name else (PoseStore(text), split)
+    require_split(store, split)
+    return store, split
+
+
 def has_several_conventions(skeleton: Skeleton) -> bool:
     """Whether a store's joints are of several skeletons, so that it can show if a model's skeletons agree."""
     return bool(like_named(skeleton.joint_names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import metrabs_acae.models
 from metrabs_acae.acae import Acae, load_poses
 from metrabs_acae.commands import export
+from metrabs_acae.evaluation.predictions import load_predictions
 from metrabs_acae.main import main
 from tests.small_stores import write_store
 
@@ -96,6 +98,9 @@ def test_fine_tuning_starts_from_the_run_and_keeps_the_autoencoder(folder, initi
     assert set(json.loads((run / "evaluation.json").read_text())) == {"a", "b"}
     assert (run / "model" / "saved_model.pb").exists() == (variant == "hybrid")
 
+    last = list(csv.DictReader((run / "metrics.csv").open()))[-1]
+    assert float(last["learning_rate_backbone"]) == pytest.approx(1e-3 / 30 * 0.3)  # the schedule's end
+
     acae = Acae.load(acae_file)
     arrays = dict(np.load(run / "checkpoints/ckpt-00000002/variables.npz"))
     for name in ("encoder", "decoder"):
@@ -117,6 +122,21 @@ def test_a_fine_tuned_run_is_evaluated_like_any_other(folder):
     assert main(["--evaluate", "--load-path", str(run)]) == 0
     again = json.loads((run / "evaluation.json").read_text())
     assert again["b"]["mpjpe"] == pytest.approx(results["b"]["mpjpe"], abs=1e-3)
+
+
+def test_a_run_and_its_exported_model_predict_alike(folder, tmp_path, capsys):
+    run, predicted = folder / "fine-hybrid", []
+    for model in (run, run / "model"):
+        file = str(tmp_path / f"{model.name}.npz")
+        assert main(["--predict", str(folder / "b"), "--load-path", str(model), "--predictions", file]) == 0
+        predicted.append(load_predictions(file))
+    assert predicted[0].joint_names == predicted[1].joint_names and len(predicted[0]) == 4
+    np.testing.assert_allclose(predicted[0].poses3d_mm, predicted[1].poses3d_mm, atol=0.1)  # float32, other graphs
+    capsys.readouterr()
+    assert main(["--evaluate", file]) == 0
+    assert "Protocol generic" in capsys.readouterr().out
+    report = json.loads((tmp_path / "model" / "report.json").read_text())
+    assert report["counts"]["poses_scored"] == 4 and 0 < report["results"][0]["mpjpe"] < 5000
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.evaluation.predictions import load_predictions
+from metrabs_acae.evaluation.predictions import Predictions, load_predictions
 from metrabs_acae.evaluation.protocols import generic, human36m, mpi_inf_3dhp, mupots, threedpw
 from metrabs_acae.evaluation.protocols.base import Protocol
 from metrabs_acae.evaluation.results import Result
@@ -27,10 +27,16 @@ def evaluate_file(path, store: PoseStore, *, protocol: str, split: str = "test",
         path: see `predictions`.
         protocol: its name; `options` are its own.
     """
+    return evaluate_predictions(load_predictions(path), store, protocol=protocol, split=split, **options)
+
+
+def evaluate_predictions(
+    predictions: Predictions, store: PoseStore, *, protocol: str, split: str = "test", **options
+) -> Result:
+    """`evaluate_file` of predictions in memory."""
     chosen = get_protocol(protocol)
-    protocol = chosen.name
-    needs_2d = protocol == "mupots" or (protocol == "3dpw" and options.get("association") != "given")
-    return chosen.evaluate(load_predictions(path), truth_from_store(store, split, with_2d=needs_2d), **options)
+    needs_2d = chosen is mupots.PROTOCOL or (chosen is threedpw.PROTOCOL and options.get("association") != "given")
+    return chosen.evaluate(predictions, truth_from_store(store, split, with_2d=needs_2d), **options)
 
 
 def get_protocol(name: str) -> Protocol:

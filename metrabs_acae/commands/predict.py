@@ -1,0 +1,97 @@
+"""--predict: a model's predictions of a benchmark's people, as a file that --evaluate scores."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from metrabs_acae.commands import models, stores
+from metrabs_acae.config import Benchmark, Config
+from metrabs_acae.errors import UserError
+from metrabs_acae.training.run_folder import RunFolder
+
+
+def run(config: Config) -> None:
+    """Predicts the store of --predict in the way of --protocol; the same command goes on with an interrupted run."""
+    from metrabs_acae.commands.pseudo_labels import Progress
+    from metrabs_acae.evaluation.predict import predict_store
+    from metrabs_acae.evaluation.protocols import get_protocol
+
+    store, split = stores.store_and_split(config.verbs.predict)
+    protocol = get_protocol(config.benchmark.protocol or "generic").name
+    settings = settings_for(protocol, config.benchmark)
+    path = Path(config.files.load_path) if config.files.load_path else models.find_run("").path
+    estimator, joint_names, model = load_estimator(path, with_detector=settings.boxes == "detector")
+    target = config.benchmark.predictions
+    if not target:
+        target = (path if RunFolder(path).exists else Path()) / "predictions" / f"{store.name}.npz"
+    print(f"{store.name}:{split} as {protocol}: {describe(settings)}", flush=True)
+    with Progress() as progress:
+        predictions = predict_store(
+            estimator,
+            joint_names,
+            store,
+            split,
+            target,
+            settings=settings,
+            metadata={"protocol": protocol, "model": model},
+            max_bad_fraction=config.data.max_bad_fraction,
+            progress=progress,
+        )
+    print(
+        f"Wrote {len(predictions)} people of {len(predictions.joint_names)} joints in "
+        f"{predictions.metadata['images']} images to {target}"
+    )
+
+
+def settings_for(protocol: str, flags: Benchmark):
+    """The benchmark's settings, changed by flags."""
+    from metrabs_acae.evaluation.prediction_settings import SETTINGS
+
+    settings = SETTINGS[protocol]
+    changes = {}
+    if flags.boxes_from:
+        changes["boxes"] = flags.boxes_from
+    if flags.benchmark_num_aug is not None:
+        changes["num_aug"] = flags.benchmark_num_aug
+    if flags.real_intrinsics:
+        changes["known_camera"] = True
+    return dataclasses.replace(settings, **changes)
+
+
+def describe(settings) -> str:
+    if settings.boxes == "detector":
+        most = "" if settings.max_detections < 0 else f", at most {settings.max_detections}"
+        boxes = f"detected people (score from {settings.detector_threshold:g}{most})"
+    else:
+        boxes = "the labelled people's boxes"
+    camera = "calibrated cameras" if settings.known_camera else f"an assumed field of view of {settings.fov_degrees:g}°"
+    return f"{boxes}, {camera}, {settings.num_aug} test-time augmentation(s), antialiasing {settings.antialias_factor}."
+
+
+def load_estimator(path: Path, *, with_detector: bool):
+    """(multi-person model, its joint names, what identifies it) from a SavedModel or a run folder.
+
+    A run gets the installed detector where one is wanted and there is one.
+    """
+    from metrabs_acae.inference.demo import load_saved_model
+    from metrabs_acae.inference.detectors import ssdlite_available, ssdlite_detector
+
+    if (path / "saved_model.pb").exists():
+        from metrabs_acae.inference.export import CHECKSUMS_FILE, sha256
+
+        estimator = load_saved_model(path)
+        names = tuple(n.decode() for n in estimator.per_skeleton_joint_names[""].numpy())
+        listed = path / CHECKSUMS_FILE
+        return estimator, names, {"path": str(path), "sha256": sha256(listed) if listed.exists() else ""}
+    run = RunFolder(path)
+    if not run.exists:
+        raise UserError(f"{path} is neither a run folder (no config.json) nor an exported model (no saved_model.pb).")
+    from metrabs_acae.inference import PoseEstimator
+    from metrabs_acae.training import checkpoints
+
+    pose_model, skeleton, _ = models.load_pose_model(run)
+    detector = ssdlite_detector() if with_detector and ssdlite_available() else None
+    estimator = PoseEstimator(pose_model, skeleton, image_size=pose_model.grid.image_size, detector=detector)
+    step, _ = checkpoints.list_checkpoints(run.checkpoints)[-1]
+    return estimator, skeleton.joint_names, {"path": str(path), "step": step}

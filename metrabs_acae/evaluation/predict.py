@@ -1,0 +1,227 @@
+"""Running a multi-person model over the full images of a pose store's split, resumable at any image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metrabs_acae.data.store import CameraParams, PoseStore
+from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.prediction_settings import PredictionSettings
+from metrabs_acae.evaluation.prediction_writer import PredictionWriter
+from metrabs_acae.evaluation.predictions import Predictions
+from metrabs_acae.evaluation.truth import row_names
+from metrabs_acae.skeletons import Skeleton, corresponding_joints
+
+IMAGES_PER_CALL = 8
+"""Images of one size that go to the model together; its crops are batched on top of that."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a split and the rows of its labelled people."""
+
+    image_key: str
+    sequence: str
+    frame: int
+    rows: tuple[int, ...]
+
+
+def predict_store(
+    estimator,
+    model_joints: tuple[str, ...],
+    store: PoseStore,
+    split: str,
+    path: str | Path,
+    *,
+    settings: PredictionSettings,
+    metadata: Mapping | None = None,
+    max_bad_fraction: float = 0.01,
+    progress: Callable[[int, int, int], None] | None = None,
+    report: Callable[[str], None] = print,
+) -> Predictions:
+    """Predicts all images of a split and writes a prediction file with the joints of the store that the model has.
+
+    Args:
+        estimator: `PoseEstimator`, or an exported one loaded again.
+        model_joints: names of all joints of the estimator's output.
+        metadata: plain types for the file; they must be the same when an interrupted run goes on.
+        max_bad_fraction: no file is made if more of the images than this cannot be read. (What a missing frame costs is
+            the protocol's rule.)
+        progress: receives (images done, images in all, people so far).
+
+    Raises:
+        UserError: no common joint, boxes from a detector that the model does not have, a 2D store, bad images.
+    """
+    if store.kind != "3d" or not store.splits.get(split):
+        raise UserError(f"{store.path} has no 3D-labelled examples in split '{split}'; it has {store.splits}.")
+    if settings.boxes == "detector" and not hasattr(estimator, "detect_poses_batched"):
+        raise UserError(
+            "This benchmark's people are found by a detector, and the model has none; export it with one, or take the "
+            "labelled people's boxes with --boxes-from store."
+        )
+    names, index = common_joints(Skeleton("model", model_joints), store.skeleton.joint_names, store)
+    described = {"store": f"{store.path}:{split}", **asdict(settings), **(metadata or {})}
+    writer = PredictionWriter(path, names, described)
+    frames = frames_of(store, split)
+    people_so_far = 0
+    for batch in batches(store, split, frames[writer.images_done :], known_camera=settings.known_camera):
+        people = _predict(estimator, store, split, batch, settings, index) if batch.frames else _nobody(len(index))
+        writer.append(people, images=len(batch.frames) + len(batch.bad), bad_images=[f.image_key for f in batch.bad])
+        for frame in batch.bad:
+            report(f"The image {frame.image_key} of {store.name} cannot be read; it has no predictions.")
+        people_so_far += len(people["frame"])
+        if progress:
+            progress(writer.images_done, len(frames), people_so_far)
+    if len(writer.bad_images) > max_bad_fraction * len(frames):
+        raise UserError(
+            f"{len(writer.bad_images)} of {len(frames)} images of {store.path} cannot be read (first: "
+            f"{writer.bad_images[0]}); mend the store, or allow more with --max-bad-fraction."
+        )
+    return writer.close({"images": len(frames)})
+
+
+def common_joints(model: Skeleton, wanted: tuple[str, ...], store: PoseStore) -> tuple[list[str], np.ndarray]:
+    """The store's joints that the model has, and their places in its output."""
+    names, index = [], []
+    for name in wanted:
+        try:
+            index.append(int(corresponding_joints(model, [name])[0]))
+        except UserError:
+            continue
+        names.append(name)
+    if not names:
+        raise UserError(
+            f"The model ({', '.join(model.joint_names[:4])}, ...) has none of the joints of {store.path} "
+            f"({', '.join(wanted[:4])}, ...); train on a store of that skeleton."
+        )
+    return names, np.array(index)
+
+
+def frames_of(store: PoseStore, split: str) -> list[Frame]:
+    """The images of a split in order of first appearance."""
+    sequence, frame, _ = row_names(store, split)
+    keys, rows = store.column(split, "image_key"), {}
+    for i in range(store.splits[split]):
+        rows.setdefault(keys.text(i), []).append(i)
+    return [Frame(key, str(sequence[r[0]]), int(frame[r[0]]), tuple(r)) for key, r in rows.items()]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one size whose cameras share the upward direction, and those on the way that could not be read."""
+
+    frames: list[Frame]
+    images: list[np.ndarray]
+    cameras: list[CameraParams]
+    bad: list[Frame]
+
+    def fits(self, image: np.ndarray, camera: CameraParams, *, known_camera: bool) -> bool:
+        if not self.frames:
+            return True
+        up = not known_camera or np.array_equal(camera.world_up, self.cameras[0].world_up)
+        distortion = not known_camera or _n_distortion(camera) == _n_distortion(self.cameras[0])
+        return image.shape == self.images[0].shape and up and distortion and len(self.frames) < IMAGES_PER_CALL
+
+
+def batches(store: PoseStore, split: str, frames: list[Frame], *, known_camera: bool) -> Iterator[Batch]:
+    batch = Batch([], [], [], [])
+    for frame in frames:
+        image, camera = read_image(store, frame.image_key), store.row(split, frame.rows[0]).camera
+        if image is None or (known_camera and camera is None):
+            batch.bad.append(frame)
+            continue
+        if not batch.fits(image, camera, known_camera=known_camera):
+            yield batch
+            batch = Batch([], [], [], [])
+        batch.frames.append(frame)
+        batch.images.append(image)
+        batch.cameras.append(camera)
+    if batch.frames or batch.bad:
+        yield batch
+
+
+def read_image(store: PoseStore, key: str) -> np.ndarray | None:
+    """[H, W, 3] uint8 RGB as its labels count pixels (no EXIF rotation); None where it cannot be read."""
+    import cv2
+
+    try:
+        data = np.frombuffer(store.images.read(key), np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    except (OSError, cv2.error):
+        return None
+    return image
+
+
+def _predict(estimator, store, split, batch: Batch, settings: PredictionSettings, joints) -> dict[str, np.ndarray]:
+    import tensorflow as tf
+
+    arguments = {
+        **_cameras(batch, settings),
+        "num_aug": settings.num_aug,
+        "antialias_factor": settings.antialias_factor,
+        "skeleton": "",
+    }
+    images = tf.constant(np.stack(batch.images))
+    if settings.boxes == "detector":
+        result = estimator.detect_poses_batched(
+            images,
+            detector_threshold=settings.detector_threshold,
+            detector_nms_iou_threshold=settings.detector_nms_iou_threshold,
+            max_detections=settings.max_detections,
+            detector_flip_aug=settings.detector_flip_aug,
+            suppress_implausible_poses=settings.suppress_implausible_poses,
+            **arguments,
+        )
+    else:
+        boxes = [np.stack([store.row(split, i).box_ltwh_px for i in f.rows]).astype(np.float32) for f in batch.frames]
+        ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(boxes), [len(b) for b in boxes])
+        result = estimator.estimate_poses_batched(images, ragged, **arguments)
+    counts = result["poses3d"].row_lengths().numpy()
+    poses = np.asarray(result["poses3d"].values)[:, joints].astype(np.float64)
+    if settings.known_camera:  # the estimator's world is the camera's frame turned upright
+        rotation = np.repeat([c.R for c in batch.cameras], counts, axis=0).reshape(-1, 3, 3)
+        poses = np.einsum("nij,npj->npi", rotation, poses)
+    if settings.boxes == "detector":
+        person = np.concatenate([np.arange(c) for c in counts])
+        score = np.asarray(result["boxes"].values)[:, 4]
+    else:
+        person = np.array([store.row(split, i).person for f in batch.frames for i in f.rows])
+        score = np.full(len(poses), np.nan)
+    return {
+        "poses3d_mm": poses,
+        "poses2d_px": np.asarray(result["poses2d"].values)[:, joints],
+        "sequence": np.repeat([f.sequence for f in batch.frames], counts),
+        "frame": np.repeat([f.frame for f in batch.frames], counts),
+        "person": person,
+        "score": score,
+    }
+
+
+def _cameras(batch: Batch, settings: PredictionSettings) -> dict:
+    """Arguments for the estimator. Extrinsics only turn: positions stay relative to the camera."""
+    if not settings.known_camera:
+        return {"default_fov_degrees": settings.fov_degrees}
+    extrinsics = np.tile(np.eye(4, dtype=np.float32), (len(batch.cameras), 1, 1))
+    extrinsics[:, :3, :3] = [c.R for c in batch.cameras]
+    found = {
+        "intrinsic_matrix": np.stack([c.K for c in batch.cameras]).astype(np.float32),
+        "extrinsic_matrix": extrinsics,
+        "world_up_vector": np.asarray(batch.cameras[0].world_up, np.float32),
+    }
+    if _n_distortion(batch.cameras[0]):
+        found["distortion_coeffs"] = np.stack([c.distortion for c in batch.cameras]).astype(np.float32)
+    return found
+
+
+def _n_distortion(camera: CameraParams) -> int:
+    return 0 if camera.distortion is None else len(camera.distortion)
+
+
+def _nobody(n_joints: int) -> dict[str, np.ndarray]:
+    none = np.zeros(0)
+    shaped = {"poses3d_mm": np.zeros((0, n_joints, 3)), "poses2d_px": np.zeros((0, n_joints, 2))}
+    return {**shaped, "sequence": none.astype(str), "frame": none, "person": none, "score": none}

@@ -1,0 +1,40 @@
+"""How each benchmark's images are shown to the model: boxes, camera, test-time augmentation (as in WACV 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """What `predict_store` does with an image.
+
+    Attributes:
+        boxes: ``"store"``, the boxes of the labelled people, or ``"detector"``.
+        detector_threshold, detector_nms_iou_threshold, max_detections, detector_flip_aug, suppress_implausible_poses:
+            of the detector, see `PoseEstimator.detect_poses`.
+        known_camera: use the intrinsics, distortion and upward direction of the image's camera; else assume a field of
+            view of `fov_degrees` along the larger side, and that up is up in the image.
+        num_aug: test-time augmentations averaged; antialias_factor: supersampling of the crops.
+    """
+
+    boxes: str = "store"
+    detector_threshold: float = 0.2
+    detector_nms_iou_threshold: float = 0.7
+    max_detections: int = -1
+    detector_flip_aug: bool = True
+    suppress_implausible_poses: bool = False
+    known_camera: bool = True
+    fov_degrees: float = 55.0
+    num_aug: int = 1
+    antialias_factor: int = 2
+
+
+SETTINGS = {
+    "generic": PredictionSettings(),
+    "human36m": PredictionSettings(),
+    "mpi_inf_3dhp": PredictionSettings(boxes="detector", detector_threshold=0.0, max_detections=1),
+    "mupots": PredictionSettings(boxes="detector"),
+    "3dpw": PredictionSettings(boxes="detector", suppress_implausible_poses=True, known_camera=False),
+}
+"""By protocol. The number of augmentations is the paper's scripts' where known (Human3.6M, 3DPW: 1), else 1, too."""

@@ -1,0 +1,144 @@
+"""Predicting a store's full images: cameras, people, interrupted runs, broken images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from metrabs_acae.data.store import CameraParams, PoseStore, PoseStoreWriter
+from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.predict import predict_store
+from metrabs_acae.evaluation.prediction_settings import SETTINGS, PredictionSettings
+from metrabs_acae.evaluation.predictions import load_predictions
+from metrabs_acae.inference import PoseEstimator
+from metrabs_acae.inference.detectors import PersonDetector
+from metrabs_acae.skeletons import Skeleton
+
+MODEL = Skeleton("model", ("neck_a", "pelv_a", "lhip_a", "rhip_a"))
+OFFSETS = np.array([[0, -400, 0], [0, 0, 0], [-100, 0, 0], [100, 0, 0]], float)
+BOXES = np.array([[20, 10, 30, 60], [50, 20, 30, 60]], np.float32)
+PEOPLE = [2, 1, 2, 1, 2]
+"""In the five images of the store; the third and fourth are of another size."""
+
+
+def network(inputs):
+    """In every crop the same pose, four metres before the camera, on its axis."""
+    batch = tf.shape(inputs["image"])[0]
+    return tf.tile(tf.constant(OFFSETS + (0, 0, 4000), tf.float32)[tf.newaxis], [batch, 1, 1])
+
+
+def candidates(images):
+    n = tf.shape(images)[0]
+    return tf.tile(tf.constant(BOXES)[tf.newaxis], [n, 1, 1]), tf.tile(tf.constant([[0.9, 0.6]]), [n, 1])
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    return PoseEstimator(network, MODEL, image_size=64, detector=PersonDetector(candidates))
+
+
+def camera(i: int) -> CameraParams:
+    """Turned about the vertical, and held upright: then crops turn about that axis and the pose stays upright."""
+    angle = 0.3 * i
+    rotation = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    K = np.array([[100.0, 0, 50], [0, 110, 45], [0, 0, 1]])
+    return CameraParams(rotation, np.array([500.0 * i, 20, 30]), K, None, (0, -1, 0))
+
+
+@pytest.fixture()
+def store(tmp_path):
+    """Sequences named after the person, as in the embedded data; joints in another order than the model's."""
+    skeleton = Skeleton("benchmark", ("pelv_a", "lhip_a", "rhip_a", "htop_a"))
+    with PoseStoreWriter(tmp_path / "store", name="store", kind="3d", skeleton=skeleton, licence="CC0") as writer:
+        for i, n in enumerate(PEOPLE):
+            image = np.full((90, 100 if i not in (2, 3) else 120, 3), 40 + i, np.uint8)
+            for person in range(n):
+                writer.add(
+                    "test",
+                    image_key=f"{i}.jpg",
+                    image=image if person == 0 else None,
+                    box_ltwh_px=BOXES[person],
+                    camera=camera(i),
+                    coords=np.zeros((4, 3)) + (0, 0, 4000 + i),
+                    sequence=f"s{i % 2}-{person}",
+                    frame=i,
+                    person=person,
+                )
+    return PoseStore(tmp_path / "store")
+
+
+def predict(estimator, store, path, settings=None, **more):
+    settings = settings or SETTINGS["generic"]
+    return predict_store(estimator, MODEL.joint_names, store, "test", path, settings=settings, **more)
+
+
+def test_poses_are_in_the_real_cameras_frames(estimator, store, tmp_path):
+    predictions = predict(estimator, store, tmp_path / "p.npz", metadata={"model": "x"})
+    assert predictions.joint_names == ("pelv_a", "lhip_a", "rhip_a")  # of the store's joints those that it has
+    assert predictions.frame.tolist() == [0, 0, 1, 2, 2, 3, 4, 4]
+    assert predictions.person.tolist() == [0, 1, 0, 0, 1, 0, 0, 1]
+    assert predictions.sequence.tolist() == [f"s{f % 2}-0" for f in predictions.frame]  # one picture, one sequence
+    for row, person in enumerate(predictions.person):
+        center = BOXES[person, :2] + BOXES[person, 2:] / 2
+        ray = np.linalg.inv(camera(0).K) @ [*center, 1]
+        pelvis = 4000 * ray / np.linalg.norm(ray)
+        # The camera's own turn cancels out: what is in its frame does not depend on where it looks.
+        np.testing.assert_allclose(predictions.poses3d_mm[row, 0], pelvis, atol=0.05)  # float32 at 4 m
+        hips = predictions.poses3d_mm[row, 2] - predictions.poses3d_mm[row, 1]
+        np.testing.assert_allclose(hips, 200 * np.array([ray[2], 0, -ray[0]]) / np.hypot(ray[0], ray[2]), atol=0.05)
+        projected = camera(0).K @ predictions.poses3d_mm[row, 0]
+        np.testing.assert_allclose(predictions.poses2d_px[row, 0], projected[:2] / projected[2], atol=0.01)
+    loaded = load_predictions(tmp_path / "p.npz")
+    assert loaded.metadata["store"] == f"{store.path}:test" and loaded.metadata["model"] == "x"
+    assert loaded.score is None and not (tmp_path / "p.npz.partial").exists()
+
+
+def test_an_interrupted_run_goes_on_and_ends_alike(estimator, store, tmp_path):
+    whole = predict(estimator, store, tmp_path / "whole.npz")
+    seen = []
+
+    def interrupt(done, total, people):
+        seen.append((done, total))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(estimator, store, tmp_path / "p.npz", progress=interrupt)
+    assert seen == [(2, 5)] and not (tmp_path / "p.npz").exists()
+    other = PredictionSettings(num_aug=2)
+    with pytest.raises(UserError, match="unfinished predictions of other settings"):
+        predict(estimator, store, tmp_path / "p.npz", other)
+    again = predict(estimator, store, tmp_path / "p.npz", progress=lambda *state: seen.append(state[:2]))
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+    np.testing.assert_array_equal(again.poses3d_mm, whole.poses3d_mm)
+    np.testing.assert_array_equal(again.frame, whole.frame)
+
+
+def test_detected_people_have_scores_and_unknown_cameras_a_field_of_view(estimator, store, tmp_path):
+    # `candidates` does not look at the picture, so a mirrored look would find other people.
+    found = predict(estimator, store, tmp_path / "p.npz", replace(SETTINGS["mupots"], detector_flip_aug=False))
+    assert found.score.round(2).tolist() == [0.9, 0.6] * 5 and found.person.tolist() == [0, 1] * 5
+    best = predict(estimator, store, tmp_path / "q.npz", SETTINGS["mpi_inf_3dhp"])
+    assert best.score.round(2).tolist() == [0.9] * 5
+    wide = predict(estimator, store, tmp_path / "r.npz", PredictionSettings(known_camera=False))
+    focal = 50 / np.tan(np.radians(55 / 2))
+    ray = np.array([35 - 49.5, 40 - 44.5, focal])
+    np.testing.assert_allclose(wide.poses3d_mm[0, 0], 4000 * ray / np.linalg.norm(ray), atol=0.05)
+    blind = PoseEstimator(network, MODEL, image_size=64)
+    with pytest.raises(UserError, match="--boxes-from store"):
+        predict(blind, store, tmp_path / "s.npz", SETTINGS["mupots"])
+
+
+def test_broken_images_are_named_and_counted(estimator, store, tmp_path):
+    (store.path / "images" / "1.jpg").write_bytes(b"no picture")
+    lines = []
+    with pytest.raises(UserError, match="1 of 5 images .*first: 1.jpg"):
+        predict(estimator, store, tmp_path / "p.npz", report=lines.append)
+    assert lines == ["The image 1.jpg of store cannot be read; it has no predictions."]
+    predictions = predict(estimator, store, tmp_path / "p.npz", max_bad_fraction=0.5)
+    assert 1 not in predictions.frame and predictions.metadata["bad_images"] == ["1.jpg"]
+    other = Skeleton("other", ("nose_b",))
+    with pytest.raises(UserError, match="none of the joints"):
+        predict_store(estimator, other.joint_names, store, "test", tmp_path / "x.npz", settings=SETTINGS["generic"])
