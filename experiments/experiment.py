@@ -1,0 +1,93 @@
+"""What an experiment is: rows made of steps, numbers to show, and findings to test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from experiments.scales import Scale
+from experiments.steps import Step
+
+BENCHMARK_COLUMNS = ("mpjpe", "pa_mpjpe", "pck@100", "cps@200")
+"""The paper's four numbers."""
+CONSISTENCY_COLUMNS = ("disagreement_mm", "disagreement_depth_mm", "disagreement_plane_mm", "bone_length_spread_mm")
+ACAE_COLUMNS = ("error_2d_mm", "error_3d_mm", "main_loss_mm", "encoder_zeros", "decoder_zeros", "asymmetry_mm")
+
+BENCHMARKS = "benchmarks"
+"""In a finding: the mean over the four benchmarks."""
+CONSISTENCY = "consistency"
+AUTOENCODER = "autoencoder"
+
+Rows = Mapping[str, tuple[Step, ...]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A statement of the paper that seeds can support.
+
+    Attributes:
+        text: the statement. first, second: labels of two rows. group, metric: what is compared.
+        expected: what `first` is than `second`.
+    """
+
+    text: str
+    first: str
+    second: str
+    group: str
+    metric: str
+    expected: str = "lower"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A number that the paper or its authors publish: on the real benchmarks, so not comparable with embedded data."""
+
+    model: str
+    benchmark: str
+    metric: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """How `plot` draws a table.
+
+    Attributes:
+        kind: ``"bars"`` (a group of bars per group of numbers), ``"lines"`` (rows along the horizontal axis, whose
+            labels are numbers) or ``"split bars"`` (the metrics of one group side by side).
+        metrics: one for bars and lines; groups: which; empty: all that have the metric.
+    """
+
+    kind: str
+    metrics: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    x_label: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table or figure of the paper.
+
+    Attributes:
+        name, title: on the command line and for people.
+        varies, paper, reach: what it varies, what the paper found, what it should reach here.
+        rows: (scale, seed) -> label -> the steps whose numbers make the row.
+        findings: (scale) -> what to test. known: published numbers.
+        only: metrics to show; empty: the usual ones of each group.
+    """
+
+    name: str
+    title: str
+    varies: str
+    paper: str
+    reach: str
+    rows: Callable[[Scale, int], Rows]
+    findings: Callable[[Scale], tuple[Finding, ...]]
+    figure: Figure
+    known: tuple[Known, ...] = ()
+    only: tuple[str, ...] = ()
+
+    def steps(self, scale: Scale, seeds: tuple[int, ...]) -> list[Step]:
+        """The steps of all rows, without those that they need."""
+        return [step for seed in seeds for steps in self.rows(scale, seed).values() for step in steps]

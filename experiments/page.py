@@ -1,0 +1,53 @@
+"""docs/results.md: every experiment's tables from stored results, with a reading where somebody has written one.
+
+A reading of an experiment is a text `readings/NAME.md` beside this file: what was reproduced, what not, why.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from experiments import report
+from experiments.registry import EXPERIMENTS
+from experiments.scales import Scale
+from experiments.steps import Places
+
+READINGS = Path(__file__).parent / "readings"
+
+
+def write(path: Path, scale: Scale, places: Places) -> None:
+    """Writes the page anew."""
+    path.write_text(text(scale, places))
+
+
+def text(scale: Scale, places: Places) -> str:
+    parts = [introduction(scale, places)]
+    for experiment in EXPERIMENTS.values():
+        collected = report.collect(experiment, scale, places)
+        reading = READINGS / f"{experiment.name}.md"
+        parts.append(f"## {experiment.title}")
+        parts.append(
+            f"`python -m experiments run {experiment.name} --scale {scale.name}`. Varies {experiment.varies}. The "
+            f"paper: {experiment.paper}. Expected here: {experiment.reach}."
+        )
+        if collected.empty:
+            parts.append("Not run yet.")
+            continue
+        if reading.exists():
+            parts.append(reading.read_text().strip())
+        if len(collected.provenance) < collected.n_steps:
+            parts.append(f"{len(collected.provenance)} of {collected.n_steps} results are there.")
+        parts.append(report.render(experiment, scale, places, "markdown"))
+    return "\n\n".join(parts) + "\n"
+
+
+def introduction(scale: Scale, places: Places) -> str:
+    opening = READINGS / "introduction.md"
+    written = f"\n\n{opening.read_text().strip()}" if opening.exists() else ""
+    return f"""# Results
+
+The paper's tables and figures at the `{scale.name}` scale, written by `python -m experiments page` from the results in
+`experiments/results/{scale.name}/` (each with its machine, date, seed and revision). Numbers are means over seeds ±
+their standard deviation; a finding counts as *shown* if the 95 % t interval of the difference, paired by seed, lies on
+the expected side of zero, as *contradicted* if on the other, and as *not shown* otherwise. The embedded benchmarks
+imitate the real ones; their numbers cannot be compared with published ones.{written}"""

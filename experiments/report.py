@@ -1,0 +1,200 @@
+"""Tables of stored results, and what they say about the paper's findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments import experiment as ex
+from experiments import results, statistics
+from experiments.experiment import Experiment, Finding
+from experiments.scales import Scale
+from experiments.steps import Places
+from metrabs_acae.evaluation import tables
+from metrabs_acae.evaluation.results import metric_label, metric_unit
+
+TITLES = {
+    "disagreement_mm": "disagreement",
+    "disagreement_depth_mm": "in depth",
+    "disagreement_plane_mm": "in plane",
+    "bone_length_spread_mm": "bone length spread",
+    "error_2d_mm": "error in plane",
+    "error_3d_mm": "error in 3D",
+    "main_loss_mm": "main loss",
+    "encoder_zeros": "zeros in encoder %",
+    "decoder_zeros": "zeros in decoder %",
+    "asymmetry_mm": "mirror asymmetry",
+}
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Stored numbers of an experiment: ``values[label][group][metric][seed]``, and whose they are."""
+
+    values: dict[str, dict[str, dict[str, dict[int, float]]]]
+    provenance: list[dict]
+    n_steps: int
+
+    @property
+    def empty(self) -> bool:
+        return not self.provenance
+
+    def groups(self) -> list[str]:
+        found = {g: None for by_group in self.values.values() for g in by_group}
+        last = (ex.CONSISTENCY, ex.AUTOENCODER)
+        return sorted(found, key=lambda g: last.index(g) + 1 if g in last else 0)
+
+    def get(self, label: str, group: str, metric: str) -> dict[int, float]:
+        """Seed -> value."""
+        return self.values.get(label, {}).get(group, {}).get(metric, {})
+
+    def pair(self, finding: Finding) -> tuple[dict[int, float], dict[int, float]]:
+        """Seed -> value of a finding's two rows; for `experiment.BENCHMARKS` means over the benchmarks of both."""
+        labels, metric = (finding.first, finding.second), finding.metric
+        if finding.group != ex.BENCHMARKS:
+            first, second = (self.get(label, finding.group, metric) for label in labels)
+            return first, second
+        special = (ex.CONSISTENCY, ex.AUTOENCODER)
+        groups = [g for g in self.groups() if g not in special and all(self.get(label, g, metric) for label in labels)]
+        first, second = (self._mean(label, groups, metric) for label in labels)
+        return first, second
+
+    def _mean(self, label: str, groups: list[str], metric: str) -> dict[int, float]:
+        """Mean over the groups for every seed that has them all."""
+        listed = [self.get(label, g, metric) for g in groups]
+        seeds = set.intersection(*map(set, listed)) if listed else set()
+        return {s: float(np.mean([v[s] for v in listed])) for s in sorted(seeds)}
+
+
+def collect(experiment: Experiment, scale: Scale, places: Places, seeds: Iterable[int] = ()) -> Collected:
+    """Reads what is stored; results of other settings do not count."""
+    values: dict = {}
+    provenance, n_steps = {}, 0
+    for seed in tuple(seeds) or scale.seeds:
+        for label, steps in experiment.rows(scale, seed).items():
+            values.setdefault(label, {})
+            n_steps += len(steps)
+            for step in steps:
+                result = results.read(places.results, step)
+                if result is None or result["stale"]:
+                    continue
+                provenance[step.name] = result
+                for group, numbers in result["numbers"].items():
+                    for metric, value in numbers.items():
+                        of_group = values[label].setdefault(group, {})
+                        of_group.setdefault(metric, {})[seed] = value
+    return Collected(values, list(provenance.values()), n_steps)
+
+
+def render(experiment: Experiment, scale: Scale, places: Places, fmt: str = "text", seeds: Iterable[int] = ()) -> str:
+    """All tables of an experiment, its findings and the published numbers, as text, Markdown, LaTeX, CSV or JSON."""
+    collected = collect(experiment, scale, places, seeds)
+    found = group_tables(experiment, collected)
+    if fmt in ("csv", "json"):
+        rows = [{"group": group, **row} for group, rows in found.items() for row in _flat(rows)]
+        return tables.render(rows, fmt)
+    parts = [tables.render(rows, fmt, title=title(group, fmt), digits=digits(rows)) for group, rows in found.items()]
+    if not parts:
+        parts = [f"No step of '{experiment.name}' at scale '{scale.name}' has been run."]
+    parts.append(_as_list("Findings of the paper", finding_lines(experiment, scale, collected), fmt))
+    if experiment.known:
+        rows = [
+            {"model": k.model, "benchmark": k.benchmark, metric_label(k.metric): k.value, "source": k.source}
+            for k in experiment.known
+        ]
+        heading = "Published, on the real benchmarks (not comparable with embedded data)"
+        parts.append(tables.render(rows, fmt, title=heading))
+    if collected.provenance:
+        parts.append(provenance_line(collected, fmt))
+    return "\n\n".join(p for p in parts if p)
+
+
+def group_tables(experiment: Experiment, collected: Collected) -> dict[str, list[dict]]:
+    """Group -> rows: one per label, a mean and spread over seeds per metric."""
+    found = {}
+    for group in collected.groups():
+        rows = []
+        for label in collected.values:
+            row: dict = {"": label}
+            seeds = 0
+            for metric in columns(experiment, group):
+                by_seed = collected.get(label, group, metric)
+                if by_seed:
+                    values = list(by_seed.values())
+                    seeds = max(seeds, len(values))
+                    spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+                    cell = tables.PlusMinus(float(np.mean(values)), spread) if len(values) > 1 else values[0]
+                    row[TITLES.get(metric, metric_label(metric))] = cell
+            if seeds:
+                rows.append({**row, "seeds": seeds})
+        if rows:
+            found[group] = rows
+    return found
+
+
+def columns(experiment: Experiment, group: str) -> tuple[str, ...]:
+    if experiment.only:
+        return experiment.only
+    special = {ex.CONSISTENCY: ex.CONSISTENCY_COLUMNS, ex.AUTOENCODER: ex.ACAE_COLUMNS}
+    return special.get(group, ex.BENCHMARK_COLUMNS)
+
+
+def digits(rows: list[dict]) -> dict[str, int]:
+    return {"seeds": 0, TITLES["asymmetry_mm"]: 3, TITLES["main_loss_mm"]: 2}
+
+
+def title(group: str, fmt: str) -> str:
+    units = {ex.CONSISTENCY: "mm, between skeletons", ex.AUTOENCODER: "mm, reconstruction of held-out poses"}
+    return f"{group} ({units.get(group, 'mm and %')}; mean ± standard deviation over seeds)"
+
+
+def finding_lines(experiment: Experiment, scale: Scale, collected: Collected) -> list[str]:
+    """One line per finding, with what the seeds say."""
+    return [f"{f.text}: {statement(f, collected)}." for f in experiment.findings(scale)]
+
+
+def statement(finding: Finding, collected: Collected) -> str:
+    first, second = collected.pair(finding)
+    unit = "mm" if finding.metric.endswith("_mm") else metric_unit(finding.metric)
+    comparison = statistics.compare(first, second, expected=finding.expected)
+    where = "mean of the benchmarks" if finding.group == ex.BENCHMARKS else finding.group
+    what = TITLES.get(finding.metric, metric_label(finding.metric))
+    return f"{statistics.sentence(comparison, unit)} ({what}, {where}, {finding.first} less {finding.second})"
+
+
+def provenance_line(collected: Collected, fmt: str) -> str:
+    machines = sorted({r["machine"] for r in collected.provenance})
+    dates = sorted(r["date"] for r in collected.provenance)
+    revisions = sorted({r["git_revision"][:7] for r in collected.provenance})
+    seconds = sum(r["seconds"] for r in collected.provenance)
+    text = (
+        f"{len(collected.provenance)} results; machine {'; '.join(machines)}; {dates[0]} to {dates[-1]}; revisions "
+        f"{', '.join(revisions)}; {seconds / 3600:.2f} h in all."
+    )
+    return f"% {text}" if fmt == "latex" else text
+
+
+def _as_list(heading: str, lines: list[str], fmt: str) -> str:
+    if not lines:
+        return ""
+    if fmt == "latex":
+        return "\n".join([f"% {heading}", *(f"% - {line}" for line in lines)])
+    if fmt == "markdown":
+        return "\n".join([f"**{heading}**", "", *(f"- {line}" for line in lines)])
+    return "\n".join([heading, *(f"- {line}" for line in lines)])
+
+
+def _flat(rows: list[dict]) -> list[dict]:
+    """Means and spreads as columns of their own."""
+    flat = []
+    for row in rows:
+        out = {}
+        for name, cell in row.items():
+            if isinstance(cell, tables.PlusMinus):
+                out[name], out[f"{name} sd"] = cell.value, cell.spread
+            else:
+                out[name or "row"] = cell
+        flat.append(out)
+    return flat

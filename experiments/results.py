@@ -1,0 +1,73 @@
+"""Stored results: one small JSON file per step, with machine, date, seed and revision."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from experiments.steps import Step
+from metrabs_acae.errors import UserError
+
+ROOT = Path(__file__).parent / "results"
+
+
+def path_of(folder: Path, step: Step) -> Path:
+    return folder / f"{step.name}.json"
+
+
+def read(folder: Path, step: Step) -> dict | None:
+    """The step's result, or None if there is none; UserError for a file that is none of ours.
+
+    A result of other settings (a scale changed since) has ``"stale": True``.
+    """
+    path = path_of(folder, step)
+    try:
+        result = json.loads(path.read_text())
+        numbers, arguments = result["numbers"], result["arguments"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"The result {path} cannot be read ({error}); delete it to run the step again.") from None
+    assert isinstance(numbers, dict)
+    return {**result, "stale": tuple(arguments) != step.arguments}
+
+
+def write(folder: Path, step: Step, numbers: Mapping, details: Mapping, cost: Mapping) -> None:
+    """Writes the result whole or not at all."""
+    from metrabs_acae.training.run_folder import versions
+
+    found = versions()
+    result = {
+        "step": step.name,
+        "kind": step.kind,
+        "seed": step.seed,
+        "arguments": list(step.arguments),
+        "numbers": {g: {k: v for k, v in values.items() if math.isfinite(v)} for g, values in numbers.items()},
+        "details": details,
+        **cost,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": machine(),
+        "git_revision": found.pop("git_revision", "unknown"),
+        "versions": {k: v for k, v in found.items() if k != "command"},
+    }
+    path = path_of(folder, step)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(result, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def machine() -> str:
+    """Architecture, usable cores and, where the system tells, the processor's model."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    except OSError:
+        model = ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.machine()}, {cores} cores" + (f", {model}" if model else "")

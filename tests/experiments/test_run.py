@@ -1,0 +1,231 @@
+"""All kinds of steps on toy stores: results, tables, figures, kills, changed settings."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import metrabs_acae.models
+from experiments import library, plots, recipes, report, results, runner
+from experiments.experiment import CONSISTENCY, Experiment, Figure, Finding
+from experiments.scales import Costs, Scale
+from experiments.steps import Places, Step
+from metrabs_acae.data.store import CameraParams, PoseStoreWriter
+from metrabs_acae.errors import UserError
+from metrabs_acae.skeletons import Skeleton, union
+from tests.commands.test_three_steps import small_backbone
+from tests.small_stores import POSE_MM, write_store
+
+ROOT = Path(__file__).parents[2]
+
+TOY = Scale(
+    name="toy",
+    seeds=(1,),
+    training_steps=4,
+    finetuning_steps=2,
+    mixtures={"full": (("a", 6), ("b", 4))},
+    mixture_2d=(("c", 2),),
+    tests={"full": ("a", "b", "both")},
+    benchmarks={"generic": "b"},
+    costs=Costs(20, 60, 1, 1, 1, 0, "any machine"),
+    all_joints_store="both",
+    pseudo_labels_on=("a", "b:test"),
+    n_latents=4,
+    latent_counts=(4,),
+    training_flags=("--preset", "tiny"),
+    acae_flags=("--acae-steps", "30", "--n-restarts", "1"),
+    in_process=True,
+)
+
+
+def rows(scale, seed):
+    separate, hybrid = recipes.train(scale, seed), recipes.finetune(scale, seed, "hybrid")
+    return {
+        "separate heads": (separate, recipes.score(scale, separate, "generic")),
+        "hybrid": (hybrid, recipes.inconsistency(scale, hybrid)),
+        "4 latents": (recipes.fit(scale, seed),),
+    }
+
+
+FINDING = Finding("hybrid is more consistent", "hybrid", "separate heads", CONSISTENCY, "disagreement_mm")
+EXPERIMENT = Experiment(
+    name="toy",
+    title="Toy",
+    varies="nothing",
+    paper="nothing",
+    reach="nothing",
+    rows=rows,
+    findings=lambda scale: (FINDING,),
+    figure=Figure("bars", ("mpjpe",)),
+)
+STEPS = [
+    "train-full-s1", "predict-generic-of-train-full-s1", "score-generic-of-train-full-s1", "poses-s1",
+    "acae-4-affine-image-s1", "hybrid-s1", "inconsistency-of-hybrid-s1",
+]  # fmt: skip
+
+
+def write_both(path):
+    """A store with the joints of both toy skeletons."""
+    skeleton = union([Skeleton(c, tuple(f"{n}_{c}" for n in POSE_MM)) for c in "ab"], "both")
+    rng = np.random.default_rng(5)
+    K = np.array([[300.0, 0, 47.5], [0, 300, 47.5], [0, 0, 1]])
+    with PoseStoreWriter(path, name="both", kind="3d", skeleton=skeleton, licence="CC0") as writer:
+        for i in range(3):
+            pose = np.array([*POSE_MM.values()] * 2, float) + rng.normal(0, 30, (16, 3)) + (0, 0, 4000)
+            image = rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)
+            camera = CameraParams(np.eye(3), np.zeros(3), K, None, (0, -1, 0))
+            writer.add(
+                "test", image_key=f"{i}.jpg", image=image, box_ltwh_px=[5, 5, 80, 80], camera=camera, coords=pose
+            )
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiments")
+    for i, name in enumerate("ab"):
+        write_store(folder / "stores" / name, name, seed=i)
+    write_store(folder / "stores" / "c", kind="2d", seed=2)
+    write_both(folder / "stores" / "both")
+    return Places(folder / "work", folder / "results", folder / "stores")
+
+
+@pytest.fixture(scope="module")
+def ran(places):
+    """What a run reports that is killed once, before a result is written, and then started again: (first, second)."""
+    write, killed = results.write, []
+
+    def die_once(folder, step, *rest):
+        if step.name == "hybrid-s1" and not killed:
+            killed.append(step.name)
+            raise KeyboardInterrupt
+        write(folder, step, *rest)
+
+    lines: tuple[list[str], list[str]] = ([], [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrabs_acae.models, "build_backbone", small_backbone)
+        patch.setattr(results, "write", die_once)
+        steps = EXPERIMENT.steps(TOY, (1,))
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(steps, TOY, places, report=lines[0].append)
+        runner.run(steps, TOY, places, report=lines[1].append)
+        assert runner.run(steps, TOY, places, report=lines[1].append) == []
+    return lines
+
+
+def test_a_killed_run_goes_on_with_what_is_missing(places, ran):
+    def steps_of(lines):
+        return [line.split()[1].rstrip(":") for line in lines]
+
+    first, second = ran
+    assert steps_of(first) == STEPS[:6] and steps_of(second) == STEPS[5:]
+    assert {p.stem for p in places.results.iterdir()} == set(STEPS)
+    stored = json.loads((places.results / "hybrid-s1.json").read_text())
+    assert stored["attempts"] == 2 and stored["seed"] == 1
+    assert stored["machine"] and stored["date"] and stored["git_revision"] and stored["versions"]["keras"]
+    assert set(stored["numbers"]) == {"a", "b", CONSISTENCY}
+    assert not any(str(places.work) in a for a in stored["arguments"])
+
+
+def test_the_tables_have_what_was_stored(places, ran):
+    text = report.render(EXPERIMENT, TOY, places)
+    stored = json.loads((places.results / "train-full-s1.json").read_text())["numbers"]["b"]["mpjpe"]
+    assert f"{stored:.1f}" in text and "one seed, so no confidence" in text and "4 latents" in text
+    assert "7 results" not in text and "5 results" in text  # those of the rows; predictions and poses have no numbers
+    for fmt in ("markdown", "latex"):
+        assert "hybrid" in report.render(EXPERIMENT, TOY, places, fmt)
+    values = json.loads(report.render(EXPERIMENT, TOY, places, "json"))
+    row = next(r for r in values if r["group"] == "b" and r["row"] == "separate heads")
+    assert row["MPJPE"] == pytest.approx(stored)
+    generic = json.loads((places.results / "score-generic-of-train-full-s1.json").read_text())
+    assert generic["numbers"]["generic"]["poses"] == 4
+
+
+@pytest.mark.parametrize("kind, groups", [("bars", ()), ("split bars", (CONSISTENCY,)), ("lines", ("autoencoder",))])
+def test_figures_are_drawn(places, ran, tmp_path, kind, groups):
+    import dataclasses
+
+    import cv2
+
+    metric = {"bars": "mpjpe", "split bars": "disagreement_depth_mm", "lines": "error_2d_mm"}[kind]
+    drawn = dataclasses.replace(EXPERIMENT, figure=Figure(kind, (metric,), groups))
+    plots.draw(drawn, TOY, places, tmp_path / "x.png")
+    assert cv2.imread(str(tmp_path / "x.png")).std() > 10
+
+
+def test_a_person_and_latents_are_drawn(places, ran, tmp_path):
+    import dataclasses
+
+    def of(step, kind):
+        return dataclasses.replace(EXPERIMENT, rows=lambda *_: {"x": (step,)}, figure=Figure(kind, ("mpjpe",)))
+
+    person = of(recipes.inconsistency(TOY, recipes.finetune(TOY, 1, "hybrid")), "people")
+    plots.draw(person, TOY, places, tmp_path / "person.png")
+    plots.draw(of(recipes.fit(TOY, 1), "latents"), TOY, places, tmp_path / "latents.png")
+    assert len(list(tmp_path.glob("*.png"))) == 2
+
+
+def test_other_settings_of_a_scale_are_noticed(places, ran):
+    import dataclasses
+
+    longer = dataclasses.replace(TOY, acae_flags=("--acae-steps", "31"))
+    step = recipes.fit(longer, 1)
+    assert runner.state(step, places) == "other settings"
+    with pytest.raises(UserError, match="Results of other settings stand in the way: acae-4"):
+        runner.run([step], longer, places)
+    assert report.collect(dataclasses.replace(EXPERIMENT, rows=lambda *_: {"x": (step,)}), longer, places).empty
+
+
+def test_broken_results_and_failing_steps_are_named(tmp_path):
+    places = Places(tmp_path / "work", tmp_path / "results", tmp_path / "stores")
+    step = Step("bad", "fit", 1, ("--train-acae", "--poses-file", "{work}/missing.npz"), "{work}/bad.npz")
+    with pytest.raises(UserError, match="Step bad ended with exit code 2"):
+        runner.run([step], TOY, places)
+    assert runner.state(step, places) == "begun"
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "bad.json").write_text("{")
+    with pytest.raises(UserError, match="bad.json cannot be read"):
+        runner.state(step, places)
+
+
+def test_two_runs_do_not_work_in_one_folder(tmp_path):
+    with runner.only_one(tmp_path / "work"):
+        with pytest.raises(UserError, match="Another process is running experiments"):
+            with runner.only_one(tmp_path / "work", wait_s=0):
+                pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a program outlives its killed parent")
+def test_a_program_ends_with_its_killed_parent_and_gives_the_lock_back(tmp_path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom experiments import runner\n"
+        f"with runner.only_one(Path({str(tmp_path)!r})) as lock:\n"
+        "    print('locked', flush=True)\n"
+        "    runner.call([sys.executable, '-c', 'import time; time.sleep(300)'], lock)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert parent.stdout.readline() == "locked\n"
+    children = f"/proc/{parent.pid}/task/{parent.pid}/children"
+    deadline = time.monotonic() + 60
+    while not Path(children).read_text().strip() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    with runner.only_one(tmp_path, wait_s=60):
+        pass
+
+
+def test_numbers_are_taken_from_evaluations():
+    evaluation = {
+        "bench": {"mpjpe": 100.0, "pck@100": 50.0, "apck@150": 1.0, "n_poses": 3, "ratio": 0.5},
+        "all": {"n_poses": 3, "n_points": 9, "disagreement_mm": 7.0, "bone_length_spread_mm": 2.0},
+    }
+    assert library.training_numbers(evaluation) == {
+        "bench": {"mpjpe": 100.0, "pck@100": 50.0, "n_poses": 3, "ratio": 0.5},
+        CONSISTENCY: {"disagreement_mm": 7.0, "bone_length_spread_mm": 2.0},
+    }
