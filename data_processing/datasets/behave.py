@@ -52,7 +52,7 @@ class Behave(Converter):
         info = read_info(folder / "info.json")
         cameras = {k: read_camera(folder, info, k) for k in info["kinects"]}
         sampler = BufferedMotionSampler(THRESHOLD_MM, BUFFER, check_validity=True)
-        for number, snapshot in enumerate(sorted(p for p in folder.iterdir() if p.is_dir())):
+        for number, snapshot in enumerate(sorted(p for p in folder.glob("t*") if p.is_dir())):
             try:
                 pose = self._pose(snapshot, info["gender"])
             except FileNotFoundError:

@@ -19,6 +19,7 @@ from data_processing.converter import Converter, Unit
 from data_processing.rows import Row
 from data_processing.safe_pickle import load_pickle
 from data_processing.smpl.points import SMPL_24
+from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
 MM_PER_M = 1000
@@ -40,12 +41,9 @@ class Emdb(Converter):
         model = self.body_model("smpl", sequence.gender)
         poses = model.joints(sequence.pose, sequence.betas, sequence.translation_m)
         up = nearest_axis((poses[:, HEAD] - poses[:, [LEFT_ANKLE, RIGHT_ANKLE]].mean(1)).mean(0))
-        cameras = [
-            from_extrinsics(E[:3, :3], E[:3, 3] * MM_PER_M, sequence.K, world_up=up) for E in sequence.extrinsics
-        ]
-        self._check(path, sequence, cameras, poses)
+        self._check(path, sequence, poses)
         for frame in np.flatnonzero(sequence.good):
-            camera, pose = cameras[frame], poses[frame, SMPL_24]
+            camera, pose = sequence.camera(frame, up), poses[frame, SMPL_24]
             key = f"{unit.name}/{frame:05d}.jpg"
             output.copy_image(key, self.raw / unit.name / "images" / f"{frame:05d}.jpg")
             box = sequence.boxes.get(int(frame))
@@ -57,10 +55,10 @@ class Emdb(Converter):
             row = {"sequence": unit.name, "frame": int(frame), "activity": sequence.sets}
             output.add(Row("test", key, box, camera, pose, **row))
 
-    def _check(self, path, sequence, cameras, poses) -> None:
+    def _check(self, path, sequence: Sequence, poses) -> None:
         """UserError where the joints are not where the dataset says: another version of the body model."""
         good = np.flatnonzero(sequence.good)[:20]
-        found = [np.linalg.norm(project(cameras[i], poses[i]) - sequence.points_px[i], axis=-1) for i in good]
+        found = [np.linalg.norm(project(sequence.camera(i), poses[i]) - sequence.points_px[i], axis=-1) for i in good]
         error = np.nanmedian(found) if len(good) else 0.0
         if not error <= MAX_ERROR_PX:
             raise UserError(
@@ -90,6 +88,10 @@ class Sequence:
     points_px: np.ndarray
     boxes: dict[int, np.ndarray]
     sets: str
+
+    def camera(self, frame: int, world_up=(0, 1, 0)) -> CameraParams:
+        R, t = self.extrinsics[frame, :3, :3], self.extrinsics[frame, :3, 3] * MM_PER_M
+        return from_extrinsics(R, t, self.K, world_up=world_up)
 
 
 def read_sequence(path) -> Sequence:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from data_processing import smpl
+from data_processing import safe_pickle, smpl
 from data_processing.smpl.model import rotation_matrices, rotation_vector
 from metrabs_acae.errors import UserError
 
@@ -143,6 +143,21 @@ def test_a_pickle_of_chumpy_holds_the_same_model(tmp_path, models, kind):
         read.vertices(pose, betas, translation), models[kind].vertices(pose, betas, translation), atol=1e-3
     )
     assert read.kind == kind and len(read.faces) == 50
+
+
+def test_objects_of_other_libraries_are_only_stood_in_for(tmp_path):
+    path = tmp_path / "a.pkl"
+    path.write_bytes(b"ccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\nobject\nNtR(dS'x'\nI5\nsb.")
+    made = safe_pickle.load_pickle(path, stand_ins=("chumpy",))
+    assert isinstance(made, safe_pickle.StandIn) and (made.kind, made.state) == ("chumpy.ch.Ch", {"x": 5})
+    for hostile in (
+        b"ccopy_reg\n_reconstructor\n(c__builtin__\ndict\nc__builtin__\nobject\nNtR.",
+        b"cchumpyx.ch\nCh\n.",
+        b"c__builtin__\nobject\n(tR(dS'x'\nI5\nsb.",
+    ):
+        path.write_bytes(hostile)
+        with pytest.raises(UserError):
+            safe_pickle.load_pickle(path, stand_ins=("chumpy",))
 
 
 def test_damaged_and_hostile_model_files_are_refused(tmp_path):
