@@ -39,6 +39,7 @@ setup(
         "deltacamera>=0.9",
         "boxlib",
         "rlemasklib",
+        "simplejpeg",
         "numba",
         "threadpoolctl",
         "more-itertools",

@@ -16,12 +16,21 @@ import cv2
 import numpy as np
 
 from metrabs_acae.data.augmentation.geometric import GeometricDraw, box_part
+from metrabs_acae.data.lens import distort_points, undistort_points, valid_radius
 from metrabs_acae.data.records import FISHEYE_LENGTH, CameraParams
+from metrabs_acae.data.vectors import (
+    Matrix,
+    Vector,
+    apply,
+    cross,
+    dot,
+    inverse_intrinsics,
+    product,
+    transposed,
+)
 
 FOV_2D_DEG = 8.0
 """Field of view of the pseudo camera of 2D examples without a camera (MeTRAbs): nearly a parallel projection."""
-
-_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12)
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,12 @@ class Crop:
     R: np.ndarray
     source: CameraParams
     flip: bool
+
+    @functools.cached_property
+    def to_source(self) -> list[list[float]]:
+        """[3, 3] crop pixels (homogeneous) -> rays in the frame of the stored image's camera."""
+        rotation = product(self.source.R.tolist(), transposed(self.R.tolist()))
+        return product(rotation, inverse_intrinsics(self.K.tolist()))
 
     def to_camera(self, world_mm: np.ndarray) -> np.ndarray:
         """World points [..., 3] in the crop camera's frame (mm)."""
@@ -70,20 +85,21 @@ def crop_camera(
         ValueError: the box cannot be turned to (degenerate camera or box).
     """
     camera = _double(camera)
-    center, side_points = _box_points(box_ltwh_px, draw)
-    normalized = undistort_points(np.concatenate([center[None], side_points]), camera.K, camera.distortion)
-    directions = normalized @ camera.R
-    R = looking_rotation(directions[0], camera.world_up)
-    seen = directions[1:] @ R.T
-    if np.any(seen[:, 2] <= 1e-6):
+    points = _box_points(box_ltwh_px, draw)
+    axes = transposed(camera.R.tolist())
+    directions = [apply(axes, ray) for ray in _rays(points, camera)]
+    R = _looking_rotation(directions[0], camera.world_up.tolist())
+    (x0, y0, z0), (x1, y1, z1) = (apply(R, direction) for direction in directions[1:])
+    if not (z0 > 1e-6 and z1 > 1e-6):
         raise ValueError("the box spans more than the half space in front of the crop camera")
-    focal = (camera.K[0, 0] + camera.K[1, 1]) / 2
-    extent = np.linalg.norm(seen[0, :2] / seen[0, 2] - seen[1, :2] / seen[1, 2]) * focal
+    (fx, skew, _), (_, fy, _), _ = camera.K.tolist()
+    focal = (fx + fy) / 2
+    extent = math.hypot(x0 / z0 - x1 / z1, y0 / z0 - y1 / z1) * focal
     if not extent > 1e-6:
         raise ValueError("the box has no extent")
     focal *= image_size / extent * draw.zoom
     middle = (image_size - 1) / 2 if principal_point is None else principal_point
-    K = np.array([[focal, camera.K[0, 1] / camera.K[1, 1] * focal, middle], [0, focal, middle], [0, 0, 1]])
+    K = np.array([[focal, skew / fy * focal, middle], [0, focal, middle], [0, 0, 1]])
     return Crop(K, _roll_and_flip(R, draw), camera, draw.flip)
 
 
@@ -101,12 +117,12 @@ def crop_camera_2d(
     focal = max(width, height) / 2 / np.tan(np.deg2rad(FOV_2D_DEG / 2))
     K_source = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
     source = CameraParams(np.eye(3), np.zeros(3), K_source, None, np.array([0.0, -1.0, 0.0]))
-    center, side_points = _box_points(box_ltwh_px, draw)
-    extent = np.linalg.norm(side_points[0] - side_points[1])
+    center, *ends = _box_points(box_ltwh_px, draw)
+    extent = math.dist(*ends)
     if not extent > 1e-6:
         raise ValueError("the box has no extent")
     focal *= image_size / extent * draw.zoom
-    R = _roll_and_flip(np.eye(3), draw)
+    R = _roll_and_flip(np.eye(3).tolist(), draw)
     middle = (image_size - 1) / 2 if principal_point is None else principal_point
     direction = R @ np.linalg.solve(K_source, [*center, 1])
     shift = middle - focal * direction[:2] / direction[2]
@@ -119,15 +135,17 @@ def render(
     crop: Crop,
     image_size: int,
     *,
+    corner: tuple[int, int] = (0, 0),
     reduction: int = 1,
     interpolation: int = cv2.INTER_LINEAR,
     antialias: int = 1,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """What the crop camera sees, black outside the stored image.
+    """What the crop camera sees, black outside the image.
 
     Args:
-        image: [H, W] or [H, W, 3]; the stored image, or it reduced by an integer factor in both directions.
+        image: [H, W] or [H, W, 3]; the stored image, or it reduced by an integer factor in both directions, or the
+            part of it that begins at the stored image's pixel `corner` (left, top) and holds `visible_window`.
         reduction: that factor.
         antialias: renders the crop this many times larger and averages.
 
@@ -135,53 +153,61 @@ def render(
         [image_size, image_size(, 3)]; `out` where given.
     """
     if antialias > 1:
-        K = _scaled(crop.K, 1 / antialias)
-        big = Crop(K, crop.R, crop.source, crop.flip)
-        size = image_size * antialias
-        large = render(image, big, size, reduction=reduction, interpolation=interpolation)
+        big = Crop(_scaled(crop.K, 1 / antialias), crop.R, crop.source, crop.flip)
+        settings = {"corner": corner, "reduction": reduction, "interpolation": interpolation}
+        large = render(image, big, image_size * antialias, **settings)
         return cv2.resize(large, (image_size, image_size), dst=out, interpolation=cv2.INTER_AREA)
     size = (image_size, image_size)
     source = crop.source
-    relative = crop.R @ source.R.T
-    K_image = _scaled(source.K, reduction)
+    K_image = source.K.copy()
+    K_image[:2, 2] -= corner
+    K_image = _scaled(K_image, reduction)
     if source.distortion is None:
-        to_image = K_image @ np.linalg.solve(relative, np.linalg.inv(crop.K))
-        flags = interpolation | cv2.WARP_INVERSE_MAP
-        return cv2.warpPerspective(image, to_image, size, dst=out, flags=flags)
+        to_image = np.array(product(K_image.tolist(), crop.to_source))
+        return cv2.warpPerspective(image, to_image, size, dst=out, flags=interpolation | cv2.WARP_INVERSE_MAP)
+    relative = crop.R @ source.R.T
     if len(source.distortion) == FISHEYE_LENGTH:
         maps = cv2.fisheye.initUndistortRectifyMap(K_image, source.distortion, relative, crop.K, size, cv2.CV_32FC1)
     else:
         maps = cv2.initUndistortRectifyMap(K_image, source.distortion, relative, crop.K, size, cv2.CV_32FC1)
-    _hide_folded(maps[0], crop, relative)
+    if _sees_fold(crop, image_size):
+        _hide_folded(maps[0], crop)
     return cv2.remap(image, *maps, interpolation, dst=out)
+
+
+def visible_window(crop: Crop, image_size: int) -> tuple[int, int, int, int] | None:
+    """(left, top, right, bottom): the part of the stored image, unbounded, that holds all pixels that the crop shows;
+    None where that cannot be told (behind the camera, or beyond where the lens polynomial folds back)."""
+    source, last = crop.source, image_size - 1
+    if source.distortion is None:  # straight lines stay straight
+        to_image = product(source.K.tolist(), crop.to_source)
+        corners = [apply(to_image, (x, y, 1)) for x in (0, last) for y in (0, last)]
+        if not min(z for _, _, z in corners) > 1e-6:
+            return None
+        columns, rows = ([point[i] / point[2] for point in corners] for i in range(2))
+        margin = 2
+    else:
+        rays = _border(image_size) @ np.array(crop.to_source).T
+        if not rays[:, 2].min() > 1e-6 or _sees_fold(crop, image_size):
+            return None
+        columns, rows = distort_points(rays[:, :2] / rays[:, 2:], source.K, source.distortion).T.tolist()
+        margin = 4
+    bounds = (min(columns) - margin, min(rows) - margin, max(columns) + margin, max(rows) + margin)
+    return tuple(math.ceil(n) for n in bounds) if max(map(abs, bounds)) < 1e9 else None
 
 
 def pixels_per_source_pixel(crop: Crop, box_ltwh_px: np.ndarray) -> float:
     """How many crop pixels one pixel of the stored image covers (length ratio), at the box centre."""
     center = box_ltwh_px[:2] + box_ltwh_px[2:] / 2
+    if crop.source.distortion is None:
+        # The determinant of the derivative of a homography at a point of homogeneous depth z is its own over z^3.
+        (ray,) = _rays([center.tolist()], crop.source)
+        depth = dot(crop.R[2].tolist(), apply(transposed(crop.source.R.tolist()), ray))
+        focal_area = crop.source.K[0, 0] * crop.source.K[1, 1]
+        return float(np.sqrt(crop.K[0, 0] * crop.K[1, 1] / focal_area / abs(depth) ** 3))
     points = crop.from_image(center + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
     steps = points[1:] - points[0]
     return float(np.sqrt(abs(np.linalg.det(steps))))
-
-
-def undistort_points(points_px: np.ndarray, K: np.ndarray, distortion: np.ndarray | None) -> np.ndarray:
-    """Pixels [N, 2] -> homogeneous normalized coordinates [N, 3] (third coordinate 1) without lens distortion."""
-    points_px = np.asarray(points_px, np.float64)
-    result = np.ones((len(points_px), 3))
-    if distortion is None:
-        result[:, 1] = (points_px[:, 1] - K[1, 2]) / K[1, 1]
-        result[:, 0] = (points_px[:, 0] - K[0, 2] - K[0, 1] * result[:, 1]) / K[0, 0]
-        return result
-    # OpenCV's K has no skew: undo it first.
-    plain = points_px.copy()
-    plain[:, 0] -= K[0, 1] * (points_px[:, 1] - K[1, 2]) / K[1, 1]
-    K = K * np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1.0]])
-    if len(distortion) == FISHEYE_LENGTH:
-        undistorted = cv2.fisheye.undistortPoints(plain[:, None], K, distortion, criteria=_CRITERIA)
-    else:
-        undistorted = cv2.undistortPoints(plain[:, None], K, distortion, criteria=_CRITERIA)
-    result[:, :2] = undistorted[:, 0]
-    return result
 
 
 def looking_rotation(direction: np.ndarray, up: np.ndarray) -> np.ndarray:
@@ -189,37 +215,46 @@ def looking_rotation(direction: np.ndarray, up: np.ndarray) -> np.ndarray:
 
     Looking straight up or down, where upright means nothing, the x axis is the direction's product with world x.
     """
-    forward = direction / math.sqrt(direction @ direction)
-    for axis in (up / math.sqrt(up @ up), np.array([1.0, 0, 0]), np.array([0, 1.0, 0])):
+    return np.array(_looking_rotation(np.asarray(direction).tolist(), np.asarray(up).tolist()))
+
+
+def _looking_rotation(direction: Vector, up: Vector) -> list[list[float]]:
+    forward = _unit(direction)
+    for axis in (_unit(up), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)):
         right = cross(forward, axis)
-        length = math.sqrt(right @ right)
-        if length > 1e-6:
-            right /= length
-            return np.array([right, cross(forward, right), forward])
+        if math.hypot(*right) > 1e-6:
+            right = _unit(right)
+            return [right, cross(forward, right), forward]
     raise ValueError("the viewing direction is not finite")
 
 
-def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Vector product of two [3] vectors; NumPy's own costs twenty times as much for one pair."""
-    (a0, a1, a2), (b0, b1, b2) = a.tolist(), b.tolist()
-    return np.array([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])
+def _unit(v: Vector) -> list[float]:
+    length = math.hypot(*v)
+    return [x / length for x in v]
 
 
-def _box_points(box_ltwh_px: np.ndarray, draw: GeometricDraw) -> tuple[np.ndarray, np.ndarray]:
-    """Centre [2] of the drawn box and the mid-points [2, 2] of its short sides."""
+def _box_points(box_ltwh_px: np.ndarray, draw: GeometricDraw) -> list[tuple[float, float]]:
+    """Centre of the drawn box and the mid-points of its two short sides."""
     box = np.asarray(box_ltwh_px, np.float64)
-    if draw.part is not None:
-        box = box_part(box, draw.part)
-    width, height = box[2:]
-    center = box[:2] + box[2:] / 2 + np.asarray(draw.shift) * max(width, height)
-    half = np.array([0, height / 2]) if width < height else np.array([width / 2, 0])
-    return center, np.stack([center - half, center + half])
+    left, top, width, height = (box if draw.part is None else box_part(box, draw.part)).tolist()
+    side = max(width, height)
+    x, y = left + width / 2 + draw.shift[0] * side, top + height / 2 + draw.shift[1] * side
+    half_x, half_y = (0, height / 2) if width < height else (width / 2, 0)
+    return [(x, y), (x - half_x, y - half_y), (x + half_x, y + half_y)]
 
 
-def _roll_and_flip(R: np.ndarray, draw: GeometricDraw) -> np.ndarray:
-    c, s = np.cos(draw.roll_rad), np.sin(draw.roll_rad)
-    R = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) @ R
-    return R * np.array([[-1.0], [1], [1]]) if draw.flip else R
+def _rays(points_px: list[Vector], camera: CameraParams) -> list[Vector]:
+    """Viewing rays (third coordinate 1) of pixels in their camera's frame, without lens distortion."""
+    if camera.distortion is not None:
+        return undistort_points(np.array(points_px), camera.K, camera.distortion).tolist()
+    to_ray = inverse_intrinsics(camera.K.tolist())
+    return [apply(to_ray, (x, y, 1)) for x, y in points_px]
+
+
+def _roll_and_flip(R: Matrix, draw: GeometricDraw) -> np.ndarray:
+    c, s = math.cos(draw.roll_rad), math.sin(draw.roll_rad)
+    turn = [[-c, -s, 0], [-s, c, 0], [0, 0, 1]] if draw.flip else [[c, s, 0], [-s, c, 0], [0, 0, 1]]
+    return np.array(product(turn, R))
 
 
 def _scaled(K: np.ndarray, factor: float) -> np.ndarray:
@@ -230,39 +265,32 @@ def _scaled(K: np.ndarray, factor: float) -> np.ndarray:
     return K
 
 
-def _hide_folded(map_x: np.ndarray, crop: Crop, relative: np.ndarray) -> None:
+@functools.lru_cache(16)
+def _border(image_size: int) -> np.ndarray:
+    """[N, 3] homogeneous pixels along the border of a square image, every eighth and the corners."""
+    last = image_size - 1
+    line = np.append(np.arange(0, last, 8), last).astype(np.float64)
+    zero, one = np.zeros_like(line), np.ones_like(line)
+    sides = [(line, zero), (line, zero + last), (zero, line), (zero + last, line)]
+    return np.concatenate([np.stack([x, y, one], axis=1) for x, y in sides])
+
+
+def _sees_fold(crop: Crop, image_size: int) -> bool:
+    """Whether the crop reaches beyond the radius where the lens polynomial folds back on itself."""
+    limit = valid_radius(crop.source.distortion.tobytes()) if crop.source.distortion is not None else np.inf
+    if not np.isfinite(limit):
+        return False
+    corners = _border(image_size) @ np.array(crop.to_source).T
+    return not (np.all(corners[:, 2] > 0) and np.hypot(*(corners[:, :2] / corners[:, 2:]).T).max() < limit)
+
+
+def _hide_folded(map_x: np.ndarray, crop: Crop) -> None:
     """Sends crop pixels to nowhere that lie beyond the radius where the lens polynomial folds back on itself."""
     limit = valid_radius(crop.source.distortion.tobytes())
     size = map_x.shape[0]
-    if not np.isfinite(limit):
-        return
-    to_source = relative.T @ np.linalg.inv(crop.K)
-    corners = to_source @ np.array([[0, 0, 1], [size - 1, 0, 1], [0, size - 1, 1], [size - 1, size - 1, 1.0]]).T
-    if np.all(corners[2] > 0) and np.hypot(*(corners[:2] / corners[2])).max() < limit:
-        return
     x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
-    rays = np.tensordot(to_source.astype(np.float32), np.stack([x, y, np.ones_like(x)]), axes=1)
+    rays = np.tensordot(np.array(crop.to_source, np.float32), np.stack([x, y, np.ones_like(x)]), axes=1)
     map_x[(rays[2] <= 0) | (np.hypot(rays[0], rays[1]) > limit * rays[2])] = -1e6
-
-
-@functools.lru_cache(256)
-def valid_radius(distortion: bytes) -> float:
-    """Largest undistorted radius (normalized) up to which the radial lens function grows; inf if it always does."""
-    k = np.zeros(14)
-    coefficients = np.frombuffer(distortion)
-    k[: len(coefficients)] = coefficients
-    if len(coefficients) == FISHEYE_LENGTH:
-        theta = np.linspace(0, np.pi / 2, 2000)[:-1]
-        radius = np.tan(theta)
-        distorted = theta * (1 + k[0] * theta**2 + k[1] * theta**4 + k[2] * theta**6 + k[3] * theta**8)
-    else:
-        radius = np.linspace(0, 5, 2000)
-        r2 = radius**2
-        numerator = 1 + r2 * (k[0] + r2 * (k[1] + r2 * k[4]))
-        denominator = 1 + r2 * (k[5] + r2 * (k[6] + r2 * k[7]))
-        distorted = radius * numerator / denominator
-    folds = np.flatnonzero(np.diff(distorted) <= 0)
-    return float(radius[folds[0]]) if len(folds) else np.inf
 
 
 def _double(camera: CameraParams) -> CameraParams:

@@ -7,20 +7,24 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from metrabs_acae.data import jpeg
 from metrabs_acae.data.augmentation.appearance import AppearanceAugmenter
 from metrabs_acae.data.augmentation.color import fix_colors
 from metrabs_acae.data.augmentation.geometric import GeometricDraw, draw_geometry
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
-from metrabs_acae.data.crop import Crop, crop_camera, crop_camera_2d, pixels_per_source_pixel, render
+from metrabs_acae.data.crop import (
+    Crop,
+    crop_camera,
+    crop_camera_2d,
+    pixels_per_source_pixel,
+    render,
+    visible_window,
+)
 from metrabs_acae.data.records import Example, check_box, check_camera, check_coords, check_mask
 from metrabs_acae.data.store import PoseStore
 
-_DECODE_FLAGS = {
-    1: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
-}
+REDUCTIONS = (1, 2, 4, 8)
+"""Factors by which JPEG files are reduced while they are decoded."""
 LOWEST_VISIBLE_2D = 0.95
 """2D joints below this part of the image height count as not labelled: annotators guess there (MeTRAbs)."""
 
@@ -57,14 +61,14 @@ def load_training_example(
     partial_visibility: float | None = None,
 ) -> CropExample:
     """One augmented example; `seed` fixes its draws. Raises `BAD_EXAMPLE_ERRORS` where row or image is broken."""
-    geometry_rng, appearance_rng = (np.random.default_rng([*seed, i]) for i in range(2))
-    draw = draw_geometry(geometry_rng, settings, partial_visibility=partial_visibility)
+    rng = np.random.default_rng(seed)  # one, because making it takes as long as all draws together
+    draw = draw_geometry(rng, settings, partial_visibility=partial_visibility)
     example = store.row(split, row)
     crop = make_crop(example, image_size, draw)
     coords, valid = crop_coords(example, store, crop)
     image = read_crop(store, example, crop, image_size, draw)
     if augmenter is not None:
-        image = augmenter.apply(image, augmenter.draw(store, appearance_rng), example, store, crop)
+        image = augmenter.apply(image, augmenter.draw(store, rng), example, store, crop)
     else:
         image = fix_colors(image, store.color_fix, example.sequence)
     return CropExample(image, crop, coords, valid)
@@ -118,27 +122,46 @@ def read_crop(
     *,
     antialias: int = 1,
 ) -> np.ndarray:
-    """Decodes the stored image, at reduced scale where the crop shows less detail, and renders the crop."""
+    """Decodes the stored image where the crop sees it, at reduced scale where it shows less detail, and renders it."""
     scale = pixels_per_source_pixel(crop, example.box_ltwh_px) * antialias
-    reduction = max((r for r in _DECODE_FLAGS if r * scale <= 1), default=1)
-    image, reduction = decode_image(store.images.read(example.image_key), example.image_size_wh, reduction)
-    return render(image, crop, image_size, reduction=reduction, antialias=antialias)
+    reduction = max((r for r in REDUCTIONS if r * scale <= 1), default=1)
+    window = visible_window(crop, image_size)
+    data = store.images.read(example.image_key)
+    image, corner, reduction = decode_image(data, example.image_size_wh, window, reduction)
+    image = render(image, crop, image_size, corner=corner, reduction=reduction, antialias=antialias)
+    return cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
 
 
-def decode_image(data: bytes, image_size_wh, reduction: int = 1) -> tuple[np.ndarray, int]:
-    """RGB image [H, W, 3] and the factor by which it was reduced (only JPEG files are).
+def decode_image(
+    data: bytes, image_size_wh, window: tuple[int, int, int, int] | None = None, reduction: int = 1
+) -> tuple[np.ndarray, tuple[int, int], int]:
+    """Decodes an image file, of JPEG files only what is wanted.
 
-    Pixels as stored: orientation tags are ignored. ValueError where the file is broken, cut off or of another size
-    than the row says.
+    Args:
+        window: (left, top, right, bottom), the part of the image that must be there; None for all of it.
+        reduction: wanted factor of reduction.
+
+    Returns:
+        RGB image [H, W, 4] (OpenCV warps four channels twice as fast as three; the fourth is 255), the place
+        (left, top) of its corner in the whole image, and by how much it was reduced. Pixels as stored: orientation tags
+        are ignored. ValueError where the file is broken, cut off or of another size than the row says.
     """
-    is_jpeg = data[:2] == b"\xff\xd8"
-    if is_jpeg and data.rfind(b"\xff\xd9", len(data) // 2) < 0:
-        raise ValueError("the JPEG file is cut off")
-    reduction = reduction if is_jpeg else 1
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE_FLAGS[reduction]) if data else None
+    if data[:2] == b"\xff\xd8":
+        if data.rfind(b"\xff\xd9", len(data) // 2) < 0:
+            raise ValueError("the JPEG file is cut off")
+        layout = jpeg.read_layout(data)
+        _check_size((layout.width, layout.height), image_size_wh)
+        if layout.channels in (1, 3):
+            return *jpeg.decode(data, layout, window, reduction), reduction
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
         raise ValueError("the image file is broken")
-    if image.shape[:2] != tuple(-(-int(n) // reduction) for n in reversed(image_size_wh)):
-        found = " x ".join(str(n * reduction) for n in image.shape[1::-1])
-        raise ValueError(f"the image has {found} pixels, expected {' x '.join(str(n) for n in image_size_wh)}")
-    return image, reduction
+    _check_size(image.shape[1::-1], image_size_wh)
+    return cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), (0, 0), 1
+
+
+def _check_size(found, expected) -> None:
+    if tuple(found) != tuple(expected):
+        found, expected = (" x ".join(str(n) for n in size) for size in (found, expected))
+        raise ValueError(f"the image has {found} pixels, expected {expected}")

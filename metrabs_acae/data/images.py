@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from metrabs_acae.errors import UserError
 
@@ -15,24 +15,20 @@ class FolderImages:
 
     def __init__(self, root: Path):
         self.root = Path(root)
-
-    def path(self, key: str) -> Path:
-        return self.root / check_key(key)
+        self._prefix = f"{self.root}/"
 
     def read(self, key: str) -> bytes:
         """The file's bytes; OSError where it is missing."""
-        return self.path(key).read_bytes()
+        with open(self._prefix + check_key(key), "rb", buffering=0) as file:
+            return file.read()
 
 
 class BarecatImages:
     """Image files in a barecat archive; opened by the process that reads first."""
 
     def __init__(self, archive: Path):
-        self.archive = Path(archive)
+        self.root = Path(archive)
         self._reader = None
-
-    def path(self, key: str) -> Path:
-        return self.archive / check_key(key)
 
     def read(self, key: str) -> bytes:
         """The file's bytes; OSError where it is missing."""
@@ -41,22 +37,21 @@ class BarecatImages:
                 import barecat
             except ImportError:
                 raise UserError(
-                    f"{self.archive} is a barecat archive: install the package with `pip install barecat`."
+                    f"{self.root} is a barecat archive: install the package with `pip install barecat`."
                 ) from None
-            self._reader = barecat.Barecat(str(self.archive), readonly=True, threadsafe=True)
+            self._reader = barecat.Barecat(str(self.root), readonly=True, threadsafe=True)
         try:
             return self._reader[check_key(key)]
         except KeyError:
-            raise FileNotFoundError(f"{key} is not in {self.archive}") from None
+            raise FileNotFoundError(f"{key} is not in {self.root}") from None
 
     def __getstate__(self):
-        return {"archive": self.archive, "_reader": None}
+        return {"root": self.root, "_reader": None}
 
 
 def check_key(key: str) -> str:
     """The key itself; UserError where it would leave the image folder."""
-    parts = PurePosixPath(key).parts
-    if not parts or key.startswith("/") or ".." in parts or "\\" in key or "\0" in key:
+    if not key.strip("./") or key[0] == "/" or ".." in key.split("/") or "\\" in key or "\0" in key:
         raise UserError(f"The image key '{key}' must be a relative path inside the image folder.")
     return key
 

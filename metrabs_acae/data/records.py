@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae.data.vectors import cross, dot
 from metrabs_acae.errors import UserError
 
 FORMAT = "metrabs_acae pose store"
@@ -49,9 +50,6 @@ def fixed_columns(kind: str, n_joints: int) -> dict[str, tuple[str, tuple[int, .
     }
 
 
-IDENTITY = np.eye(3)
-
-
 @dataclass(frozen=True)
 class CameraParams:
     """A calibrated camera.
@@ -80,10 +78,10 @@ class Example:
         box_ltwh_px: [4] the person's box: left, top, width, height.
         mask: run-length encoded mask of the person (`rlemasklib`), or None.
         image_size_wh: [2] size of the stored image.
+        image_root: the folder or archive of the images.
     """
 
     image_key: str
-    image_path: Path
     box_ltwh_px: np.ndarray
     camera: CameraParams | None
     coords: np.ndarray
@@ -93,6 +91,11 @@ class Example:
     activity: str
     person: int
     image_size_wh: np.ndarray
+    image_root: Path
+
+    @property
+    def image_path(self) -> Path:
+        return self.image_root / self.image_key
 
 
 def check_camera(camera: CameraParams) -> CameraParams:
@@ -102,11 +105,13 @@ def check_camera(camera: CameraParams) -> CameraParams:
         value = np.asarray(getattr(camera, name), np.float64)
         if value.shape != shape:
             raise UserError(f"the camera's {name} has shape {value.shape}, expected {shape}")
-        if not math.isfinite(value.sum()):
+        if not math.isfinite(sum(value.ravel().tolist())):
             raise UserError(f"the camera's {name} is not finite")
         checked[name] = value
-    R, K = checked["R"], checked["K"].tolist()
-    if abs(R @ R.T - IDENTITY).max() > 1e-3 or np.linalg.det(R) < 0:
+    (a, b, c), K = checked["R"].tolist(), checked["K"].tolist()
+    lengths = (dot(a, a), dot(b, b), dot(c, c))
+    angles = (dot(a, b), dot(b, c), dot(c, a))
+    if max(abs(n - 1) for n in lengths) > 1e-3 or max(map(abs, angles)) > 1e-3 or dot(cross(a, b), c) < 0:
         raise UserError("the camera's R is not a rotation matrix")
     if K[0][0] <= 0 or K[1][1] <= 0 or K[1][0] != 0 or K[2] != [0, 0, 1]:
         raise UserError("the camera's K is not an intrinsic matrix (positive focal lengths, last row 0 0 1)")
@@ -125,13 +130,15 @@ def check_camera(camera: CameraParams) -> CameraParams:
 def check_box(box_ltwh_px, image_size_wh) -> np.ndarray:
     """The box as float32 [4]; UserError where it has no area or does not touch the image."""
     box = np.asarray(box_ltwh_px, np.float32)
-    if box.shape != (4,) or not np.isfinite(box).all():
+    if box.shape != (4,) or not math.isfinite(sum(box.tolist())):
         raise UserError(f"the box must be four finite numbers (left, top, width, height), not {box_ltwh_px}")
-    if box[2] <= 0 or box[3] <= 0:
+    left, top, width, height = box.tolist()
+    if width <= 0 or height <= 0:
         raise UserError(f"the box {box.tolist()} has no area")
-    width, height = image_size_wh
-    if box[0] >= width or box[1] >= height or box[0] + box[2] <= 0 or box[1] + box[3] <= 0:
-        raise UserError(f"the box {box.tolist()} lies outside the image of {width} x {height} pixels")
+    image_width, image_height = image_size_wh
+    if left >= image_width or top >= image_height or left + width <= 0 or top + height <= 0:
+        size = f"{image_width} x {image_height}"
+        raise UserError(f"the box {box.tolist()} lies outside the image of {size} pixels")
     return box
 
 

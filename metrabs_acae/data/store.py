@@ -95,7 +95,6 @@ class PoseStore:
         key = columns["image_key"].text(i)
         return Example(
             image_key=key,
-            image_path=self.images.path(key),
             box_ltwh_px=columns["box_ltwh_px"][i],
             camera=camera,
             coords=columns["coords"][i],
@@ -105,6 +104,7 @@ class PoseStore:
             activity=columns["activity"].text(i),
             person=int(columns["person"][i]),
             image_size_wh=columns["image_size_wh"][i],
+            image_root=self.images.root,
         )
 
     def __getstate__(self):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae.data import jpeg
 from metrabs_acae.data.images import check_key, image_size_wh
 from metrabs_acae.data.records import (
     FORMAT,
@@ -177,7 +178,7 @@ class PoseStoreWriter:
         if isinstance(image, bytes):
             path.write_bytes(image)
         elif image is not None:
-            path.write_bytes(_encode_jpeg(image))
+            path.write_bytes(jpeg.encode(image))
         try:
             with open(path, "rb") as file:
                 size = image_size_wh(file.read(1 << 16))
@@ -234,18 +235,6 @@ class PoseStoreWriter:
                         block = np.frombuffer(file.read(n_block * row_bytes), dtype).reshape(-1, *shape)
                         dataset[start : start + len(block)] = block
                 path.unlink()
-
-
-def _encode_jpeg(image) -> bytes:
-    import cv2
-
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise UserError(f"the image must be uint8 [H, W, 3], not {image.dtype} {image.shape}")
-    done, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-    if not done:
-        raise UserError("the image could not be encoded")
-    return encoded.tobytes()
 
 
 def _mask_columns(mask, size_wh: tuple[int, int]) -> dict:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from rlemasklib import RLEMask
 
+from metrabs_acae.data.augmentation import kernels
 from metrabs_acae.data.crop import Crop, render
 
 
@@ -36,12 +37,12 @@ def replace_background(image: np.ndarray, mask: np.ndarray, background: np.ndarr
     center = np.array([width - 1, height - 1]) / 2
     offset = (side - 1) / 2 + np.asarray(draw.shift) * side - scale * center
     to_crop = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
-    result = cv2.warpAffine(background, to_crop, (side, side), flags=cv2.INTER_LINEAR)
-    soft = np.flatnonzero((mask > 0) & (mask < 255))  # a thin line: cheaper than blending everywhere
-    outside = result.reshape(-1, 3)[soft]
-    cv2.copyTo(image, mask, result)
-    weight = mask.ravel()[soft, None] * np.float32(1 / 255)
-    result.reshape(-1, 3)[soft] = result.reshape(-1, 3)[soft] * weight + outside * (1 - weight)
+    four = cv2.cvtColor(background, cv2.COLOR_RGB2RGBA)  # OpenCV warps four channels twice as fast as three
+    moved = cv2.warpAffine(four, to_crop, (side, side), flags=cv2.INTER_LINEAR)
+    back = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
+    result = np.empty_like(back)
+    opacity = cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB)
+    kernels.blend(image.ravel(), back.ravel(), opacity.ravel(), result.ravel())
     return result
 
 

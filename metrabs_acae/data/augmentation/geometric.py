@@ -34,10 +34,12 @@ def draw_geometry(
 ) -> GeometricDraw:
     """Draws the geometry of one crop. Every draw takes place whatever the settings, so that switching one
     augmentation off leaves the others as they were."""
-    has_part, flips, is_full, angle, radius, zoom, roll = rng.random(7).tolist()
+    has_part, flips, is_full, angle, radius, zoom, roll, part_seed = rng.random(8).tolist()
     if partial_visibility is None:
         partial_visibility = settings.partial_visibility_prob
-    part = draw_box_part(rng) if has_part < partial_visibility else None
+    part = None
+    if has_part < partial_visibility:  # draws of its own: their number is random
+        part = draw_box_part(np.random.default_rng(int(part_seed * 2**53)))
     if not settings.geometry:
         return GeometricDraw(part=part)
     angle, radius = 2 * math.pi * angle, settings.shift * math.sqrt(radius)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from metrabs_acae.data.augmentation import kernels
+
 REFERENCE_SIZE = 256
 """Sizes of pasted objects are meant for crops of this side."""
 
@@ -87,9 +89,11 @@ def paste(image: np.ndarray, cutout: np.ndarray, center: np.ndarray) -> None:
         return
     part = cutout[top - start[1] : bottom - start[1], left - start[0] : right - start[0]]
     region = image[top:bottom, left:right]
-    alpha = part[..., 3] * np.float32(1 / 255)
     color = cv2.cvtColor(part, cv2.COLOR_RGBA2RGB)
-    region[...] = cv2.blendLinear(color, np.ascontiguousarray(region), alpha, 1 - alpha)
+    opacity = cv2.cvtColor(np.ascontiguousarray(part[..., 3]), cv2.COLOR_GRAY2RGB)
+    blended = np.empty_like(color)
+    kernels.blend(color.ravel(), region.ravel(), opacity.ravel(), blended.ravel())
+    region[...] = blended
 
 
 def resized(image: np.ndarray, factor: float) -> np.ndarray:

@@ -1,0 +1,195 @@
+"""JPEG files of which only a window is decoded, exactly.
+
+Most of the work of decoding a photograph is its entropy coding, which can be skipped where the file has restart markers
+(ITU T.81, section B.2.4.4): the data between two of them stand for themselves. `encode` sets them at the borders of
+tiles of about 100 x 16 px (1 % of the file's size), and `cut` puts the wanted tiles together to a smaller, ordinary
+JPEG file. Of files without the markers only the rows below the window are left out.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+
+from metrabs_acae.errors import UserError
+
+TILE_WIDTH = 100
+"""Tiles are about this wide (px)."""
+MARGIN = 4
+"""Pixels around the wanted ones that smooth colour upsampling may touch."""
+
+_MCU = 16
+"""Side of the blocks that `encode` makes (px): its colours have half resolution."""
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN, _RESTART_INTERVAL, _END = 0xDA, 0xDD, 0xD9
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the header of a JPEG file says.
+
+    Attributes:
+        width, height: size in pixels.
+        channels: number of colour components.
+        block_wh: size in pixels of the blocks (minimum coded units) that the data are a sequence of; None where the
+            file has several scans or another coding than Huffman's sequential one, so that it cannot be cut.
+        interval: blocks from one restart marker to the next; 0 without markers.
+        frame: where the frame header's height stands.
+        data: where the entropy-coded data begin.
+    """
+
+    width: int
+    height: int
+    channels: int
+    block_wh: tuple[int, int] | None
+    interval: int
+    frame: int
+    data: int
+
+
+def encode(image: np.ndarray, quality: int = 95) -> bytes:
+    """[H, W, 3] uint8 RGB as a JPEG file with restart markers; UserError where the image cannot be encoded."""
+    import cv2
+
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise UserError(f"the image must be uint8 [H, W, 3], not {image.dtype} {image.shape}")
+    options = {
+        cv2.IMWRITE_JPEG_QUALITY: quality,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+        cv2.IMWRITE_JPEG_RST_INTERVAL: restart_interval(-(-image.shape[1] // _MCU)),
+    }
+    done, encoded = cv2.imencode(".jpg", image[..., ::-1], [n for option in options.items() for n in option])
+    if not done:
+        raise UserError("the image could not be encoded")
+    return encoded.tobytes()
+
+
+def restart_interval(n_blocks: int) -> int:
+    """The divisor of a row's number of blocks that comes closest to tiles of `TILE_WIDTH`, at least four blocks wide
+    (or the whole row), so that tiles of all rows lie below each other."""
+    wanted = TILE_WIDTH / _MCU
+    divisors = [n for n in range(min(4, n_blocks), n_blocks + 1) if n_blocks % n == 0]
+    return min(divisors, key=lambda n: max(n / wanted, wanted / n))
+
+
+def read_layout(data: bytes) -> Layout:
+    """The header's contents; ValueError where there is none (the file may be cut off later on)."""
+    position, frame, interval = 2, None, 0
+    if data[:2] != b"\xff\xd8":
+        raise ValueError("not a JPEG file")
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            break
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        if position + 2 + length > len(data):
+            break
+        if marker in _FRAMES:
+            frame = position
+        elif marker == _RESTART_INTERVAL:
+            (interval,) = struct.unpack_from(">H", data, position + 4)
+        elif marker == _START_OF_SCAN:
+            if frame is None:
+                break
+            return _layout(data, frame, interval, position, length)
+        position += 2 + length
+    raise ValueError("the image file is broken or cut off: it has no whole JPEG header")
+
+
+def _layout(data: bytes, frame: int, interval: int, scan: int, scan_length: int) -> Layout:
+    height, width, channels = struct.unpack_from(">HHB", data, frame + 5)
+    factors = [(data[p] >> 4, data[p] & 15) for p in range(frame + 11, frame + 11 + 3 * channels, 3)]
+    sequential = data[frame + 1] in (0xC0, 0xC1) and data[scan + 4] == channels and height and width
+    block = None
+    if sequential:
+        # A single component is coded block by block, whatever its factors.
+        block = (8, 8) if channels == 1 else (8 * max(h for h, _ in factors), 8 * max(v for _, v in factors))
+    return Layout(width, height, channels, block, interval, frame + 5, scan + 2 + scan_length)
+
+
+def decode(
+    data: bytes, layout: Layout, window: tuple[int, int, int, int] | None = None, reduction: int = 1
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Decodes at least the wanted part of a file.
+
+    Args:
+        layout: of the file (`read_layout`).
+        window: (left, top, right, bottom) the wanted pixels; None for all.
+        reduction: 1, 2, 4 or 8: size of the result's pixels in the file's.
+
+    Returns:
+        RGB image [h, w, 4], the fourth channel 255, and (left, top), the place of its corner in the whole image, both
+        multiples of 8. Wanted pixels are the same as those of the whole decoded file. ValueError where it is broken.
+    """
+    corner, (width, height) = (0, 0), (layout.width, layout.height)
+    if window is not None:
+        data, corner, (width, height) = cut(data, layout, window)
+    if reduction == 1:
+        return simplejpeg.decode_jpeg(data, "RGBA", strict=False), corner
+    size = {"min_width": -(-width // reduction), "min_height": -(-height // reduction)}
+    return simplejpeg.decode_jpeg(data, "RGBA", **size, strict=False), corner
+
+
+def cut(
+    data: bytes, layout: Layout, window: tuple[int, int, int, int]
+) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
+    """A JPEG file of at least the wanted part (left, top, right, bottom), the place of its corner, its size."""
+    if layout.block_wh is None:
+        return data, (0, 0), (layout.width, layout.height)
+    left, top, right, bottom = window
+    block_w, block_h = layout.block_wh
+    n_rows, n_columns = -(-layout.height // block_h), -(-layout.width // block_w)
+    first, last = _covering(top - MARGIN, bottom + MARGIN, block_h, n_rows)
+    height = min(layout.height, last * block_h)
+    if layout.interval and n_columns % layout.interval == 0:
+        n_tiles, tile_w = n_columns // layout.interval, layout.interval * block_w
+        first_tile, last_tile = _covering(left - MARGIN, right + MARGIN, tile_w, n_tiles)
+        tiles = _join_tiles(data, layout, n_rows, n_tiles, slice(first, last), slice(first_tile, last_tile))
+        if tiles is not None:
+            corner = (first_tile * tile_w, first * block_h)
+            size = (min(layout.width, last_tile * tile_w) - corner[0], height - corner[1])
+            return _header(data, layout, *size) + tiles, corner, size
+    if last < n_rows:
+        data = _header(data, layout, layout.width, height) + data[layout.data :]
+    return data, (0, 0), (layout.width, height)
+
+
+def _covering(start: int, stop: int, length: int, n: int) -> tuple[int, int]:
+    """Which of `n` pieces of a length cover start..stop: first and behind the last, at least one."""
+    last = min(n, max(1, -(-stop // length)))
+    return min(max(0, start // length), last - 1), last
+
+
+def _header(data: bytes, layout: Layout, width: int, height: int) -> bytes:
+    """The file's header with another size."""
+    return data[: layout.frame] + struct.pack(">HH", height, width) + data[layout.frame + 4 : layout.data]
+
+
+def _join_tiles(data: bytes, layout: Layout, n_rows: int, n_tiles: int, rows: slice, columns: slice) -> bytes | None:
+    """The entropy-coded data of some rows and columns of tiles; None where the markers are not those expected."""
+    whole = np.frombuffer(data, np.uint8)
+    escapes = np.flatnonzero(whole[layout.data : -1] == 0xFF) + layout.data
+    codes = whole[escapes + 1]
+    markers = escapes[(codes & 0xF8) == 0xD0]
+    ends = escapes[codes == _END]
+    if len(markers) != n_rows * n_tiles - 1 or not len(ends):
+        return None
+    # A tile's data begin behind one marker and end at the next.
+    begin = np.concatenate([[layout.data], markers + 2]).reshape(n_rows, n_tiles)[rows, columns]
+    end = np.concatenate([markers, ends[-1:]]).reshape(n_rows, n_tiles)[rows, columns]
+    # A row's tiles stand one behind the other already; the marker before them comes along, but not for the first row.
+    starts = begin[:, 0] - 2
+    starts[0] += 2
+    runs = [data[start:stop] for start, stop in zip(starts.tolist(), end[:, -1].tolist(), strict=True)]
+    joined = bytearray(b"".join([*runs, b"\xff\xd9"]))
+    moved = np.cumsum([0, *(len(run) for run in runs[:-1])]) - starts
+    places = (begin - 1 + moved[:, None]).ravel()[1:]  # the second bytes of all markers but the first
+    np.frombuffer(joined, np.uint8)[places] = 0xD0 + np.arange(len(places)) % 8
+    return bytes(joined)
