@@ -48,7 +48,7 @@ def parser() -> Parser:
     places.add_argument("--scale", default="small", help=f"{', '.join(SCALES)} (default: small)")
     places.add_argument("--work-dir", help=f"runs and other large files (default: {WORK}/SCALE)")
     places.add_argument("--results-dir", help="results (default: experiments/results/SCALE)")
-    places.add_argument("--stores", help="pose stores (default: synthetic-data/SIZE; paper: stores)")
+    places.add_argument("--stores", help="pose stores (default: synthetic-data/SIZE; paper: pose-stores)")
     seeds = argparse.ArgumentParser(add_help=False)
     seeds.add_argument("--seeds", type=int, nargs="+", help="default: the scale's")
 
@@ -73,7 +73,9 @@ def parser() -> Parser:
 
 
 def places_of(settings, scale: Scale) -> Places:
-    stores = settings.stores or (str(Path("synthetic-data") / scale.subfolder) if scale.synthetic_size else "stores")
+    stores = settings.stores or (
+        str(Path("synthetic-data") / scale.subfolder) if scale.synthetic_size else "pose-stores"
+    )
     return Places(
         Path(settings.work_dir or WORK / scale.name),
         Path(settings.results_dir or results.ROOT / scale.name),

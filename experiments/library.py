@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from experiments.experiment import AUTOENCODER, CONSISTENCY
@@ -38,6 +39,19 @@ def collect(step: Step, places: Places) -> tuple[dict, dict]:
         values = {k: v for k, v in report["results"][0].items() if isinstance(v, int | float) and v is not None}
         return {report["protocol"]: values}, {"counts": report["counts"], "options": report["options"]}
     return {}, {}
+
+
+def tidy(step: Step, places: Places) -> None:
+    """Of a finished training only the last checkpoint is kept: what comes after needs no other."""
+    from metrabs_acae.training import checkpoints
+
+    if step.kind != "train":
+        return
+    folder = Path(places.fill(step.output)) / "checkpoints"
+    _, last = checkpoints.list_checkpoints(folder)[-1]
+    for path in folder.iterdir():
+        if path != last:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def training_numbers(evaluation: dict) -> dict[str, dict[str, float]]:

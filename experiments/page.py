@@ -17,10 +17,11 @@ READINGS = Path(__file__).parent / "readings"
 
 def write(path: Path, scale: Scale, places: Places) -> None:
     """Writes the page anew."""
-    path.write_text(text(scale, places))
+    path.write_text(text(path, scale, places))
 
 
-def text(scale: Scale, places: Places) -> str:
+def text(path: Path, scale: Scale, places: Places) -> str:
+    """The page as Markdown; `path` is where it will stand, beside the figures."""
     parts = [introduction(scale, places)]
     for experiment in EXPERIMENTS.values():
         collected = report.collect(experiment, scale, places)
@@ -38,6 +39,9 @@ def text(scale: Scale, places: Places) -> str:
         if len(collected.provenance) < collected.n_steps:
             parts.append(f"{len(collected.provenance)} of {collected.n_steps} results are there.")
         parts.append(report.render(experiment, scale, places, "markdown"))
+        picture = f"img/experiments/{experiment.name}-{scale.name}.png"
+        if (path.parent / picture).exists():
+            parts.append(f"![{experiment.title}]({picture})")
     return "\n\n".join(parts) + "\n"
 
 

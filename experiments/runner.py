@@ -75,6 +75,7 @@ def _do(step: Step, scale: Scale, places: Places, lock: int | None) -> None:
         "attempts": attempts,
     }
     results.write(places.results, step, numbers, details, cost)
+    library.tidy(step, places)
     _attempts_file(step, places).unlink(missing_ok=True)
 
 
