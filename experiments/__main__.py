@@ -73,13 +73,11 @@ def parser() -> Parser:
 
 
 def places_of(settings, scale: Scale) -> Places:
-    stores = settings.stores or (
-        str(Path("synthetic-data") / scale.subfolder) if scale.synthetic_size else "pose-stores"
-    )
+    stores = Path("synthetic-data") / scale.subfolder if scale.synthetic_size else Path("pose-stores")
     return Places(
         Path(settings.work_dir or WORK / scale.name),
         Path(settings.results_dir or results.ROOT / scale.name),
-        Path(stores),
+        Path(settings.stores or stores),
     )
 
 

@@ -53,5 +53,6 @@ def introduction(scale: Scale, places: Places) -> str:
 The paper's tables and figures at the `{scale.name}` scale, written by `python -m experiments page` from the results in
 `experiments/results/{scale.name}/` (each with its machine, date, seed and revision). Numbers are means over seeds ±
 their standard deviation; a finding counts as *shown* if the 95 % t interval of the difference, paired by seed, lies on
-the expected side of zero, as *contradicted* if on the other, and as *not shown* otherwise. The embedded benchmarks
-imitate the real ones; their numbers cannot be compared with published ones.{written}"""
+the expected side of zero, as *contradicted* if on the other, and as *not shown* otherwise (of forty statements without
+any substance, one would come out as shown and one as contradicted). The embedded benchmarks imitate the real ones;
+their numbers cannot be compared with published ones.{written}"""
