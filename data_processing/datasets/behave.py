@@ -69,8 +69,9 @@ class Behave(Converter):
         if not fit_path.exists():
             raise FileNotFoundError(fit_path)
         fit = load_pickle(fit_path)
+        model = self.body_model("smpl", gender)
         try:
-            joints = smpl_24(self.body_model("smpl", gender), np.ravel(fit["pose"]), np.ravel(fit["betas"])[:10])[0]
+            joints = smpl_24(model, np.ravel(fit["pose"]), np.ravel(fit["betas"])[:10])[0]
             joints = joints + np.ravel(fit["trans"]).reshape(3) * MM_PER_M
         except (KeyError, ValueError, TypeError) as error:
             raise UserError(f"{fit_path} is not a fit of BEHAVE ({error!r}); unpack it again.") from None

@@ -56,6 +56,8 @@ class Hspace(Converter):
                 image = decode_image(features["image/rgb"][0], where)[..., ::-1]
                 labels = decode_labels(features["character_masks"][0], where)
                 person_labels = [int(features[f"RIGGED_{i}/mask_id"][0]) for i in kept]
+            except UserError:
+                raise
             except (KeyError, IndexError, ValueError, TypeError) as error:
                 raise UserError(f"{where} is not one of HSPACE ({error!r}); fetch it again.") from None
             everyone = cleaned(labels > 0)

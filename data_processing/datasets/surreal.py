@@ -82,6 +82,8 @@ class Surreal(Converter):
             pose[:, :3] = rotation_vector(STANDING @ turn @ rotation_matrices(pose[:, :3]))
             joints = self.body_model("smpl", gender).joints(pose, shape)
             world = joints + (pelvis * MM_PER_M - joints[:, 0])[:, None]
+        except UserError:
+            raise
         except (ValueError, IndexError, TypeError) as error:
             raise UserError(f"{path} is not a clip's information of SURREAL ({error}); unpack it again.") from None
         return make_camera(R, center * MM_PER_M, K, world_up=(0, -1, 0)), world[:, SMPL_24]

@@ -50,7 +50,7 @@ SOURCES = {
         "SMPL-H",
         "https://mano.is.tue.mpg.de",
         "the extended SMPL+H model",
-        ("{gender}/model.npz", "SMPLH_{GENDER}.npz", "SMPLH_{GENDER}.pkl"),
+        ("{gender}/model.npz", "SMPLH_{GENDER}.npz", "SMPLH_{GENDER}.pkl", "SMPLH_{gender}.pkl"),
     ),
     "smplx": ModelSource(
         "SMPL-X",
@@ -124,7 +124,8 @@ def _array(value) -> np.ndarray:
     if value.kind == "chumpy.ch.Ch":
         return _numbers(state["x"])
     if value.kind == "chumpy.reordering.Select":  # some of the (flattened) entries
-        return _array(state["a"]).ravel()[_numbers(state["idxs"])].reshape(state["preferred_shape"])
+        chosen = _array(state["a"]).ravel()[_numbers(state["idxs"])]
+        return chosen if state.get("preferred_shape") is None else chosen.reshape(state["preferred_shape"])
     raise ValueError(f"an object {value.kind}")
 
 
