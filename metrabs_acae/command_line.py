@@ -155,10 +155,11 @@ def with_paper_stores(config: Config) -> Config:
         return config
     from metrabs_acae.data.paper_mixtures import find_stores
 
+    n_devices = int(config.devices.devices) if config.devices.devices.isdigit() else 1
     found = find_stores(
         size,
         config.files.data_dir,
-        n_parts=config.training.grad_accum_steps,
+        n_parts=config.training.grad_accum_steps * max(1, n_devices) * (config.devices.n_hosts or 1),
         allow_missing=config.files.allow_missing_stores,
     )
     data = dataclasses.replace(

@@ -86,5 +86,7 @@ def test_the_batch_divides_among_replicas_and_accumulation_steps(folder):
     assert counts == [8, 9, 8, 8]
     config = parse(f"--train --preset paper-small --data-dir {folder} --grad-accum-steps 6")
     assert [int(path.rpartition(":")[2]) for path in config.data.dataset2d] == [8, 8, 7, 7]
+    config = parse(f"--train --preset paper-small --data-dir {folder} --devices 3")
+    assert [int(path.rpartition(":")[2]) for path in config.data.dataset2d] == [8, 9, 8, 8]
     with pytest.raises(UserError, match="Missing in"):
         find_stores("medium", folder)
