@@ -22,10 +22,10 @@ def roles(raw: Path) -> list[Path]:
     return list(kinds.values())
 
 
-def damages(path: Path) -> dict[str, bytes]:
-    """Name -> what the file holds instead."""
+def damages(path: Path) -> dict[str, bytes | None]:
+    """Name -> what the file holds instead; None where it is to be missing."""
     data = path.read_bytes()
-    found = {"empty": b"", "cut off": data[: len(data) // 2]}
+    found: dict[str, bytes | None] = {"missing": None, "empty": b"", "cut off": data[: len(data) // 2]}
     if path.suffix in TEXT:
         text = data.decode()
         found["numbers not finite"] = NUMBER.sub("nan", text).encode()
