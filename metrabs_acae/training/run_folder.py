@@ -1,7 +1,7 @@
 """A run folder: everything about one training in one place, and which folder a training command means.
 
 config.json, versions.json, skeleton.json, log.txt, metrics.csv, curves.png, tensorboard/, overlays/, checkpoints/,
-evaluation.json, evaluation.md, model/ (the SavedModel with its card), poses.npz (pseudo-labels) and, of a
+evaluation.json, evaluation.md, model/ (the SavedModel with its card), poses.npz (pseudo-labels), bone_lengths.json (of the training stores) and, of a
 fine-tuning, acae.npz.
 """
 
