@@ -1,8 +1,8 @@
 """A run folder: everything about one training in one place, and which folder a training command means.
 
 config.json, versions.json, skeleton.json, log.txt, metrics.csv, curves.png, tensorboard/, overlays/, checkpoints/,
-evaluation.json, evaluation.md, model/ (the SavedModel with its card), poses.npz (pseudo-labels), bone_lengths.json (of the training stores) and, of a
-fine-tuning, acae.npz.
+evaluation.json, evaluation.md, model/ (the SavedModel with its card), bone_lengths.json (of the training stores),
+poses.npz (pseudo-labels) and, of a fine-tuning, acae.npz.
 """
 
 from __future__ import annotations
