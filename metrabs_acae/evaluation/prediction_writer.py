@@ -41,7 +41,7 @@ class PredictionWriter:
         self._folder = self.path.with_name(self.path.name + ".partial")
         self._index = self._folder / "index.json"
         made_with = json.loads(json.dumps({"joint_names": self.joint_names, "settings": settings}))
-        self._state = {**made_with, "pieces": [], "images_done": 0, "bad_images": []}
+        self._state = {**made_with, "images_done": 0, "bad_images": []}
         if self._index.exists():
             state = json.loads(self._index.read_text())
             if {k: state[k] for k in made_with} != made_with:
@@ -63,11 +63,9 @@ class PredictionWriter:
 
     def append(self, people: Mapping[str, np.ndarray], *, images: int, bad_images: Sequence[str] = ()) -> None:
         """Adds the people of the next `images` images: `COLUMNS` and `sequence` (text), P rows each."""
-        name = f"{self.images_done:09d}.npz"
-        with replacing(self._folder / name) as temporary, open(temporary, "wb") as file:
+        with replacing(self._folder / f"{self.images_done:09d}.npz") as temporary, open(temporary, "wb") as file:
             columns = {k: np.asarray(people[k], dtype) for k, dtype in COLUMNS.items()}
             np.savez(file, sequence=np.asarray(people["sequence"], str), **columns)
-        self._state["pieces"].append(name)
         self._state["images_done"] += images
         self._state["bad_images"] += list(bad_images)
         with replacing(self._index) as temporary:
@@ -76,8 +74,8 @@ class PredictionWriter:
     def close(self, metadata: Mapping) -> Predictions:
         """Writes the finished file and removes the partial one. Scores that are all missing are left out."""
         pieces = []
-        for name in self._state["pieces"]:
-            with np.load(self._folder / name, allow_pickle=False) as arrays:
+        for path in sorted(self._folder.glob("[0-9]*.npz")):
+            with np.load(path, allow_pickle=False) as arrays:
                 pieces.append({k: arrays[k] for k in arrays.files})
         joined = (
             {k: np.concatenate([p[k] for p in pieces]) for k in (*COLUMNS, "sequence")} if pieces else self._empty()
