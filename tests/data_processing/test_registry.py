@@ -1,7 +1,9 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from data_processing import dataset_page
 from data_processing.__main__ import main
 from data_processing.registry import DATASETS
 from data_processing.registry_3d import PANOPTIC_SEQUENCES
@@ -44,6 +46,11 @@ def test_the_list_and_one_entry_are_printed(capsys):
     assert all(name in listed for name in DATASETS)
     assert main(["list", "--name", "mupots"]) == 0
     assert "MultiPersonTestSet" in capsys.readouterr().out
+
+
+def test_the_page_of_datasets_is_current():
+    path = Path(__file__).parents[2] / "docs" / "datasets.md"
+    assert path.read_text() == dataset_page.page(), "run python -m data_processing skeletons --docs docs"
 
 
 def test_unknown_names_are_explained(capsys):
