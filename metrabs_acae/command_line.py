@@ -112,7 +112,7 @@ def parse_arguments(arguments: list[str], program: str) -> Config:
             raise
         raise UserError(_one_sentence(messages.getvalue()) + " See --help.") from None
     check(config)
-    return with_paper_stores(config)
+    return config
 
 
 def starting_values(arguments: list[str]) -> Config:

@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = command_line.parse_arguments(
             sys.argv[1:] if arguments is None else arguments, "python -m metrabs_acae.main"
         )
-        run(config)
+        run(command_line.with_paper_stores(config))
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

@@ -14,7 +14,7 @@ from .stores import write_toy_store
 
 
 def parse(text: str):
-    return command_line.parse_arguments(text.split(), "metrabs")
+    return command_line.with_paper_stores(command_line.parse_arguments(text.split(), "metrabs"))
 
 
 @pytest.fixture(scope="module")

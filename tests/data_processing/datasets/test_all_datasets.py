@@ -73,7 +73,8 @@ def test_each_store_is_sound(folder, name):
 
 
 def test_the_mixture_has_555_joints_and_their_mirror_images(folder):
-    config = command_line.parse_arguments(["--train", "--preset", "paper-full", "--data-dir", str(folder)], "metrabs")
+    flags = ["--train", "--preset", "paper-full", "--data-dir", str(folder)]
+    config = command_line.with_paper_stores(command_line.parse_arguments(flags, "metrabs"))
     mixture = training_mixture(config.data, data_dir="", seed=1)
     assert [(e.store.name, e.count) for e in mixture.entries] == [*(COUNTS_3D["full"] | COUNTS_2D[1]).items()]
     assert (mixture.batch_size_3d, mixture.batch_size_2d, len(mixture.joint_names_2d)) == (96, 32, 17)
