@@ -99,7 +99,7 @@ STORES: dict[str, StoreSpec] = {
     s.name: s
     for s in (
         StoreSpec(
-            "synthetic-h36m", _CONVENTIONS["h36m"], ("train", "valid"), share=2, clean=True, imitates="Human3.6M",
+            "synthetic-h36m", _CONVENTIONS["h36m"], ("train", "valid"), share=1, clean=True, imitates="Human3.6M",
             truncated=0.0, **_H36M,
         ),
         StoreSpec(
@@ -107,7 +107,7 @@ STORES: dict[str, StoreSpec] = {
             noise=LabelNoise(6, 15, 5), **_3DHP,
         ),
         StoreSpec(
-            "synthetic-muco", _CONVENTIONS["mupots"], share=2, rig="studio14", place="green", motions=EXERCISE,
+            "synthetic-muco", _CONVENTIONS["mupots"], share=3, rig="studio14", place="green", motions=EXERCISE,
             people=(2, 4), all_labelled=True, noise=LabelNoise(6, 15, 5), imitates="MuCo-3DHP",
         ),
         StoreSpec(
