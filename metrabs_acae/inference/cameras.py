@@ -70,13 +70,17 @@ def normalize(points_px, intrinsics):
 
 
 def project(coords3d_mm, intrinsics, distortion):
-    """Camera-frame points [..., J, 3] mm to pixels [..., J, 2] of cameras [..., 3, 3], [..., 12]."""
+    """Camera-frame points [..., J, 3] mm to pixels [..., J, 2] of cameras [..., 3, 3], [..., 12].
+
+    Points so far outside the view that the lens model has no value there are projected without it.
+    """
     normalized = coords3d_mm[..., :2] / tf.maximum(coords3d_mm[..., 2:], MIN_DEPTH_MM)
     distorted = tf.cond(
         tf.reduce_any(distortion != 0),
         lambda: distort(normalized, distortion[..., tf.newaxis, :]),
         lambda: normalized,
     )
+    distorted = tf.where(tf.math.is_finite(distorted), distorted, normalized)
     return tf.linalg.matmul(distorted, intrinsics[..., :2, :2], transpose_b=True) + intrinsics[..., tf.newaxis, :2, 2]
 
 

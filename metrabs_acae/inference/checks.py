@@ -10,6 +10,8 @@ import tensorflow as tf
 from metrabs_acae.inference import cameras
 
 MAX_COORDINATE_PX = 1e6
+MAX_DISTORTION = 1e4
+MAX_TRANSLATION_MM = 1e9
 
 
 def require(value, condition, message: str):
@@ -121,7 +123,8 @@ def distortion(value, n_images):
     value = tf.cond(tf.rank(value) == 1, lambda: value[tf.newaxis], lambda: value)
     value = require(value, tf.rank(value) == 2, message)
     value = require(value, tf.shape(value)[1] <= 12, message)
-    value = _require_all(value, tf.math.is_finite(value), "distortion_coeffs must be finite numbers.")
+    message = "distortion_coeffs must be finite numbers of at most ten thousand."
+    value = _require_all(value, tf.abs(value) <= MAX_DISTORTION, message)
     padded = tf.pad(value, [[0, 0], [0, 12 - tf.shape(value)[1]]])
     return _per_image(padded, n_images, [12], message)
 
@@ -138,6 +141,8 @@ def extrinsics(value, n_images):
         tf.reduce_all(tf.abs(deviation) < 0.01) & tf.reduce_all(tf.math.is_finite(value)),
         message,
     )
+    message = "extrinsic_matrix must have a translation of at most a thousand kilometres; its unit is mm."
+    value = _require_all(value, tf.abs(value[:, :3, 3]) <= MAX_TRANSLATION_MM, message)
     message = "extrinsic_matrix must have [0, 0, 0, 1] as its last row."
     return _require_all(value, tf.abs(value[:, 3] - [0.0, 0, 0, 1]) < 1e-5, message)
 

@@ -251,6 +251,7 @@ class PoseEstimator(tf.Module):
             n_people = tf.math.bincount(image_ids, minlength=n_images, maxlength=n_images)
 
         poses3d, poses2d, entropy = (tf.gather(x, joints, axis=2) for x in (poses3d, poses2d, entropy))
+        spread = plausibility.point_spread(poses3d)
         # Row vectors: p_world = (p_camera - t) R, exactly inverse even if R is only nearly a rotation.
         to_world = tf.linalg.inv(extrinsics)[:, tf.newaxis]
         poses3d = tf.linalg.matmul(poses3d, to_world[..., :3, :3], transpose_b=True)
@@ -260,7 +261,7 @@ class PoseEstimator(tf.Module):
             "boxes": boxes,
             "poses3d": mean(poses3d),
             "poses2d": mean(poses2d),
-            "uncertainty": plausibility.point_spread(poses3d),
+            "uncertainty": spread,
             "entropy": tf.reduce_mean(entropy, axis=1),
             "n_people": n_people,
         }

@@ -74,8 +74,12 @@ def normalize(points_px, intrinsics):
 
 def project(coords3d_mm, intrinsics, distortion):
     """Camera-frame points [..., 3] mm to pixels [..., 2]."""
-    x, y = np.moveaxis(coords3d_mm[..., :2] / np.maximum(coords3d_mm[..., 2:], MIN_DEPTH_MM), -1, 0)
-    return np.stack(distort(x, y, distortion), axis=-1) @ intrinsics[:2, :2].T + intrinsics[:2, 2]
+    normalized = coords3d_mm[..., :2] / np.maximum(coords3d_mm[..., 2:], MIN_DEPTH_MM)
+    with np.errstate(all="ignore"):
+        distorted = np.stack(distort(normalized[..., 0], normalized[..., 1], distortion), axis=-1)
+    # So far outside the view that the lens model has no value there, points are projected without it.
+    distorted = np.where(np.isfinite(distorted), distorted, normalized)
+    return distorted @ intrinsics[:2, :2].T + intrinsics[:2, 2]
 
 
 def look_at_rotation(forward, up):

@@ -57,8 +57,8 @@ def distortion(value):
     """[12], padded with zeros."""
     value = np.asarray(value, np.float64)
     value = value[0] if value.ndim == 2 and len(value) == 1 else value
-    if value.ndim != 1 or len(value) > 12 or not np.isfinite(value).all():
-        raise ValueError("distortion_coeffs must be at most 12 finite numbers.")
+    if value.ndim != 1 or len(value) > 12 or not (np.abs(value) <= 1e4).all():
+        raise ValueError("distortion_coeffs must be at most 12 finite numbers of at most ten thousand.")
     return np.pad(value, (0, 12 - len(value)))
 
 
@@ -70,6 +70,8 @@ def extrinsics(value):
         raise ValueError("extrinsic_matrix must have shape [4, 4] and finite entries.")
     if (np.abs(value[:3, :3] @ value[:3, :3].T - np.eye(3)) > 0.01).any():
         raise ValueError("extrinsic_matrix must begin with a rotation matrix (world to camera, translation in mm).")
+    if (np.abs(value[:3, 3]) > 1e9).any():
+        raise ValueError("extrinsic_matrix must have a translation of at most a thousand kilometres; its unit is mm.")
     if (np.abs(value[3] - [0, 0, 0, 1]) > 1e-5).any():
         raise ValueError("extrinsic_matrix must have [0, 0, 0, 1] as its last row.")
     return value

@@ -108,10 +108,11 @@ class PoseEstimator:
         values = {name: v[:, joints].reshape(*shape, *v.shape[2:]) for name, v in values.items()}
         poses = values["poses3d"]
         poses2d = cameras.project(poses, intrinsics, distortion)
+        spread = np.sqrt(poses.var(1).sum(-1))
         to_world = np.linalg.inv(extrinsics)
         poses = poses @ to_world[:3, :3].T + (to_world[:3, 3] if absolute else 0)
         mean = (lambda x: x.mean(1)) if average_aug else (lambda x: x)
-        result = {"poses3d": mean(poses), "uncertainty": np.sqrt(poses.var(1).sum(-1))}
+        result = {"poses3d": mean(poses), "uncertainty": spread}
         if absolute:
             result["poses2d"] = mean(poses2d)
         if "entropy" in values:

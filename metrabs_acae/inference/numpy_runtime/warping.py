@@ -87,8 +87,9 @@ def render_crop(
         rays = to_rays[:, 0, None, None] * x + to_rays[:, 1, None, None] * y[:, None] + to_rays[:, 2, None, None]
         is_ahead = rays[2] > 1e-9
         depth = np.where(is_ahead, rays[2], 1.0)
-        u, v = cameras.distort(rays[0] / depth, rays[1] / depth, distortion)
-        columns, rows = (np.where(is_ahead, row[0] * u + row[1] * v + row[2], OUTSIDE).ravel() for row in scaled)
+        with np.errstate(all="ignore"):  # the lens model has no value everywhere; there the crop is black
+            u, v = cameras.distort(rays[0] / depth, rays[1] / depth, distortion)
+            columns, rows = (np.where(is_ahead, row[0] * u + row[1] * v + row[2], OUTSIDE).ravel() for row in scaled)
         total = total + pyramid.sample(level, columns, rows)
     linear = (total / antialias_factor**2).reshape(size, size, 3)
     return (linear ** (camera.gamma / DISPLAY_GAMMA)).astype(np.float32)
