@@ -30,13 +30,40 @@ def run(config: Config) -> None:
 
     if config.files.init_path:
         models.find_run(config.files.init_path)
-    training = config.training
-    settings = config.run_settings()
-    distribution.connect(config.devices)
-    host = distribution.host_index()
+    with distribution.connected(config.devices):
+        folder, mixture, used, pose_model, finished = train(config, began)
+    if not finished:
+        folder.log("Stopped; the same command goes on from here.")
+        raise KeyboardInterrupt
+    if not used.is_first:
+        return
+    if used.engine is not None:  # from here on the first device is enough
+        pose_model, _, _ = models.load_pose_model(folder)
+    evaluate.evaluate_and_report(pose_model, mixture.skeleton, config, folder)
+    if config.files.export_model:
+        if keras.backend.backend() == "tensorflow":
+            export.export_run(pose_model, mixture.skeleton, folder, folder.model, config)
+        else:
+            export_in_own_process(folder, config)
+    folder.write_json("finished.json", {"seconds": round(time.monotonic() - began, 1)})
+    folder.log(f"Done in {(time.monotonic() - began) / 60:.1f} minutes. Curves: {folder.curves_png}")
+    if config.files.export_model:
+        folder.log(
+            "Try it: python -m metrabs_acae.main --demo PHOTO.jpg --boxes LEFT,TOP,WIDTH,HEIGHT --load-path "
+            f"{folder.path}"
+        )
+
+
+def train(config: Config, began: float):
+    """(run folder, mixture, `Distribution`, pose model with its final weights, whether the last step was reached)."""
+    import keras
+
+    from metrabs_acae.training import distribution
+
+    training, settings = config.training, config.run_settings()
     stem = config.preset if config.model.variant == "separate" else f"{config.preset}-{config.model.variant}"
     if config.files.logdir:
-        folder = RunFolder(config.files.logdir, silent=host > 0)
+        folder = RunFolder(config.files.logdir, silent=distribution.host_index() > 0)
     else:
         folder = choose(models.RUNS, stem, settings)
     if folder.exists:
@@ -58,26 +85,8 @@ def run(config: Config) -> None:
     keras.utils.set_random_seed(training.seed)
     set_precision(training.dtype)
     with used.scope():
-        pose_model, finished = train(config, folder, mixture, acae, used, began)
-    if not finished:
-        folder.log("Stopped; the same command goes on from here.")
-        raise KeyboardInterrupt
-    distribution.disconnect()
-    if not used.is_first:
-        return
-    evaluate.evaluate_and_report(pose_model, mixture.skeleton, config, folder)
-    if config.files.export_model:
-        if keras.backend.backend() == "tensorflow":
-            export.export_run(pose_model, mixture.skeleton, folder, folder.model, config)
-        else:
-            export_in_own_process(folder, config)
-    folder.write_json("finished.json", {"seconds": round(time.monotonic() - began, 1)})
-    folder.log(f"Done in {(time.monotonic() - began) / 60:.1f} minutes. Curves: {folder.curves_png}")
-    if config.files.export_model:
-        folder.log(
-            "Try it: python -m metrabs_acae.main --demo PHOTO.jpg --boxes LEFT,TOP,WIDTH,HEIGHT --load-path "
-            f"{folder.path}"
-        )
+        pose_model, finished = train_on(used, config, folder, mixture, acae, began)
+    return folder, mixture, used, pose_model, finished
 
 
 def export_in_own_process(folder: RunFolder, config: Config) -> None:
@@ -94,7 +103,7 @@ def export_in_own_process(folder: RunFolder, config: Config) -> None:
         raise UserError(f"The model is trained, but its export failed: {reason}")
 
 
-def train(config: Config, folder: RunFolder, mixture: Mixture, acae, used: Distribution, began: float):
+def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mixture, acae, began: float):
     """(pose model with its final weights, whether the last step was reached), from wherever the run folder stands."""
     from metrabs_acae.training import checkpoints
 
@@ -117,11 +126,10 @@ def train(config: Config, folder: RunFolder, mixture: Mixture, acae, used: Distr
     if config.files.init_path and not checkpoints.list_checkpoints(folder.checkpoints):
         step = warm_start.initialize(pose_model, config.files.init_path)
         folder.log(f"Starting from step {step} of {config.files.init_path}.")
-    with used.lost_hosts():
-        finished = fit(config, folder, mixture, pose_model, used, began)
-        used.any_host(True)  # all wait here until the first host has written its checkpoint
-        if finished:
-            checkpoints.restore_weights(folder.checkpoints, pose_model)  # the moving average, where there is one
+    finished = fit(config, folder, mixture, pose_model, used, began)
+    used.any_host(True)  # all wait here until the first host has written its checkpoint
+    if finished and used.engine is None:
+        checkpoints.restore_weights(folder.checkpoints, pose_model)  # the moving average, where there is one
     return pose_model, finished
 
 

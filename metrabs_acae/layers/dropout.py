@@ -29,7 +29,7 @@ class ExampleDropout(keras.layers.Dropout):
         noise_shape = self.noise_shape or (None,) * len(inputs.shape)
         rest = [n or size for n, size in zip(noise_shape[1:], inputs.shape[1:], strict=True)]
         factors = keras.random.dropout(
-            ops.ones((places.size, *rest), inputs.dtype), self.rate, seed=self.seed_generator
+            ops.ones((places.size, *rest), self.compute_dtype), self.rate, seed=self.seed_generator
         )
         mine = places[0] if len(places) == 1 else ops.take(places, replicas.index(), axis=0)
         return inputs * ops.take(factors, mine, axis=0)

@@ -21,12 +21,17 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.training.optimizers import average_weights
 
 _FOLDER = re.compile(r"ckpt-(\d{8})(-\w+)?")
+_UNNAMED_SEED = re.compile(r"seed_generator(_\d+)?/seed_generator_state")
 
 
 def checkpoint_variables(training_model) -> dict[str, object]:
     """All state of a training model and its optimizer except metrics, by a name that is unique and stable."""
     metrics = {id(v) for metric in training_model.metrics for v in metric.variables}
-    named = {f"model/{v.path}": v for v in training_model.variables if id(v) not in metrics}
+    variables = [v for v in training_model.variables if id(v) not in metrics]
+    # Keras numbers the seeds of dropout layers by what else the process has built: here they count within the model.
+    seeds = [v for v in variables if _UNNAMED_SEED.fullmatch(v.path)]
+    number = {id(v): i for i, v in enumerate(seeds)}
+    named = {f"model/{v.path}" if id(v) not in number else f"model/dropout_seed/{number[id(v)]}": v for v in variables}
     optimizer = training_model.optimizer
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     named.update({f"optimizer/{i:05d}": v for i, v in enumerate(inner.variables)})
@@ -141,6 +146,8 @@ def restore_weights(folder: Path, model, *, tag: str = "") -> int:
     for prefix in ("model/", "average/"):
         by_path.update({n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)})
     for variable in model.variables:
+        if _UNNAMED_SEED.fullmatch(variable.path):
+            continue
         if variable.path not in by_path or by_path[variable.path].shape != tuple(variable.shape):
             raise UserError(f"The checkpoint {path} belongs to another model: it has no fitting {variable.path}.")
         variable.assign(by_path[variable.path])

@@ -16,6 +16,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from metrabs_acae.training.checkpoints import array_of
 
 EXIT_CODE_LOST_HOST = 75
 """What schedulers know as a temporary failure: start again."""
+_LOST_HOST = re.compile("gloo|nccl|unavailable|deadline_exceeded|connection|heartbeat|coordination service", re.I)
 BACKEND_OF = {"mirrored": "tensorflow", "data-parallel": "jax", "multi-host": "jax"}
 
 
@@ -115,26 +117,6 @@ class Distribution:
                 "must be the same on all of them, e.g. on a shared file system."
             )
 
-    @contextlib.contextmanager
-    def lost_hosts(self):
-        """Turns the failure of the exchange between hosts into one sentence."""
-        if self.n_hosts == 1:
-            yield
-            return
-        import jax
-
-        try:
-            yield
-        except jax.errors.JaxRuntimeError as error:
-            reason = str(error).splitlines()[0][:200]
-            if reason.startswith(("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT")):  # this host's own trouble
-                raise
-            atexit.register(_exit_at_once)
-            raise UserError(
-                f"Host {self.host} of {self.n_hosts} lost the connection to another one ({reason}). Start the same "
-                "command on all hosts again: the training goes on from the last checkpoint, with the same result."
-            ) from None
-
 
 def dealt_places(n_shares: int, n_3d: int, n_2d: int) -> np.ndarray:
     """[shares, examples]: each share's equal contiguous piece of the first `n_3d` places, then of the other `n_2d`."""
@@ -143,13 +125,40 @@ def dealt_places(n_shares: int, n_3d: int, n_2d: int) -> np.ndarray:
     return np.concatenate([first, second], axis=1)
 
 
-def connect(devices: Devices) -> None:
-    """Connects the hosts of a multi-host training; must come before anything is computed."""
-    backend = keras.backend.backend()
-    if backend == "jax":
+@contextlib.contextmanager
+def connected(devices: Devices):
+    """Connects the hosts of a multi-host training and, when all have come to the end of what is inside, parts them.
+
+    Must come before anything is computed. Where one fails it ends at once, so that the others notice: they end with a
+    UserError, and the process with `EXIT_CODE_LOST_HOST`. Does nothing for other distributions.
+    """
+    if keras.backend.backend() == "jax":
         _leave_gpus_to_jax()
     if devices.distribution != "multi-host":
+        yield
         return
+    import jax
+
+    _connect(devices)
+    host, n_hosts = jax.process_index(), jax.process_count()
+    try:
+        yield
+    except BaseException as error:
+        # JAX reports a broken exchange as a JaxRuntimeError or a ValueError, whose text says so.
+        lost = isinstance(error, (RuntimeError, ValueError)) and _LOST_HOST.search(str(error))
+        if isinstance(error, UserError) or not lost:
+            atexit.register(_exit_at_once, 2 if isinstance(error, UserError) else 1)
+            raise
+        atexit.register(_exit_at_once, EXIT_CODE_LOST_HOST)
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(
+            f"Host {host} of {n_hosts} lost the connection to another one ({reason}). Start the same command on all "
+            "hosts again: the training goes on from the last checkpoint, with the same result."
+        ) from None
+    jax.distributed.shutdown()
+
+
+def _connect(devices: Devices) -> None:
     _require_backend("multi-host")
     import jax
 
@@ -166,12 +175,11 @@ def connect(devices: Devices) -> None:
         ) from None
 
 
-def disconnect() -> None:
-    """Ends the connection when all hosts have trained to the end: what the first one then does may take its time."""
-    if _is_connected():
-        import jax
-
-        jax.distributed.shutdown()
+def _exit_at_once(code: int) -> None:
+    """Ends the process without the farewell of `jax.distributed`, which would wait for the other hosts, then abort."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @contextlib.contextmanager
@@ -274,13 +282,6 @@ def local_call(pose_model) -> Callable | None:
     groups = pose_model.trainable_variables, pose_model.non_trainable_variables
     weights = [[jax.device_put(array_of(v), jax.local_devices()[0]) for v in group] for group in groups]
     return lambda batch: np.asarray(pose_model.compiled_local_call(*weights, batch))
-
-
-def _exit_at_once() -> None:
-    """Ends the process without the farewell of `jax.distributed`, which would wait for the lost host and then abort."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(EXIT_CODE_LOST_HOST)
 
 
 def _multi_host(asked: int | None, n_3d: int, n_2d: int) -> Distribution:
