@@ -47,7 +47,7 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
     if config.verbs.export and config.files.acae:  # with --train it is the autoencoder to train with
         acae = models.load_acae(config.files.acae, skeleton)
         transform = {"joint_transform": acae.encoder @ acae.decoder, "transformed_skeleton": skeleton}
-        n_latents = acae.encoder.shape[1]
+        n_latents = acae.n_latents
         card["output"] = f"The network's joints, encoded and decoded by an autoencoder of {n_latents} latents."
     card |= {"settings": folder.read_json("config.json"), "versions": folder.read_json("versions.json")}
     if (folder.path / "evaluation.json").exists():

@@ -77,7 +77,7 @@ def test_everything_asked_for_is_handed_on(run, tmp_path):
     folder, call = run
     rng = np.random.default_rng(0)
     encoder, decoder = rng.uniform(size=(8, 3)), rng.uniform(size=(3, 8))
-    acae = Acae(encoder / encoder.sum(0), decoder / decoder.sum(0), SKELETON.joint_names)
+    acae = Acae(encoder / encoder.sum(0), decoder / decoder.sum(0), SKELETON.joint_names, ("l0", "r0", "c0"))
     acae.save(tmp_path / "acae.npz")
     flags = ["--acae", str(tmp_path / "acae.npz"), "--crop-formats", "onnx", "litert", "--crop-batch-size", "4"]
     flags += ["--archive", "--tta-rotation", "full", "--licence-notes", "Research only."]

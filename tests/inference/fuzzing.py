@@ -11,15 +11,13 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.inference import detectors, numpy_runtime
+from metrabs_acae.inference import detectors, export, numpy_runtime
 from metrabs_acae.inference.image_list import detect_poses_list, estimate_poses_list
-from metrabs_acae.inference.multiperson import PoseEstimator
-from metrabs_acae.skeletons import Skeleton
+from metrabs_acae.skeletons import available_output_skeletons, get_skeleton
 
 SIZE = 32
-SKELETON = Skeleton("fuzz", ("lhip", "rhip", "pelv", "neck"), ((0, 2), (1, 2), (2, 3)))
-PAIR = SKELETON.select(["neck", "lhip"], "pair")
-TEMPLATE = np.array([[-100, 0, 0], [100, 0, 0], [0, 0, 0], [0, -500, 0]], np.float32)
+SKELETON = get_skeleton("h36m")
+TEMPLATE = np.random.default_rng(0).uniform(-400, 400, (SKELETON.n_joints, 3)).astype(np.float32)
 EIGHT_K = (4320, 7680)
 
 
@@ -31,7 +29,10 @@ class Network:
         depth = inputs["intrinsics"][:, 0, 0] * (1000 / SIZE)
         away = tf.stack([tf.zeros_like(depth), tf.zeros_like(depth), depth], axis=-1)
         poses = TEMPLATE * (1 + color[:, tf.newaxis]) + away[:, tf.newaxis]
-        return {"coords3d_mm": poses, "entropy": tf.clip_by_value(tf.tile(color[:, :1], [1, 4]), 0.0, 1.0)}
+        return {
+            "coords3d_mm": poses,
+            "entropy": tf.clip_by_value(tf.tile(color[:, :1], [1, SKELETON.n_joints]), 0.0, 1.0),
+        }
 
 
 def candidates(images):
@@ -45,26 +46,28 @@ def candidates(images):
     return boxes, tf.tile(tf.constant([[0.9, 0.8, 0.7, 0.6]]), [n, 1])
 
 
-def save_model(path) -> None:
-    """The SavedModel that is fuzzed: users have it saved and loaded."""
-    estimator = PoseEstimator(
+def export_model(path, crop_formats=()):
+    """Writes the SavedModel that is fuzzed: users have it saved and loaded."""
+    return export.export_saved_model(
         Network(),
         SKELETON,
+        path,
         image_size=SIZE,
-        output_skeletons={"pair": PAIR},
+        output_skeletons=available_output_skeletons(SKELETON),
         detector=detectors.PersonDetector(candidates),
-        mean_bone_lengths_mm=np.array([100, 100, 500], np.float32),
+        bone_lengths=np.full(len(SKELETON.edges), 400, np.float32),
+        crop_formats=crop_formats,
+        log=lambda text: None,
     )
-    tf.saved_model.save(estimator, str(path))
 
 
 class NumpyEstimator(numpy_runtime.PoseEstimator):
     """The NumPy runtime around the same network."""
 
     def __init__(self):
-        names = {"": SKELETON, "pair": PAIR}
         self.skeletons = {
-            n: {**s.to_dict(), "indices": SKELETON.indices(s.joint_names).tolist()} for n, s in names.items()
+            n: {"indices": SKELETON.indices(s.joint_names).tolist()}
+            for n, s in available_output_skeletons(SKELETON).items()
         }
         self.joint_names, self.image_size = list(SKELETON.joint_names), SIZE
         self.description = {"batch_size": 2, "outputs": ["coords3d_mm", "entropy"], "center_offset_px": -0.5}
@@ -78,36 +81,36 @@ numbers = st.one_of(
     st.sampled_from([0.0, -1.0, 1e-6, 1e4, 1e5, 1e6, 1e7, 1e30, float("nan"), float("inf"), -float("inf")]),
 )
 usual_box = st.tuples(*[st.floats(-100, 400, width=32)] * 2, *[st.floats(1, 500, width=32)] * 2)
-any_box = st.lists(numbers, min_size=0, max_size=6)
-side = st.sampled_from([0, 1, 2, 3, 7, 64, 200])
-channels = st.sampled_from([3] * 10 + [0, 1, 2, 4])
-dtypes = st.sampled_from(["uint8"] * 12 + ["float32", "float64", "float16", "int64", "int32", "bool", "uint16"])
+odd_side, channels = st.sampled_from([0, 1, 2, 3, 7, 64, 200]), st.sampled_from([3, 3, 3, 0, 1, 2, 4])
+usual_shapes = st.tuples(st.sampled_from([1, 3, 64, 200]), st.sampled_from([1, 3, 64, 200]), st.just(3))
+odd_shapes = st.one_of(
+    st.tuples(odd_side, odd_side, channels), st.tuples(odd_side, odd_side), st.just(()), st.just((2, 2, 2, 3))
+)
+dtypes = st.sampled_from(["uint8"] * 6 + ["float32", "float64", "float16", "int64", "int32", "bool", "uint16"])
 
 
 @st.composite
-def pixels(draw, *batch):
-    """An array like an image, mostly [H, W, 3] uint8, with axes of the sizes `batch` before."""
-    usual = st.tuples(st.sampled_from([1, 3, 64, 200]), st.sampled_from([1, 3, 64, 200]), st.just(3))
-    odd = st.one_of(st.tuples(side, side, channels), st.tuples(side, side), st.just(()), st.just((2, 2, 2, 3)))
-    shape = (*batch, *draw(st.one_of(usual, usual, usual, odd)))
-    value = draw(st.sampled_from([0, 1, 128, 255, None, None]))
+def pixels(draw, *batch, wild=False):
+    """[*batch, H, W, 3] uint8; if wild, perhaps of another rank, type or number of channels."""
+    shape = (*batch, *draw(odd_shapes if wild and draw(st.booleans()) else usual_shapes))
+    value = draw(st.sampled_from([0, 1 if wild else 2, 128, 255, None, None]))
     if value is None:
         image = np.random.default_rng(draw(st.integers(0, 9))).integers(0, 256, shape, np.uint8)
     else:
         image = np.full(shape, value, np.uint8)
-    dtype = draw(dtypes)
+    dtype = draw(dtypes) if wild else "uint8"
     return image if dtype == "uint8" else (image / 255 if "float" in dtype else image).astype(dtype)
 
 
 @st.composite
-def boxes(draw):
-    """[P, 4 or so] or, now and then, something of another rank."""
-    rows = draw(
-        st.one_of(st.lists(usual_box, max_size=3), st.lists(usual_box, max_size=3), st.lists(any_box, max_size=2))
-    )
+def boxes(draw, wild=False):
+    """[P, 4] or, if wild, something of another width, rank or type, with any numbers."""
+    if not wild:
+        return np.array(draw(st.lists(usual_box, max_size=3)), np.float32).reshape(-1, 4)
+    rows = draw(st.one_of(st.lists(usual_box, max_size=2), st.lists(st.lists(numbers, max_size=6), max_size=2)))
     width = max(map(len, rows), default=4)
     array = np.array([[*row, *[1.0] * (width - len(row))] for row in rows], np.float32)
-    kind = draw(st.sampled_from(["as is"] * 12 + ["flat", "deep", "float64", "int"]))
+    kind = draw(st.sampled_from(["as is", "as is", "as is", "flat", "deep", "float64", "int"]))
     with np.errstate(all="ignore"):
         return {
             "as is": lambda: array,
@@ -119,82 +122,93 @@ def boxes(draw):
 
 
 @st.composite
-def ragged_boxes(draw, n_images):
-    """Boxes of `n_images` images, or of one more or less."""
-    n_rows = max(0, n_images + draw(st.sampled_from([0] * 8 + [-1, 1])))
-    box = st.tuples(numbers, numbers, numbers, numbers) if draw(st.integers(0, 9)) == 0 else usual_box
+def boxes_by_image(draw, n_images, wild=False):
+    """Boxes of `n_images` images; if wild, of any numbers, perhaps for one image more or less."""
+    n_rows = max(0, n_images + draw(st.sampled_from([0, 0, 0, -1, 1]))) if wild else n_images
+    box = st.tuples(numbers, numbers, numbers, numbers) if wild and draw(st.booleans()) else usual_box
     rows = [draw(st.lists(box, max_size=2)) for _ in range(n_rows)]
     return [np.array(r, np.float32).reshape(-1, 4) for r in rows]
 
 
+USUAL_CAMERA = np.array([[300, 0, 150], [0, 310, 150], [0, 0, 1]], np.float32)
+
+
 @st.composite
-def intrinsics(draw, n_images=1):
-    fx, fy, cx, cy, skew = (draw(numbers) for _ in range(5))
-    odd = np.array([[fx, skew, cx], [0, fy, cy], [0, 0, 1]], np.float32)
-    usual = np.array([[300, 0, 150], [0, 310, 150], [0, 0, 1]], np.float32)
+def intrinsics(draw, n_images=1, wild=False):
+    fx, fy, cx, cy, skew = (draw(numbers) for _ in range(5)) if wild else (200.0, 250.0, 90.0, -20.0, 3.0)
+    drawn = np.array([[fx, skew, cx], [0, fy, cy], [0, 0, 1]], np.float32)
     singular = np.array([[300, 300, 150], [310, 310, 150], [0, 0, 1]], np.float32)
-    matrix = draw(st.sampled_from([odd, usual, usual, singular, usual * 0, -np.ones((3, 3), np.float32), usual[:2]]))
-    n = draw(st.sampled_from([n_images] * 4 + [1, 2]))
+    choices = [drawn, drawn, USUAL_CAMERA, -np.ones((3, 3), np.float32)]
+    matrix = draw(st.sampled_from([*choices, singular, USUAL_CAMERA * 0, USUAL_CAMERA[:2]] if wild else choices))
+    n = draw(st.sampled_from([n_images, n_images + 1])) if wild else n_images
     return draw(st.sampled_from([matrix, matrix[np.newaxis], np.stack([matrix] * n) if n else matrix]))
 
 
 @st.composite
-def extrinsics(draw):
+def extrinsics(draw, wild=False):
     matrix = np.eye(4, dtype=np.float32)
-    matrix[draw(st.integers(0, 3)), draw(st.integers(0, 3))] = draw(numbers)
-    return draw(st.sampled_from([matrix, np.eye(4, dtype=np.float32), matrix[np.newaxis], matrix[:3]]))
+    matrix[:3, 3] = draw(st.tuples(*[st.floats(-1e4, 1e4, width=32)] * 3))
+    if wild:
+        matrix[draw(st.integers(0, 3)), draw(st.integers(0, 3))] = draw(numbers)
+        matrix = draw(st.sampled_from([matrix, matrix, matrix[:3]]))
+    return draw(st.sampled_from([matrix, matrix[np.newaxis]]))
 
 
-def call_settings(n_images=1):
+def call_settings(n_images=1, wild=False):
+    def either(usual, odd):
+        return st.one_of(usual, odd) if wild else usual
+
+    some = st.sampled_from
+    lens = st.floats(-0.25, 0.25, width=32)
     return st.fixed_dictionaries(
-        {"num_aug": st.sampled_from([1] * 8 + [2, 2, 5, 0, -3, 1001])},
+        {"num_aug": either(some([1] * 6 + [2, 5]), some([1, 0, -3, 1001]))},
         optional={
-            "intrinsic_matrix": intrinsics(n_images),
-            "extrinsic_matrix": extrinsics(),
-            "distortion_coeffs": st.lists(st.one_of(st.floats(-0.25, 0.25, width=32), numbers), max_size=14),
-            "world_up_vector": st.lists(numbers, min_size=2, max_size=4),
-            "default_fov_degrees": numbers,
-            "antialias_factor": st.sampled_from([1, 1, 2, 3, 0, -1, 65]),
+            "intrinsic_matrix": intrinsics(n_images, wild),
+            "extrinsic_matrix": extrinsics(wild),
+            "distortion_coeffs": either(st.lists(lens, max_size=12), st.lists(numbers, max_size=14)),
+            "world_up_vector": either(some([[0.0, -1, 0], [0.5, 1, 2], [0.0, 0, 1]]), st.lists(numbers, max_size=4)),
+            "default_fov_degrees": either(st.floats(1, 179), numbers),
+            "antialias_factor": either(some([1, 1, 2, 3]), some([1, 0, -1, 65])),
             "average_aug": st.booleans(),
-            "skeleton": st.sampled_from(["", "pair", "pair", "unknown", "\0", "pelv"]),
+            "skeleton": either(some(["", "h36m_17"]), some(["unknown", "\0", "pelv"])),
         },
     )
 
 
-detection_settings = st.fixed_dictionaries(
-    {},
-    optional={
-        "detector_threshold": st.sampled_from([0.0, 0.3, 0.85, 1.0, -0.1, 1.5, float("nan")]),
-        "detector_nms_iou_threshold": st.sampled_from([0.0, 0.7, 1.0, 2.0, float("nan")]),
-        "max_detections": st.sampled_from([-1, 0, 1, 2, 1000, -5]),
-        "detector_flip_aug": st.booleans(),
-        "suppress_implausible_poses": st.booleans(),
-    },
-)
-internal_batches = st.fixed_dictionaries({}, optional={"internal_batch_size": st.sampled_from([0, 1, 3, 64, -2])})
+def detection_settings(wild=False):
+    odd = [-0.1, 1.5, float("nan")] if wild else []
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "detector_threshold": st.sampled_from([0.0, 0.3, 0.85, 1.0, *odd]),
+            "detector_nms_iou_threshold": st.sampled_from([0.0, 0.7, 1.0, *odd]),
+            "max_detections": st.sampled_from([-1, 0, 1, 2, 1000, *([-5] if wild else [])]),
+            "detector_flip_aug": st.booleans(),
+            "suppress_implausible_poses": st.booleans(),
+        },
+    )
 
 
 @st.composite
 def case(draw, method: str):
-    """(positional arguments, keyword arguments) for a method's name."""
+    """(positional arguments, keyword arguments) for a method's name: all usual, or some of them wild."""
+    wild = draw(st.sampled_from(["", "", "images", "boxes", "settings", "settings", "images boxes settings"]))
     n_images = 1 if method in ("estimate_poses", "detect_poses", "numpy") else draw(st.integers(0, 3))
-    keywords = dict(draw(call_settings(n_images)))
+    keywords = dict(draw(call_settings(n_images, "settings" in wild)))
     if method != "numpy":
-        keywords |= draw(internal_batches)
+        sizes = [0, 1, 3, 64, *([-2] if "settings" in wild else [])]
+        keywords |= draw(st.fixed_dictionaries({}, optional={"internal_batch_size": st.sampled_from(sizes)}))
     if method.startswith("detect"):
-        keywords |= draw(detection_settings)
-    if method in ("estimate_poses", "numpy"):
-        positional = (draw(pixels()), draw(boxes()))
-    elif method == "detect_poses":
-        positional = (draw(pixels()),)
-    elif method == "estimate_poses_batched":
-        positional = (draw(pixels(n_images)), draw(ragged_boxes(n_images)))
-    elif method == "detect_poses_batched":
-        positional = (draw(pixels(n_images)),)
+        keywords |= draw(detection_settings("settings" in wild))
+    if method.endswith("_list"):
+        images = [draw(pixels(wild="images" in wild)) for _ in range(n_images)]
     else:
-        images = [draw(pixels()) for _ in range(n_images)]
-        positional = (images, draw(ragged_boxes(n_images))) if method == "estimate_list" else (images,)
-    return positional, keywords
+        images = draw(pixels(*([n_images] if method.endswith("_batched") else []), wild="images" in wild))
+    if method.startswith("detect"):
+        return (images,), keywords
+    of_images = method in ("estimate_poses_batched", "estimate_list")
+    found = boxes_by_image(n_images, "boxes" in wild) if of_images else boxes("boxes" in wild)
+    return (images, draw(found)), keywords
 
 
 METHODS = (
@@ -240,7 +254,7 @@ def check(model, method: str, positional, keywords) -> str:
         assert method == "numpy" and "must" in str(error), error
         return "error"
 
-    n_joints = PAIR.n_joints if keywords.get("skeleton") == "pair" else SKELETON.n_joints
+    n_joints = 17 if keywords.get("skeleton") == "h36m_17" else SKELETON.n_joints
     augmentations = () if keywords.get("average_aug", True) else (keywords["num_aug"],)
     for i, result in enumerate(results):
         n_people = len(result["boxes"]) if counts is None else counts[i]

@@ -8,46 +8,18 @@ import cv2
 import numpy as np
 import pytest
 
-from metrabs_acae.inference import detectors, export
-from metrabs_acae.skeletons import available_output_skeletons, get_skeleton
 from metrabs_acae.visualization import frames
-from tests.inference import fuzzing
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "use-the-model.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.S)
-SKELETON = get_skeleton("h36m")
 
 
-class Network(fuzzing.Network):
-    """The fuzzed network, for the joints of Human3.6M."""
-
-    def inference_outputs(self, inputs):
-        outputs = super().inference_outputs(inputs)
-        indices = np.arange(SKELETON.n_joints) % fuzzing.SKELETON.n_joints
-        return {name: fuzzing.tf.gather(value, indices, axis=1) for name, value in outputs.items()}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
+def test_blocks_run(exported_model, monkeypatch, capsys):
+    pytest.importorskip("onnxruntime")
+    folder = exported_model.parents[2]  # holds runs/default-1/model
     photograph = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     cv2.imwrite(str(folder / "photo.jpg"), photograph)
-    export.export_saved_model(
-        Network(),
-        SKELETON,
-        folder / "runs/default-1/model",
-        image_size=fuzzing.SIZE,
-        output_skeletons=available_output_skeletons(SKELETON),
-        detector=detectors.PersonDetector(fuzzing.candidates),
-        crop_formats=["onnx"],
-        log=lambda text: None,
-    )
-    return folder
-
-
-def test_blocks_run(folder, monkeypatch, capsys):
-    pytest.importorskip("onnxruntime")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [*sys.path])
     namespace: dict = {}
@@ -59,6 +31,15 @@ def test_blocks_run(folder, monkeypatch, capsys):
     assert namespace["result"]["poses3d"].__class__ is np.ndarray
     # In the world block, the person stands in front of a camera that looks along the world's y axis.
     assert (namespace["world"]["poses3d"].numpy()[..., 1] > 0).all() and (namespace["camera"][..., 2] > 0).all()
+
+
+def test_card_and_checksums_cover_the_crop_model(exported_model):
+    model = exported_model
+    card, sums = (model / "model_card.md").read_text(), (model / "SHA256SUMS").read_text()
+    if not (model / "crop_model").exists():
+        pytest.skip("needs the extra [export]")
+    assert "whole image" in card and "numpy_runtime" in card and "entropy" in card
+    assert "crop_model/crop_model.onnx" in sums and "crop_model/numpy_runtime/estimator.py" in sums
 
 
 def test_arguments_listed_are_those_of_the_methods():
