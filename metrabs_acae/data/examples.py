@@ -20,6 +20,7 @@ from metrabs_acae.data.crop import (
     render,
     visible_window,
 )
+from metrabs_acae.data.generators import generator
 from metrabs_acae.data.records import Example, check_box, check_camera, check_coords, check_mask
 from metrabs_acae.data.store import PoseStore
 
@@ -61,7 +62,7 @@ def load_training_example(
     partial_visibility: float | None = None,
 ) -> CropExample:
     """One augmented example; `seed` fixes its draws. Raises `BAD_EXAMPLE_ERRORS` where row or image is broken."""
-    rng = np.random.default_rng(seed)  # one, because making it takes as long as all draws together
+    rng = generator(*seed)
     draw = draw_geometry(rng, settings, partial_visibility=partial_visibility)
     example = store.row(split, row)
     crop = make_crop(example, image_size, draw)

@@ -2,7 +2,7 @@
 
 Most of the work of decoding a photograph is its entropy coding, which can be skipped where the file has restart markers
 (ITU T.81, section B.2.4.4): the data between two of them stand for themselves. `encode` sets them at the borders of
-tiles of about 100 x 16 px (1 % of the file's size), and `cut` puts the wanted tiles together to a smaller, ordinary
+tiles of about 64 x 16 px (1 % of the file's size), and `cut` puts the wanted tiles together to a smaller, ordinary
 JPEG file. Of files without the markers only the rows below the window are left out.
 """
 
@@ -16,7 +16,7 @@ import simplejpeg
 
 from metrabs_acae.errors import UserError
 
-TILE_WIDTH = 100
+TILE_WIDTH = 64
 """Tiles are about this wide (px)."""
 MARGIN = 4
 """Pixels around the wanted ones that smooth colour upsampling may touch."""
@@ -24,7 +24,7 @@ MARGIN = 4
 _MCU = 16
 """Side of the blocks that `encode` makes (px): its colours have half resolution."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_START_OF_SCAN, _RESTART_INTERVAL, _END = 0xDA, 0xDD, 0xD9
+_START_OF_SCAN, _RESTART_INTERVAL = 0xDA, 0xDD
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ def encode(image: np.ndarray, quality: int = 95) -> bytes:
 
 
 def restart_interval(n_blocks: int) -> int:
-    """The divisor of a row's number of blocks that comes closest to tiles of `TILE_WIDTH`, at least four blocks wide
-    (or the whole row), so that tiles of all rows lie below each other."""
+    """The divisor of a row's number of blocks that comes closest to tiles of `TILE_WIDTH`, at least three blocks
+    wide, so that tiles of all rows lie below each other."""
     wanted = TILE_WIDTH / _MCU
-    divisors = [n for n in range(min(4, n_blocks), n_blocks + 1) if n_blocks % n == 0]
+    divisors = [n for n in range(min(3, n_blocks), n_blocks + 1) if n_blocks % n == 0]
     return min(divisors, key=lambda n: max(n / wanted, wanted / n))
 
 
@@ -131,16 +131,25 @@ def decode(
     corner, (width, height) = (0, 0), (layout.width, layout.height)
     if window is not None:
         data, corner, (width, height) = cut(data, layout, window)
-    if reduction == 1:
-        return simplejpeg.decode_jpeg(data, "RGBA", strict=False), corner
-    size = {"min_width": -(-width // reduction), "min_height": -(-height // reduction)}
-    return simplejpeg.decode_jpeg(data, "RGBA", **size, strict=False), corner
+    width, height = -(-width // reduction), -(-height // reduction)
+    size = {"min_width": width, "min_height": height} if reduction > 1 else {}
+    image = simplejpeg.decode_jpeg(data, "RGBA", **size, strict=False, buffer=_memory(4 * width * height))
+    return image, corner
+
+
+def _memory(n: int) -> np.ndarray:
+    """[n] uint8 at an address that is 16 more than a multiple of 32. At multiples of 32 libjpeg-turbo would write past
+    the processor's caches, and warping the image afterwards would take two to three times as long."""
+    memory = np.empty(n + 32, np.uint8)
+    start = (16 - memory.__array_interface__["data"][0]) % 32
+    return memory[start : start + n]
 
 
 def cut(
     data: bytes, layout: Layout, window: tuple[int, int, int, int]
-) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
-    """A JPEG file of at least the wanted part (left, top, right, bottom), the place of its corner, its size."""
+) -> tuple[bytes | np.ndarray, tuple[int, int], tuple[int, int]]:
+    """A JPEG file (bytes or [n] uint8) of at least the wanted part (left, top, right, bottom), the place of its corner
+    and its size."""
     if layout.block_wh is None:
         return data, (0, 0), (layout.width, layout.height)
     left, top, right, bottom = window
@@ -151,11 +160,11 @@ def cut(
     if layout.interval and n_columns % layout.interval == 0:
         n_tiles, tile_w = n_columns // layout.interval, layout.interval * block_w
         first_tile, last_tile = _covering(left - MARGIN, right + MARGIN, tile_w, n_tiles)
-        tiles = _join_tiles(data, layout, n_rows, n_tiles, slice(first, last), slice(first_tile, last_tile))
+        corner = (first_tile * tile_w, first * block_h)
+        size = (min(layout.width, last_tile * tile_w) - corner[0], height - corner[1])
+        tiles = _join_tiles(data, layout, n_tiles, (first, last), (first_tile, last_tile), _header(data, layout, *size))
         if tiles is not None:
-            corner = (first_tile * tile_w, first * block_h)
-            size = (min(layout.width, last_tile * tile_w) - corner[0], height - corner[1])
-            return _header(data, layout, *size) + tiles, corner, size
+            return tiles, corner, size
     if last < n_rows:
         data = _header(data, layout, layout.width, height) + data[layout.data :]
     return data, (0, 0), (layout.width, height)
@@ -172,24 +181,13 @@ def _header(data: bytes, layout: Layout, width: int, height: int) -> bytes:
     return data[: layout.frame] + struct.pack(">HH", height, width) + data[layout.frame + 4 : layout.data]
 
 
-def _join_tiles(data: bytes, layout: Layout, n_rows: int, n_tiles: int, rows: slice, columns: slice) -> bytes | None:
-    """The entropy-coded data of some rows and columns of tiles; None where the markers are not those expected."""
+def _join_tiles(data: bytes, layout: Layout, n_tiles: int, rows, columns, header: bytes) -> np.ndarray | None:
+    """The file [n] uint8 of some rows and columns (first, behind the last) of tiles; None where markers are missing."""
+    from metrabs_acae.data import kernels  # imports Numba, which programs that only write files do not need
+
+    out = np.empty(len(header) + len(data), np.uint8)
+    out[: len(header)] = np.frombuffer(header, np.uint8)
+    words = np.frombuffer(data, np.uint64, len(data) // 8)
     whole = np.frombuffer(data, np.uint8)
-    escapes = np.flatnonzero(whole[layout.data : -1] == 0xFF) + layout.data
-    codes = whole[escapes + 1]
-    markers = escapes[(codes & 0xF8) == 0xD0]
-    ends = escapes[codes == _END]
-    if len(markers) != n_rows * n_tiles - 1 or not len(ends):
-        return None
-    # A tile's data begin behind one marker and end at the next.
-    begin = np.concatenate([[layout.data], markers + 2]).reshape(n_rows, n_tiles)[rows, columns]
-    end = np.concatenate([markers, ends[-1:]]).reshape(n_rows, n_tiles)[rows, columns]
-    # A row's tiles stand one behind the other already; the marker before them comes along, but not for the first row.
-    starts = begin[:, 0] - 2
-    starts[0] += 2
-    runs = [data[start:stop] for start, stop in zip(starts.tolist(), end[:, -1].tolist(), strict=True)]
-    joined = bytearray(b"".join([*runs, b"\xff\xd9"]))
-    moved = np.cumsum([0, *(len(run) for run in runs[:-1])]) - starts
-    places = (begin - 1 + moved[:, None]).ravel()[1:]  # the second bytes of all markers but the first
-    np.frombuffer(joined, np.uint8)[places] = 0xD0 + np.arange(len(places)) % 8
-    return bytes(joined)
+    size = kernels.join_tiles(whole, words, layout.data, n_tiles, rows, columns, out, len(header))
+    return None if size < 0 else out[:size]

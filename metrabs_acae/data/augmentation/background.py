@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from rlemasklib import RLEMask
 
-from metrabs_acae.data.augmentation import kernels
+from metrabs_acae.data import kernels
 from metrabs_acae.data.crop import Crop, render
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from metrabs_acae.data.augmentation import kernels
+from metrabs_acae.data import kernels
 
 OPERATIONS = ("brightness", "contrast", "hue", "saturation")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from metrabs_acae.data.augmentation import kernels
+from metrabs_acae.data import kernels
 
 REFERENCE_SIZE = 256
 """Sizes of pasted objects are meant for crops of this side."""
