@@ -55,7 +55,8 @@ class Figure:
 
     Attributes:
         kind: ``"bars"`` (a group of bars per group of numbers), ``"lines"`` (rows along the horizontal axis, whose
-            labels are numbers) or ``"split bars"`` (the metrics of one group side by side).
+            labels begin with numbers), ``"split bars"`` (the metrics of one group side by side), ``"people"`` (one
+            person as the skeletons of each row's model see it) or ``"latents"`` (the joints that each latent drives).
         metrics: one for bars and lines; groups: which; empty: all that have the metric.
     """
 

@@ -27,6 +27,9 @@ TITLES = {
     "decoder_zeros": "zeros in decoder %",
     "asymmetry_mm": "mirror asymmetry",
 }
+FINDINGS = f"Findings of the paper (difference of two rows, {statistics.CONFIDENCE:.0%} t interval, paired by seed)"
+DIGITS = {"mirror asymmetry": 3, "main loss": 2}
+"""Decimals of columns; 1 for the others."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,10 @@ def render(experiment: Experiment, scale: Scale, places: Places, fmt: str = "tex
     if fmt in ("csv", "json"):
         rows = [{"group": group, **row} for group, rows in found.items() for row in _flat(rows)]
         return tables.render(rows, fmt)
-    parts = [tables.render(rows, fmt, title=title(group, fmt), digits=digits(rows)) for group, rows in found.items()]
+    parts = [tables.render(rows, fmt, title=title(group), digits=DIGITS) for group, rows in found.items()]
     if not parts:
         parts = [f"No step of '{experiment.name}' at scale '{scale.name}' has been run."]
-    parts.append(_as_list("Findings of the paper", finding_lines(experiment, scale, collected), fmt))
+    parts.append(_as_list(FINDINGS, finding_lines(experiment, scale, collected), fmt))
     if experiment.known:
         rows = [
             {"model": k.model, "benchmark": k.benchmark, metric_label(k.metric): k.value, "source": k.source}
@@ -141,11 +144,7 @@ def columns(experiment: Experiment, group: str) -> tuple[str, ...]:
     return special.get(group, ex.BENCHMARK_COLUMNS)
 
 
-def digits(rows: list[dict]) -> dict[str, int]:
-    return {"seeds": 0, TITLES["asymmetry_mm"]: 3, TITLES["main_loss_mm"]: 2}
-
-
-def title(group: str, fmt: str) -> str:
+def title(group: str) -> str:
     units = {ex.CONSISTENCY: "mm, between skeletons", ex.AUTOENCODER: "mm, reconstruction of held-out poses"}
     return f"{group} ({units.get(group, 'mm and %')}; mean ± standard deviation over seeds)"
 
@@ -161,7 +160,7 @@ def statement(finding: Finding, collected: Collected) -> str:
     comparison = statistics.compare(first, second, expected=finding.expected)
     where = "mean of the benchmarks" if finding.group == ex.BENCHMARKS else finding.group
     what = TITLES.get(finding.metric, metric_label(finding.metric))
-    return f"{statistics.sentence(comparison, unit)} ({what}, {where}, {finding.first} less {finding.second})"
+    return f"{statistics.sentence(comparison, unit)} ({finding.first} less {finding.second}: {what}, {where})"
 
 
 def provenance_line(collected: Collected, fmt: str) -> str:

@@ -62,7 +62,7 @@ def compare(first: Mapping[int, float], second: Mapping[int, float], *, expected
 
 
 def sentence(comparison: Comparison, unit: str) -> str:
-    """``shown: -12.3 mm [-16.5, -8.1], 95 % t interval of the paired difference, 3 of 3 seeds``."""
+    """``shown: -12.3 mm [-16.5, -8.1], 3 of 3 seeds in the expected direction``; the interval is that of `compare`."""
     c = comparison
     if c.verdict == "not run":
         return "not run"
@@ -71,6 +71,6 @@ def sentence(comparison: Comparison, unit: str) -> str:
         direction = "in the expected direction" if c.n_agreeing else "in the other direction"
         return f"one seed, so no confidence: {c.mean:+.1f}{unit}, {direction}"
     return (
-        f"{c.verdict}: {c.mean:+.1f}{unit} [{c.low:+.1f}, {c.high:+.1f}], {CONFIDENCE:.0%} t interval of the paired "
-        f"difference, {c.n_agreeing} of {c.n_seeds} seeds in the expected direction"
+        f"{c.verdict}: {c.mean:+.1f}{unit} [{c.low:+.1f}, {c.high:+.1f}], {c.n_agreeing} of {c.n_seeds} seeds in the "
+        "expected direction"
     )
