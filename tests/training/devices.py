@@ -30,11 +30,10 @@ from metrabs_acae.training.schedules import MainSchedule
 SKELETON = Skeleton("s", ("pelv_a", "lhip_a", "rhip_a", "neck_a"))
 SIDE, N3, N2, GROUP, HALF, TOTAL = 64, 8, 4, 2, 3, 6
 ONE = distribution.Distribution()
-MIXED = {"dtype": "float16", "loss_scale": "dynamic", "accum": 2}
 
 
 def training_model(
-    used: distribution.Distribution, *, dtype="float32", loss_scale=None, accum=1, ema=0.5, xla=None
+    used: distribution.Distribution, *, dtype="float32", loss_scale=None, accum=1, ema=0.5
 ) -> trainer.TrainingModel:
     keras.utils.set_random_seed(3)
     keras.config.set_dtype_policy(dtype if dtype == "float32" else f"mixed_{dtype}")
@@ -64,8 +63,7 @@ def training_model(
         ema_momentum=ema,
         loss_scale=loss_scale,
     )
-    xla = keras.backend.backend() == "jax" if xla is None else xla
-    model.compile(optimizer=optimizer, jit_compile=xla, auto_scale_loss=False)
+    model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax", auto_scale_loss=False)
     optimizer.build(model.trainable_variables)
     return model
 
@@ -103,24 +101,38 @@ def dataset_from(first: int, used: distribution.Distribution):
 
 
 def train(
-    used: distribution.Distribution, name: str, folder: Path, *, start="", until=TOTAL, dies=False, **settings
+    used: distribution.Distribution, name: str, folder: Path, *, start="", until=TOTAL, dies=None, **settings
 ) -> None:
-    """Trains from the checkpoint of run `start`, checkpoints at HALF, and writes losses and state."""
+    """Trains from the checkpoint of run `start`, checkpoints at HALF, and writes losses and state at step `until`.
+
+    dies: not None goes on beyond `until`; then the processes with True are killed.
+    """
     losses, states = {}, {}
 
     class Record(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             step = self.model.step
             losses[step] = [logs[k] for k in sorted(logs)]
-            if dies and step == HALF + 1:
-                os.kill(os.getpid(), signal.SIGKILL)
             if step in (HALF, until):
-                states[step] = {
-                    k: checkpoints.array_of(v) for k, v in checkpoints.checkpoint_variables(self.model).items()
-                }
+                arrays = {k: checkpoints.array_of(v) for k, v in checkpoints.checkpoint_variables(self.model).items()}
+                states.update({f"{step}/{k}": array for k, array in arrays.items()})
             if step == HALF and used.is_first:
                 checkpoints.save(folder / name, step, self.model)
-            self.model.stop_training = step == until
+            if step == until:
+                write(self.model.pose_model)
+            if dies and step > until:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.model.stop_training = step == until and dies is None
+
+    def write(pose_model):
+        call = distribution.local_call(pose_model) or pose_model.predict_on_batch
+        poses = call({k: batch_of(0)[k] for k in ("image", "intrinsics")})
+        if keras.backend.backend() == "jax":
+            on = pose_model.trainable_variables[0].value.sharding.device_set
+            assert len(on) == used.n_devices, on
+        if used.is_first:
+            curve = np.array([losses[step] for step in sorted(losses)])
+            np.savez(folder / f"{name}.npz", losses=curve, poses=poses, **states)
 
     keras.utils.clear_session()  # layers get the same names again
     with used.scope():
@@ -130,20 +142,11 @@ def train(
         trainer.run_training(
             model,
             lambda step: dataset_from(step * model.accum_steps, used),
-            total_steps=TOTAL,
+            total_steps=TOTAL if dies is None else TOTAL + 2,
             inference_mode_steps=0,
             log_period=1,
             callbacks=[Record()],
         )
-        call = distribution.local_call(model.pose_model) or model.pose_model.predict_on_batch
-        poses = call({k: batch_of(0)[k] for k in ("image", "intrinsics")})
-    if keras.backend.backend() == "jax":
-        on = model.trainable_variables[0].value.sharding.device_set
-        assert len(on) == used.n_devices, on
-    if used.is_first:
-        flat = {f"{step}/{k}": v for step, values in states.items() for k, v in values.items()}
-        curve = np.array([losses[step] for step in sorted(losses)])
-        np.savez(folder / f"{name}.npz", losses=curve, poses=poses, **flat)
 
 
 def main(scenario: str, folder: Path, *hosts: str) -> None:
@@ -152,19 +155,14 @@ def main(scenario: str, folder: Path, *hosts: str) -> None:
         devices = Devices("all", "multi-host", f"127.0.0.1:{port}", count, index)
         with distribution.connected(devices):
             used = distribution.choose(devices, n_3d=N3, n_2d=N2, ghost_bn=GROUP)
-            train(used, scenario, folder, start="one")
-            train(used, "lost", folder, start="one", dies=not used.is_first)
+            train(used, scenario, folder, start="one", dies=not used.is_first)
         return
     two = distribution.choose(Devices("2", scenario), n_3d=N3, n_2d=N2, ghost_bn=GROUP)
     assert two.n_devices == 2 and two.kind == scenario
     train(ONE, "one", folder)
     train(two, scenario, folder, until=HALF)
-    train(ONE, f"{scenario}-then-one", folder, start=scenario)
-    if scenario == "mirrored":
-        train(two, "mirrored-mixed", folder, until=HALF, dtype="float16", loss_scale="dynamic")
-    if scenario == "data-parallel":
-        train(ONE, "mixed", folder, **MIXED)
-        train(ONE, "mixed-resumed", folder, start="mixed", **MIXED)
+    if scenario == "mirrored":  # on JAX the other way round: hosts go on with the run of one device
+        train(ONE, "mirrored-then-one", folder, start="mirrored")
 
 
 if __name__ == "__main__":

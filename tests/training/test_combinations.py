@@ -1,4 +1,4 @@
-"""Precision, loss scale, accumulation, moving average and XLA together: each trains, and resumes exactly."""
+"""Precision, loss scale, accumulation and moving average together: each trains, and resumes exactly."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def float32_afterwards():
     [
         {"dtype": "float16", "loss_scale": 128.0, "accum": 2, "ema": 0.5},
         {"dtype": "float16", "loss_scale": "dynamic", "accum": 1, "ema": None},
-        {"dtype": "bfloat16", "loss_scale": None, "accum": 2, "ema": 0.5, "xla": True},
+        {"dtype": "bfloat16", "loss_scale": None, "accum": 2, "ema": 0.5},
     ],
-    ids=["float16 static", "float16 dynamic", "bfloat16 XLA"],
+    ids=["float16 static", "float16 dynamic", "bfloat16"],
 )
 def test_a_resumed_training_ends_bit_identical(tmp_path, settings):
     train(ONE, "unbroken", tmp_path, **settings)

@@ -17,7 +17,7 @@ from metrabs_acae.config import Devices
 from metrabs_acae.errors import UserError
 from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
 from metrabs_acae.training import distribution
-from tests.training.devices import GROUP, HALF, N2, N3, TOTAL
+from tests.training.devices import GROUP, HALF, N2, N3
 
 ROOT = Path(__file__).parents[2]
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
@@ -74,34 +74,29 @@ def assert_same_training(folder: Path, name: str, from_step: int) -> None:
             np.testing.assert_allclose(other["poses"], one["poses"], rtol=0, atol=1)  # mm, at 4 m
 
 
+@pytest.mark.slow
 def test_mirrored_replicas_train_as_one_device(on_tensorflow):
     assert_same_training(on_tensorflow, "mirrored", 0)
 
 
-def test_mirrored_replicas_train_with_a_dynamic_loss_scale(on_tensorflow):
-    with np.load(on_tensorflow / "mirrored-mixed.npz") as mixed, np.load(on_tensorflow / "one.npz") as one:
-        np.testing.assert_allclose(mixed["losses"], one["losses"][:HALF], rtol=0.03)  # float16 has 3 digits
-
-
+@pytest.mark.slow
 def test_a_mirrored_run_goes_on_with_one_device(on_tensorflow):
     assert_same_training(on_tensorflow, "mirrored-then-one", HALF)
 
 
+@pytest.mark.slow
 @needs_jax
 def test_data_parallel_devices_train_as_one_device(on_jax):
     assert_same_training(on_jax, "data-parallel", 0)
 
 
-@needs_jax
-def test_a_data_parallel_run_goes_on_with_one_device(on_jax):
-    assert_same_training(on_jax, "data-parallel-then-one", HALF)
-
-
+@pytest.mark.slow
 @needs_jax
 def test_two_hosts_go_on_with_a_run_of_one_device(on_jax):
     assert_same_training(on_jax, "multi-host", HALF)
 
 
+@pytest.mark.slow
 @needs_jax
 def test_a_lost_host_ends_the_others_with_one_sentence(on_jax):
     said = (on_jax / "first_host.txt").read_text()
@@ -109,14 +104,7 @@ def test_a_lost_host_ends_the_others_with_one_sentence(on_jax):
     assert "Traceback" not in said
 
 
-@needs_jax
-def test_mixed_precision_with_accumulation_resumes_exactly_on_jax(on_jax):
-    with np.load(on_jax / "mixed.npz") as unbroken, np.load(on_jax / "mixed-resumed.npz") as resumed:
-        np.testing.assert_array_equal(resumed["losses"], unbroken["losses"][HALF:])
-        for name in (n for n in resumed.files if n.startswith(f"{TOTAL}/")):
-            np.testing.assert_array_equal(resumed[name], unbroken[name], err_msg=name)
-
-
+@pytest.mark.slow
 @needs_jax
 def test_a_run_of_jax_goes_on_with_tensorflow(on_jax):
     """Names, shapes and optimizer state fit; random numbers differ, so only the state is compared."""
