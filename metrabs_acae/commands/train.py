@@ -167,6 +167,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
         return used.distribute(datasets[-1])
 
     validator = evaluate.Validator(pose_model, mixture, config, folder)
+    input_cost = cb.InputCost(lambda: datasets[-1].meter)
     log = cb.MetricsLog(
         folder,
         total_steps=training.training_steps,
@@ -176,6 +177,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
         extra_columns=tuple(f"val_{name}" for name in validator.names),
         extra=lambda: {
             "bad_examples": sum(dataset.health.n_bad for dataset in datasets),
+            **input_cost.since_last_call(),
             **{k: rate for k, rate in learning_rates(model.optimizer).items() if k == "learning_rate_backbone"},
         },
         plot=plot_curves,
@@ -198,6 +200,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
                 log_period=math.gcd(training.log_period, training.validate_period, training.checkpoint_period),
                 callbacks=[
                     stop,
+                    input_cost,
                     cb.FiniteLoss(),
                     cb.Validation(validator, period=training.validate_period, total_steps=training.training_steps),
                     *writers,

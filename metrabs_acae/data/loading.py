@@ -12,6 +12,7 @@ import itertools
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -78,6 +79,36 @@ class DataHealth:
         raise self.error
 
 
+class InputMeter:
+    """What loading costs a training; it is told of every step's begin and of every batch that is handed over.
+
+    Attributes:
+        waited_s: seconds that steps waited for a batch that was not there yet.
+        cpu_s: processor seconds spent in the loading threads.
+    """
+
+    def __init__(self):
+        self.waited_s = self.cpu_s = 0.0
+        self._n_begun = self._n_delivered = 0
+        self._begun_at = 0.0
+        self._lock = threading.Lock()
+
+    def step_begins(self) -> None:
+        with self._lock:
+            self._n_begun += 1
+            self._begun_at = time.monotonic()
+
+    def batch_is_there(self) -> None:
+        with self._lock:
+            self._n_delivered += 1
+            if self._n_delivered == self._n_begun:
+                self.waited_s += time.monotonic() - self._begun_at
+
+    def add_cpu(self, seconds: float) -> None:
+        with self._lock:
+            self.cpu_s += seconds
+
+
 class BatchLoader:
     """Loads the batches of a mixture with a pool of threads (decoding and warping release Python's lock).
 
@@ -88,6 +119,7 @@ class BatchLoader:
         shard: (index, count) loads only that part of every batch (see `Mixture.part_slots`).
 
     Attributes:
+        meter: `InputMeter`, told of the batches that leave the loader.
         slots_3d, slots_2d: [micro_batches, n] the slots of the mixture's batch that are loaded, in order.
     """
 
@@ -111,6 +143,7 @@ class BatchLoader:
         self.n_ahead = n_ahead
         self.micro_batches = micro_batches
         self.health = DataHealth(max_bad_fraction)
+        self.meter = InputMeter()
         self._augmenter = AppearanceAugmenter(augmentation, image_size) if augmentation.appearance else None
 
     def batches(self, start_step: int = 0) -> Iterator[dict[str, np.ndarray]]:
@@ -126,6 +159,7 @@ class BatchLoader:
                         for batch, tasks in pending.popleft():
                             for task in tasks:
                                 task.result()
+                            self.meter.batch_is_there()
                             yield batch
             finally:
                 for submitted in pending:
@@ -149,8 +183,10 @@ class BatchLoader:
 
     def load_places(self, step: int, plan: Plan, slots: np.ndarray, places: range, batch: dict[str, np.ndarray]):
         """Fills the given places of a micro-batch with the examples of the step's slots `slots[place]`."""
+        start = time.thread_time()
         for place in places:
             self._load_slot(step, int(slots[place]), plan, place, batch)
+        self.meter.add_cpu(time.thread_time() - start)
         self.health.add_loaded(len(places))
 
     def _submit(self, pool: ThreadPoolExecutor, step: int):

@@ -43,6 +43,7 @@ def training_dataset(
 
     Returns:
         a dataset whose attribute `health` (`DataHealth`) counts broken examples; wrap its consumer in `user_errors`.
+        Its attribute `meter` (`InputMeter`) measures how long steps wait, if it is told when they begin.
     """
     loader = BatchLoader(
         mixture,
@@ -56,7 +57,7 @@ def training_dataset(
     signature = {name: tf.TensorSpec(array.shape, array.dtype, name) for name, array in loader.empty_batch().items()}
     dataset = tf.data.Dataset.from_generator(lambda: loader.batches(start_step), output_signature=signature)
     dataset = dataset.map(_float_image, num_parallel_calls=1, deterministic=True).prefetch(1)
-    dataset.health = loader.health
+    dataset.health, dataset.meter = loader.health, loader.meter
     return dataset
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import keras
 
+from metrabs_acae.data.loading import InputMeter
 from metrabs_acae.errors import UserError
 from metrabs_acae.training import checkpoints
 from metrabs_acae.training.run_folder import RunFolder
@@ -80,6 +81,35 @@ class Checkpoints(keras.callbacks.Callback):
             checkpoints.save(self.folder, step, self.model, tag="before_switch")
         if step % self.period == 0 or step == self.total_steps or self.model.stop_training:
             checkpoints.save(self.folder, step, self.model, keep=self.keep)
+
+
+class InputCost(keras.callbacks.Callback):
+    """Measures what loading costs the training.
+
+    Args:
+        meter: gives the `InputMeter` of the dataset in use.
+    """
+
+    def __init__(self, meter: Callable[[], InputMeter]):
+        super().__init__()
+        self.meter = meter
+        self._last = (None, 0.0, 0.0, time.monotonic(), time.process_time())
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.meter().step_begins()
+
+    def since_last_call(self) -> dict[str, float]:
+        """Since the last call: the share of the time that steps waited for their batches, and the share of this
+        process's processor time that went into loading (0 to 1)."""
+        meter, now, cpu = self.meter(), time.monotonic(), time.process_time()
+        previous, waited, loading, then, cpu_then = self._last
+        if meter is not previous:
+            waited = loading = 0.0
+        self._last = (meter, meter.waited_s, meter.cpu_s, now, cpu)
+        return {
+            "waiting_for_input": (meter.waited_s - waited) / max(now - then, 1e-9),
+            "loading_cpu_share": (meter.cpu_s - loading) / max(cpu - cpu_then, 1e-9),
+        }
 
 
 class Validation(keras.callbacks.Callback):

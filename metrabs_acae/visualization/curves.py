@@ -10,7 +10,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 
 X_COLUMN = "step"
-NOT_PLOTTED = frozenset({"images_per_s", "bad_examples", "memory_gb"})
+NOT_PLOTTED = frozenset({"images_per_s", "bad_examples", "memory_gb", "waiting_for_input", "loading_cpu_share"})
 
 
 def read_metrics(csv_path) -> dict[str, np.ndarray]:

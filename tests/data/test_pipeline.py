@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from metrabs_acae.data import examples, pipeline
+from metrabs_acae.data import examples, loading, pipeline
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.errors import UserError
@@ -180,3 +180,17 @@ def test_the_trained_on_gradient_reaches_no_worker(mixture):
             break
         time.sleep(0.1)
     assert not any(t.name.startswith("loader") for t in threading.enumerate())
+
+
+def test_waiting_for_input_is_measured(monkeypatch):
+    clock = iter([0.0, 0.5, 2.0, 2.1, 10.0, 10.25])
+    monkeypatch.setattr(loading.time, "monotonic", lambda: next(clock))
+    meter = loading.InputMeter()
+    meter.step_begins()  # at 0: waits half a second
+    meter.batch_is_there()
+    meter.batch_is_there()  # ahead of time
+    meter.step_begins()  # at 2: is there already
+    assert meter.waited_s == 0.5
+    meter.step_begins()  # at 2.1, and its batch comes at 10
+    meter.batch_is_there()
+    assert meter.waited_s == pytest.approx(0.5 + 7.9)
