@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from data_processing.synthetic.datasets import TRAIN_2D, TRAIN_3D
 from experiments import scales
 from experiments.__main__ import main
 from experiments.registry import EXPERIMENTS
@@ -40,7 +41,9 @@ def test_the_small_scale_is_as_cheap_as_promised():
     consistency = in_order(EXPERIMENTS["consistency"].steps(small, small.seeds))
     assert sum(s.cost_s for s in consistency) <= 2.5 * 3600
     assert sum(s.cost_s for s in every_step(small)) <= 10 * 3600
-    assert small.batch("full") == 32 and all(small.batch(m) == 32 for m in small.mixtures)
+    batch = sum(count for _, count in (*TRAIN_3D, *TRAIN_2D))
+    assert all(small.batch(m) == batch for m in small.mixtures)
+    assert small.mixtures["full"] == TRAIN_3D and small.mixture_2d == TRAIN_2D
 
 
 def test_the_paper_scale_has_the_papers_settings():
@@ -79,6 +82,7 @@ def test_batches_are_shared_in_proportion(total):
     assert sum(shared.values()) == total and min(shared.values()) >= 1
     for name, weight in weights.items():
         assert abs(shared[name] - weight * total / 12) < 1.5
+    assert dict(scales.share(weights, 12)) == weights
 
 
 @pytest.mark.parametrize(
