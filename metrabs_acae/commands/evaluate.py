@@ -92,7 +92,8 @@ def evaluate_store(predictions: StorePredictions, skeleton: Skeleton) -> dict[st
 def scores(predictions: StorePredictions, skeleton: Skeleton) -> dict[str, float]:
     """The standard metrics, and the ratio of the MPJPE to the best constant pose's."""
     result = score(predictions, skeleton)
-    return {**result, "ratio": result["mpjpe"] / result["constant_pose_mpjpe"]}
+    constant = result["constant_pose_mpjpe"]  # zero if all poses are the same
+    return {**result, "ratio": result["mpjpe"] / constant if constant else float("nan")}
 
 
 def consistency(predictions: StorePredictions, skeleton: Skeleton) -> dict[str, float]:
