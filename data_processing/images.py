@@ -49,10 +49,7 @@ def read_mask(path, threshold: int = 127) -> np.ndarray:
 
 
 def encode_jpeg(image: np.ndarray) -> bytes:
-    """RGB uint8 [H, W, 3] as a JPEG file of quality 95."""
-    import cv2
+    """RGB uint8 [H, W, 3] as a JPEG file of quality 95, of which loaders can decode a part."""
+    from metrabs_acae.data import jpeg
 
-    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
-        raise ValueError(f"an image of shape {image.shape} cannot be encoded as JPEG")
-    return data.tobytes()
+    return jpeg.encode(image, JPEG_QUALITY)

@@ -156,16 +156,14 @@ class _Tasks:
 
 def _images(task) -> list:
     """[(JPEG bytes, rows)] of a chunk of images."""
-    import cv2
-
     from data_processing.synthetic.scene import make_example
+    from metrabs_acae.data import jpeg
 
     name, split, start, stop, seed = task
     result = []
     for index in range(start, stop):
         image, rows = make_example(STORES[name], split, index, seed)
-        encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
-        result.append((encoded.tobytes(), rows))
+        result.append((jpeg.encode(image), rows))
     return result
 
 
