@@ -36,7 +36,7 @@ def estimate_poses_list(
         for each image poses3d [P, J, 3], poses2d [P, J, 2], uncertainty [P, J] and, if the model has it, entropy.
     """
     boxes = [np.asarray(b, np.float32) for b in boxes]
-    boxes = [b.reshape(0, 4) if b.size == 0 else b for b in boxes]
+    boxes = [np.zeros((0, 4), np.float32) if b.ndim in (1, 2) and len(b) == 0 else b for b in boxes]
     if len(boxes) != len(images):
         raise UserError(f"There are {len(images)} images, but boxes for {len(boxes)}; give one array for each image.")
     for i, b in enumerate(boxes):

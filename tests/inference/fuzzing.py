@@ -18,6 +18,7 @@ from metrabs_acae.skeletons import available_output_skeletons, get_skeleton
 SIZE = 32
 SKELETON = get_skeleton("h36m")
 TEMPLATE = np.random.default_rng(0).uniform(-400, 400, (SKELETON.n_joints, 3)).astype(np.float32)
+TEMPLATE = (TEMPLATE + TEMPLATE[SKELETON.mirror] * [-1, 1, 1]).astype(np.float32) / 2  # the same in mirrored crops
 EIGHT_K = (4320, 7680)
 
 
@@ -55,7 +56,7 @@ def export_model(path, crop_formats=()):
         image_size=SIZE,
         output_skeletons=available_output_skeletons(SKELETON),
         detector=detectors.PersonDetector(candidates),
-        bone_lengths=np.full(len(SKELETON.edges), 400, np.float32),
+        bone_lengths=np.full(len(SKELETON.edges), 800, np.float32),
         crop_formats=crop_formats,
         log=lambda text: None,
     )

@@ -192,6 +192,7 @@ WRONG = {
     "positive width": {"boxes": [[1.0, 2, 0, 4]]},
     "finite numbers": {"boxes": [[1.0, np.nan, 3, 4]]},
     "shape \\[number": {"boxes": [1.0, 2, 3, 4]},
+    "number of people, 4": {"boxes": [[]]},
     "invertible": {"intrinsic_matrix": [[1.0, 1, 0], [1, 1, 0], [0, 0, 1]]},
     "positive focal": {"intrinsic_matrix": np.zeros((3, 3)) + [[0], [0], [0]] + np.diag([0, 0, 1.0])},
     "at most 12": {"distortion_coeffs": [0.0] * 13},

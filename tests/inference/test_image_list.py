@@ -42,6 +42,7 @@ def test_detection(loaded_model):
         ({"images": [*IMAGES[:4], IMAGES[4][..., 0]]}, "Image 4 has shape"),
         ({"boxes": BOXES[:4]}, "boxes for 4"),
         ({"boxes": [*BOXES[:4], [1.0, 2, 3, 4]]}, "The boxes of image 4"),
+        ({"boxes": [*BOXES[:4], [[]]]}, "The boxes of image 4"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"intrinsic_matrix": np.stack([K] * 4)}, "each of the 5 images"),
         ({"distortion_coeffs": [[0.1], None, [0.1, 0.2], None]}, "each of the 5 images"),

@@ -20,7 +20,7 @@ def image(value):
 def boxes(value):
     """[P, 4], from that, from more columns, or from an empty list."""
     boxes = np.asarray(value, np.float64)
-    if boxes.size == 0 and boxes.ndim <= 2:
+    if boxes.ndim in (1, 2) and len(boxes) == 0:
         return np.zeros((0, 4))
     if boxes.ndim != 2 or boxes.shape[1] < 4:
         raise ValueError("boxes must have shape [number of people, 4]: left, top, width, height in pixels.")
