@@ -83,7 +83,8 @@ class InputMeter:
     """What loading costs a training; it is told of every step's begin and of every batch that is handed over.
 
     Attributes:
-        waited_s: seconds that steps waited for a batch that was not there yet.
+        waited_s: seconds that steps waited for a batch that was not there yet. The first step does not count: it
+            compiles the model before it asks.
         cpu_s: processor seconds spent in the loading threads.
     """
 
@@ -101,7 +102,7 @@ class InputMeter:
     def batch_is_there(self) -> None:
         with self._lock:
             self._n_delivered += 1
-            if self._n_delivered == self._n_begun:
+            if self._n_delivered == self._n_begun > 1:
                 self.waited_s += time.monotonic() - self._begun_at
 
     def add_cpu(self, seconds: float) -> None:

@@ -183,14 +183,17 @@ def test_the_trained_on_gradient_reaches_no_worker(mixture):
 
 
 def test_waiting_for_input_is_measured(monkeypatch):
-    clock = iter([0.0, 0.5, 2.0, 2.1, 10.0, 10.25])
+    clock = iter([0.0, 2.0, 2.1, 10.0, 11.0, 11.5])
     monkeypatch.setattr(loading.time, "monotonic", lambda: next(clock))
     meter = loading.InputMeter()
-    meter.step_begins()  # at 0: waits half a second
+    meter.step_begins()  # at 0: the first step does not count
     meter.batch_is_there()
     meter.batch_is_there()  # ahead of time
     meter.step_begins()  # at 2: is there already
-    assert meter.waited_s == 0.5
+    assert meter.waited_s == 0
     meter.step_begins()  # at 2.1, and its batch comes at 10
     meter.batch_is_there()
-    assert meter.waited_s == pytest.approx(0.5 + 7.9)
+    assert meter.waited_s == pytest.approx(7.9)
+    meter.step_begins()  # at 11, and its batch comes at 11.5
+    meter.batch_is_there()
+    assert meter.waited_s == pytest.approx(8.4)
