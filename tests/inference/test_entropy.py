@@ -6,11 +6,8 @@ import scipy.stats
 from keras import ops
 
 from metrabs_acae.geometry.heatmaps import heatmap_entropy
-from metrabs_acae.inference.multiperson import PoseEstimator
-from metrabs_acae.skeletons import Skeleton
 from tests.models import tiny
 
-SKELETON = Skeleton("tiny", tiny.NAMES)
 IMAGE = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
 BOXES = np.array([[20, 10, 60, 70], [-10, 30, 50, 50]], np.float32)
 
@@ -40,13 +37,10 @@ def test_outputs_at_inference_are_those_of_call(variant):
     assert (outputs["entropy"] > 0).all() and (outputs["entropy"] < 1).all()
 
 
-def test_estimator_gives_the_entropy_of_every_joint():
-    model = tiny.tiny_model()
-    pair = SKELETON.select(["rhip_a", "lhip_a"], "pair")
-    estimator = PoseEstimator(model, SKELETON, image_size=tiny.SIZE, output_skeletons={"pair": pair})
-    one = estimator.estimate_poses(IMAGE, BOXES, num_aug=1)
-    assert one["entropy"].shape == (2, 7) and (one["uncertainty"].numpy() == 0).all()
+def test_methods_give_the_entropy_of_every_joint(loaded_model):
+    one = loaded_model.estimate_poses(IMAGE, BOXES, num_aug=1)
+    assert one["entropy"].shape == (2, 25) and (one["uncertainty"].numpy() == 0).all()
     assert 0 < one["entropy"].numpy().min() and one["entropy"].numpy().max() < 1
-    several = estimator.estimate_poses(IMAGE, BOXES, num_aug=3, skeleton="pair")
-    assert several["entropy"].shape == (2, 2)
-    assert estimator.estimate_poses(IMAGE, [], num_aug=1)["entropy"].shape == (0, 7)
+    several = loaded_model.estimate_poses(IMAGE, BOXES, num_aug=3, skeleton="h36m_17")
+    assert several["entropy"].shape == (2, 17)
+    assert loaded_model.estimate_poses(IMAGE, [], num_aug=1)["entropy"].shape == (0, 25)
