@@ -18,7 +18,7 @@ def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
         "default": (
             "a first model on the embedded data, minutes on two cores",
             {
-                "training": dict(training_steps=4500, validate_period=1500, checkpoint_period=500),
+                "training": dict(training_steps=4800, validate_period=1600, checkpoint_period=500),
                 "augmentation": plain | dict(rot_aug=5.0, scale_aug_up=5.0, scale_aug_down=5.0, shift_aug=3.0),
             },
         ),
