@@ -55,6 +55,8 @@ class TrainingModel(keras.Model):
             for half in halves
             for name in (f"{term}_{half}" for term in term_weights(pose_model.variant, loss_weights, half=half))
         }
+        # Keras weights its own "loss" by the length of the first input, and that is zero without 2D-labelled examples.
+        self.total_tracker = keras.metrics.Mean(name="total")
         self.built = True
 
     @property
@@ -99,8 +101,14 @@ class TrainingModel(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         for name, tracker in self.term_trackers.items():
             tracker.update_state(y_pred[name])
+        self.total_tracker.update_state(y_pred["loss"])
         self.batches_seen.assign_add(1)
         return y_pred["loss"] / replicas.count()  # whose gradients are summed over replicas
+
+    def get_metrics_result(self):
+        result = super().get_metrics_result()
+        result["loss"] = result.pop("total")
+        return result
 
 
 @contextlib.contextmanager

@@ -159,6 +159,17 @@ def test_training_lowers_the_loss_on_a_repeated_batch():
     assert model.step == 90
 
 
+def test_the_loss_is_logged_without_2d_labelled_examples():
+    batch = batch_of(0)
+    n = len(batch["coords3d_mm"])
+    only_3d = {k: (v[:0] if k.endswith("2d") or "2d_" in k else v[:n]) for k, v in batch.items()}
+    model = small_model(total_steps=4000)
+    data = tf.data.Dataset.from_tensors(only_3d).repeat()
+    history = model.fit(data, epochs=1, steps_per_epoch=2, verbose=0, shuffle=False).history
+    assert "total" not in history
+    np.testing.assert_allclose(history["loss"], history["pose_3d"], rtol=1e-5)
+
+
 def test_accumulated_micro_batches_count_as_one_step():
     model = small_model(accum_steps=2)
     model.accum_steps = 2
