@@ -18,7 +18,7 @@ def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
         "default": (
             "a first model on the embedded data, minutes on two cores",
             {
-                "training": dict(training_steps=4800, validate_period=1600, checkpoint_period=500),
+                "training": dict(training_steps=2800, validate_period=1400, checkpoint_period=500),
                 "augmentation": plain | dict(rot_aug=5.0, scale_aug_up=5.0, scale_aug_down=5.0, shift_aug=3.0),
             },
         ),
@@ -26,7 +26,7 @@ def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
             "a better model on the embedded data, an hour on two cores",
             {
                 "data": dict(synthetic_size="medium"),
-                "training": dict(training_steps=22_000, validate_period=5500, checkpoint_period=1000),
+                "training": dict(training_steps=15_000, validate_period=5000, checkpoint_period=1000),
                 "augmentation": plain | dict(rot_aug=10.0, scale_aug_up=10.0, scale_aug_down=10.0, shift_aug=5.0),
             },
         ),

@@ -88,9 +88,9 @@ class Data:
     """Pose stores whose test split is evaluated after training; empty: the synthetic ones, if they are used."""
     synthetic_size: Literal["tiny", "small", "medium", "large"] = "small"
     """Size of the embedded synthetic data."""
-    batch_size: int = 14
+    batch_size: int = 28
     """3D-labelled examples per batch, shared among the stores that name no number."""
-    batch_size_2d: int = 2
+    batch_size_2d: int = 4
     """2D-labelled examples per batch, shared likewise."""
     batch_size_test: int = 64
     """Examples per batch in validation and evaluation."""

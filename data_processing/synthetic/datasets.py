@@ -99,56 +99,56 @@ STORES: dict[str, StoreSpec] = {
     s.name: s
     for s in (
         StoreSpec(
-            "synthetic-h36m", _CONVENTIONS["h36m"], ("train", "valid"), share=1, clean=True, imitates="Human3.6M",
+            "synthetic-h36m", _CONVENTIONS["h36m"], ("train", "valid"), share=2, clean=True, imitates="Human3.6M",
             truncated=0.0, **_H36M,
         ),
         StoreSpec(
-            "synthetic-3dhp", _CONVENTIONS["3dhp"], ("train", "valid"), share=1, imitates="MPI-INF-3DHP",
+            "synthetic-3dhp", _CONVENTIONS["3dhp"], ("train", "valid"), share=2, imitates="MPI-INF-3DHP",
             noise=LabelNoise(6, 15, 5), **_3DHP,
         ),
         StoreSpec(
-            "synthetic-muco", _CONVENTIONS["mupots"], share=3, rig="studio14", place="green", motions=EXERCISE,
+            "synthetic-muco", _CONVENTIONS["mupots"], share=6, rig="studio14", place="green", motions=EXERCISE,
             people=(2, 4), all_labelled=True, noise=LabelNoise(6, 15, 5), imitates="MuCo-3DHP",
         ),
         StoreSpec(
-            "synthetic-panoptic", _CONVENTIONS["panoptic"], share=1, rig="dome", place="dome", motions=DAILY,
+            "synthetic-panoptic", _CONVENTIONS["panoptic"], share=2, rig="dome", place="dome", motions=DAILY,
             heights_mm=(1150, 2050), people=(1, 3), noise=LabelNoise(8, 18, 6, 0.08), imitates="CMU Panoptic",
         ),
         StoreSpec(
             "synthetic-aist", _CONVENTIONS["coco"].select(
                 [n for n in _CONVENTIONS["coco"].joint_names if n[1:4] not in ("foo", "toe", "hee")], "coco_19"
             ),
-            share=1, rig="circle9", place="white", outfit="dance", motions=DANCE,
+            share=2, rig="circle9", place="white", outfit="dance", motions=DANCE,
             noise=LabelNoise(8, 22, 6), imitates="AIST++", occluders=0.0,
         ),
         StoreSpec(
-            "synthetic-humbi", _CONVENTIONS["coco"], share=1, rig="ring107", place="dome", outfit="bright",
+            "synthetic-humbi", _CONVENTIONS["coco"], share=2, rig="ring107", place="dome", outfit="bright",
             motions=Motions((("stand", 4), ("step", 1), ("bend", 1))), subjects=80, heights_mm=(1250, 2050),
             noise=LabelNoise(6, 15, 5, 0.04), imitates="HUMBI",
         ),
         StoreSpec(
-            "synthetic-movi", _CONVENTIONS["bmlmovi"], ("train", "valid"), share=1, rig="lab2", place="studio",
+            "synthetic-movi", _CONVENTIONS["bmlmovi"], ("train", "valid"), share=2, rig="lab2", place="studio",
             outfit="tight", motions=STUDIO_SPORT, clean=True, photo_noise=0.2, imitates="BML-MoVi",
         ),
         StoreSpec(
-            "synthetic-surreal", _CONVENTIONS["smpl"], ("train", "valid"), share=2, rig="anywhere", place="wild",
+            "synthetic-surreal", _CONVENTIONS["smpl"], ("train", "valid"), share=4, rig="anywhere", place="wild",
             outfit="bright", motions=ALL, subjects=120, heights_mm=(1300, 2100), imitates="SURREAL, AGORA",
             noise=LabelNoise(2, 5, 2), people=(1, 2), realistic_background=True,
         ),
         StoreSpec(
-            "synthetic-hspace", _CONVENTIONS["ghum"], share=2, rig="handheld", place="outdoor", outfit="everyday",
+            "synthetic-hspace", _CONVENTIONS["ghum"], share=4, rig="handheld", place="outdoor", outfit="everyday",
             motions=OUTDOOR, subjects=80, people=(1, 3), occluders=0.2, realistic_background=True, imitates="HSPACE",
         ),
         StoreSpec(
-            "synthetic-gpa", _CONVENTIONS["gpa"], share=1, rig="low5", place="hall", outfit="tight",
+            "synthetic-gpa", _CONVENTIONS["gpa"], share=2, rig="low5", place="hall", outfit="tight",
             motions=STUDIO_SPORT, occluders=0.5, noise=LabelNoise(5, 12, 5, 0.03), imitates="GPA",
         ),
         StoreSpec(
-            "synthetic-coco", COCO_17, kind="2d", share=1, rig="photo", place="wild", motions=ALL, subjects=200,
+            "synthetic-coco", COCO_17, kind="2d", share=2, rig="photo", place="wild", motions=ALL, subjects=200,
             heights_mm=(1100, 2150), people=(1, 3), occluders=0.3, truncated=0.2, photo_noise=1.0, imitates="COCO",
         ),
         StoreSpec(
-            "synthetic-mpii", MPII_16, kind="2d", share=1, rig="photo", place="wild", motions=ALL, subjects=200,
+            "synthetic-mpii", MPII_16, kind="2d", share=2, rig="photo", place="wild", motions=ALL, subjects=200,
             people=(1, 2), occluders=0.2, truncated=0.1, photo_noise=1.0, imitates="MPII",
         ),
         StoreSpec(
@@ -195,10 +195,10 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size(8, 24, 8, 24),
-    "small": Size(500, 24, 50, 180),
-    "medium": Size(1700, 24, 50, 180),
-    "large": Size(7000, 24, 200, 1000),
+    "tiny": Size(4, 24, 8, 24),
+    "small": Size(250, 24, 50, 180),
+    "medium": Size(850, 24, 50, 180),
+    "large": Size(3500, 24, 200, 1000),
 }
 
 
