@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
+import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -96,7 +100,8 @@ def _call_program(arguments: list[str], lock: int | None) -> int:
 def call(command: list[str], lock: int | None) -> int:
     """Runs a command to its end, or to that of this process; it shares the lock."""
     kept = {"pass_fds": (lock,)} if lock is not None else {}
-    process = subprocess.Popen(command, preexec_fn=_end_with_parent if sys.platform == "linux" else None, **kept)
+    end_with_parent = functools.partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None
+    process = subprocess.Popen(command, preexec_fn=end_with_parent, **kept)
     try:
         return process.wait()
     except KeyboardInterrupt:
@@ -105,12 +110,11 @@ def call(command: list[str], lock: int | None) -> int:
         raise
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """Asks Linux to end this process with its parent, which may be killed without a chance to tell it."""
-    import ctypes
-    import signal
-
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # killed already
+        os._exit(1)
 
 
 @contextlib.contextmanager
