@@ -209,9 +209,9 @@ class Training:
     stop_gradient_latent: bool = True
     """Keep that loss from moving the joints."""
     validate_period: int = 500
-    """Steps between validations."""
+    """Steps between validations, which come with the next row of metrics.csv."""
     checkpoint_period: int = 250
-    """Steps between checkpoints."""
+    """Steps between checkpoints, which come with the next row of metrics.csv."""
     log_period: int = 50
     """Steps between rows of metrics.csv."""
     seed: int = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import sys
@@ -197,7 +196,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
                 make_dataset,
                 total_steps=training.training_steps,
                 inference_mode_steps=model.gates.inference_mode_steps,
-                log_period=math.gcd(training.log_period, training.validate_period, training.checkpoint_period),
+                log_period=min(training.log_period, training.validate_period, training.checkpoint_period),
                 callbacks=[
                     stop,
                     input_cost,

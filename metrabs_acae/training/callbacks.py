@@ -67,19 +67,36 @@ class FiniteLoss(keras.callbacks.Callback):
             )
 
 
-class Checkpoints(keras.callbacks.Callback):
+class Periodic(keras.callbacks.Callback):
+    """Is `due` at the first end of an epoch at or after every multiple of `period` steps, and at the last step."""
+
+    def __init__(self, period: int, total_steps: int):
+        super().__init__()
+        self.period, self.total_steps = period, total_steps
+        self._before = 0
+
+    def on_train_begin(self, logs=None):
+        self._before = self.model.step
+
+    def due(self) -> bool:
+        """To be asked once at each end of an epoch."""
+        step, before = self.model.step, self._before
+        self._before = step
+        return step // self.period > before // self.period or step == self.total_steps
+
+
+class Checkpoints(Periodic):
     """Saves every `period` steps, before the inference-mode phase (tagged), at the end and on an orderly stop."""
 
     def __init__(self, folder: Path, *, period: int, total_steps: int, switch: int, keep: int = 2):
-        super().__init__()
-        self.folder, self.period, self.keep = folder, period, keep
-        self.total_steps, self.switch = total_steps, switch
+        super().__init__(period, total_steps)
+        self.folder, self.switch, self.keep = folder, switch, keep
 
     def on_epoch_end(self, epoch, logs=None):
         step = self.model.step
         if step == self.switch and step < self.total_steps:
             checkpoints.save(self.folder, step, self.model, tag="before_switch")
-        if step % self.period == 0 or step == self.total_steps or self.model.stop_training:
+        if self.due() or self.model.stop_training:
             checkpoints.save(self.folder, step, self.model, keep=self.keep)
 
 
@@ -112,16 +129,16 @@ class InputCost(keras.callbacks.Callback):
         }
 
 
-class Validation(keras.callbacks.Callback):
+class Validation(Periodic):
     """Calls `validate(step) -> {name: number}` every `period` steps and at the end, and adds the result to the logs."""
 
     def __init__(self, validate: Callable[[int], dict[str, float]], *, period: int, total_steps: int):
-        super().__init__()
-        self.validate, self.period, self.total_steps = validate, period, total_steps
+        super().__init__(period, total_steps)
+        self.validate = validate
 
     def on_epoch_end(self, epoch, logs=None):
         step = self.model.step
-        if step % self.period == 0 or step == self.total_steps:
+        if self.due():
             with averaged_weights(self.model):
                 results = self.validate(step)
             logs.update({f"val_{name}": value for name, value in results.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import types
 
 import keras
 import numpy as np
@@ -124,6 +125,21 @@ def test_checkpoints_stand_at_the_period_and_one_before_the_inference_mode_phase
     assert step == trainer.switch_step(TOTAL, 3) == 10
     for name, value in checkpoints.read(path).items():
         np.testing.assert_array_equal(value, unbroken[step][name], err_msg=name)
+
+
+def test_periods_that_are_no_multiples_of_each_other_do_not_cut_the_epochs_shorter():
+    periodic = callbacks.Periodic(212, 850)
+    model = types.SimpleNamespace(step=0)
+    periodic.set_model(model)
+    periodic.on_train_begin()
+    due = []
+    for step in range(50, 851, 50):
+        if step == 450:
+            periodic.on_train_begin()  # of the next call of fit, at step 400
+        model.step = step
+        if periodic.due():
+            due.append(step)
+    assert due == [250, 450, 650, 850]
 
 
 @pytest.mark.parametrize("stop_at", [7, 11])
