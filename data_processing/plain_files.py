@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -13,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_processing.json_files import read_json
 from metrabs_acae.data.records import CameraParams, check_camera
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import replacing
 
 MAX_BYTES = 4 << 30
 CAMERA_FIELDS = ("K", "R", "position_mm")
@@ -72,7 +73,7 @@ def _read_npy(file) -> np.ndarray:
 
 
 def _read_json_arrays(path: Path, wanted: Iterable[str]) -> dict[str, np.ndarray]:
-    data = read_json(path)
+    data = read_json(path, dict)
     arrays = {}
     for name in wanted:
         if name in data:
@@ -81,19 +82,6 @@ def _read_json_arrays(path: Path, wanted: Iterable[str]) -> dict[str, np.ndarray
             except (ValueError, TypeError):
                 raise UserError(f"{path}: '{name}' is not an array of numbers (missing ones are null).") from None
     return arrays
-
-
-def read_json(path, kind: type = dict):
-    """The contents of a JSON file whose top level is an object (`dict`) or a list; UserError for anything else."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not readable JSON ({error or 'too deeply nested'}).") from None
-    if not isinstance(data, kind):
-        raise UserError(f"{path} should hold a JSON {'object' if kind is dict else 'list'}.")
-    return data
 
 
 def write_arrays(path, arrays: dict[str, np.ndarray]) -> None:
@@ -114,12 +102,9 @@ def write_json(path, data) -> None:
 
 def write_whole(path, data: bytes) -> None:
     """Writes a file under a temporary name and renames it; UserError where the place cannot be written to."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}).") from None
 

@@ -12,6 +12,7 @@ from experiments.scales import Scale
 from experiments.steps import Places
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.results import metric_label, metric_unit
+from metrabs_acae.files import replacing
 
 
 def draw(experiment: Experiment, scale: Scale, places: Places, path: Path) -> None:
@@ -31,10 +32,8 @@ def draw(experiment: Experiment, scale: Scale, places: Places, path: Path) -> No
     drawers = {"bars": _bars, "lines": _lines, "split bars": _split_bars, "people": _people, "latents": _latents}
     drawers[kind](figure, experiment, collected, scale, places)
     figure.suptitle(f"{experiment.title} ({scale.name} scale)", fontsize=11)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp.png")
-    figure.savefig(temporary, dpi=120)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
 
 
 def _groups(experiment: Experiment, collected: report.Collected) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from experiments.steps import Step
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import replacing
 
 ROOT = Path(__file__).parent / "results"
 
@@ -56,10 +57,8 @@ def write(folder: Path, step: Step, numbers: Mapping, details: Mapping, cost: Ma
         "versions": {k: v for k, v in found.items() if k != "command"},
     }
     path = path_of(folder, step)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(result, indent=1) + "\n")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def machine() -> str:

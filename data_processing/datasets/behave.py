@@ -20,7 +20,7 @@ from data_processing.cameras import intrinsics, make_camera, project
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.images import read_image, read_mask
-from data_processing.plain_files import read_json
+from data_processing.json_files import read_json
 from data_processing.safe_pickle import load_pickle
 from data_processing.sampling import BufferedMotionSampler
 from data_processing.smpl.points import order_of, smpl_24
@@ -40,7 +40,7 @@ BOX_FACTOR, MIN_IOU = 1.05, 0.5
 
 class Behave(Converter):
     def units(self) -> list[Unit]:
-        split = read_json(self.require("split.json"))
+        split = read_json(self.require("split.json"), dict)
         listed = {name: s for s in ("train", "test") for name in split.get(s, ())}
         folders = [p.parent for p in self.find("sequences/*/info.json")]
         for gender in sorted({read_info(p / "info.json")["gender"] for p in folders}):
@@ -78,7 +78,7 @@ class Behave(Converter):
         points = np.full((len(OPENPOSE), 3), np.nan)
         if points_path.exists():
             try:
-                table = np.array(read_json(points_path)["body_joints3d"], np.float64).reshape(len(OPENPOSE), 4)
+                table = np.array(read_json(points_path, dict)["body_joints3d"], np.float64).reshape(len(OPENPOSE), 4)
             except (KeyError, ValueError, TypeError) as error:
                 raise UserError(f"{points_path} does not hold 25 joints ({error!r}); unpack it again.") from None
             points = np.where(table[:, 3:] > 0, table[:, :3] * MM_PER_M, np.nan)
@@ -113,7 +113,7 @@ class Behave(Converter):
 @file_cache(400)
 def read_info(path) -> dict:
     """What `info.json` says: gender, the numbers of the Kinects, the folders of intrinsics and camera poses."""
-    info = read_json(path)
+    info = read_json(path, dict)
     try:
         kinects = [int(k) for k in info["kinects"]]
         return {"gender": str(info["gender"]), "kinects": kinects, **{k: str(info[k]) for k in ("intrinsic", "config")}}
@@ -124,7 +124,7 @@ def read_info(path) -> dict:
 def read_camera(folder: Path, info: dict, kinect: int) -> CameraParams:
     place_path = folder / info["config"] / str(kinect) / "config.json"
     lens_path = folder / info["intrinsic"] / str(kinect) / "calibration.json"
-    place, lens = read_json(place_path), read_json(lens_path)
+    place, lens = read_json(place_path, dict), read_json(lens_path, dict)
     try:
         lens = lens["color"]
         R = np.array(place["rotation"], np.float64).reshape(3, 3).T

@@ -15,7 +15,7 @@ from data_processing.cameras import from_extrinsics, to_world
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.images import read_image, read_mask
-from data_processing.plain_files import read_json
+from data_processing.json_files import read_json
 from metrabs_acae.errors import UserError
 
 SUBSETS = {"trainset": "train", "testset": "test"}
@@ -57,7 +57,7 @@ class ThreeDOH50K(Converter):
 
 @file_cache(1)
 def read_labels(path) -> dict[str, dict]:
-    return read_json(path)
+    return read_json(path, dict)
 
 
 def read_person(label: dict, where: str):

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from metrabs_acae.acae.blocks import normalize_columns
-from metrabs_acae.acae.files import write_npz
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import write_npz
 
 FORMAT_VERSION = 1
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from metrabs_acae.acae.autoencoder import Acae, combine
-from metrabs_acae.acae.files import map_npz_array, write_npz
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import map_npz_array, write_npz
 from metrabs_acae.skeletons import Skeleton, available_output_skeletons, output_skeletons
 
 NOISE_MM = 20.0

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.acae.files import map_npz_array
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import map_npz_array
 
 _CHUNK_VALUES = 16_000_000
 _METRES_BELOW = 20.0

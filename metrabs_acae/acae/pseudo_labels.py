@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.acae.files import replacing, write_npz
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.joint_errors import joint_errors
+from metrabs_acae.files import replacing, write_npz
 
 _ORIGIN = np.dtype([("source", "<i4"), ("row", "<i8")])
 

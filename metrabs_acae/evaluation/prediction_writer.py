@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.acae.files import replacing
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.predictions import Predictions, save_predictions
+from metrabs_acae.files import replacing
 
 COLUMNS = {"poses3d_mm": "f4", "poses2d_px": "f4", "frame": "i8", "person": "i8", "score": "f4"}
 """Columns of a piece beside `sequence`, and their types."""

@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import replacing
 
 REQUIRED = ("poses3d_mm", "joint_names", "sequence", "frame")
 OPTIONAL = ("person", "poses2d_px", "score", "metadata")
@@ -102,17 +103,11 @@ class Predictions:
 
 def save_predictions(path: str | os.PathLike, predictions: Predictions) -> None:
     """Writes a prediction file; it appears under its name only when complete."""
-    path = Path(path)
     arrays = {k: getattr(predictions, k) for k in REQUIRED + OPTIONAL if getattr(predictions, k) is not None}
     arrays["joint_names"] = np.array(predictions.joint_names, str)
     arrays["metadata"] = np.array(json.dumps(dict(predictions.metadata)))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def load_predictions(path: str | os.PathLike) -> Predictions:

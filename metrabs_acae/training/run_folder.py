@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import replacing
 
 _PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python", "deltacamera", "h5py", "scipy")
 
@@ -80,9 +81,8 @@ class RunFolder:
         """Writes atomically: the file is old or new, never half."""
         if self.silent:
             return
-        temporary = self.path / f".{name}.tmp"
-        temporary.write_text(json.dumps(data, indent=1) + "\n")
-        os.replace(temporary, self.path / name)
+        with replacing(self.path / name) as temporary:
+            temporary.write_text(json.dumps(data, indent=1) + "\n")
 
     def read_json(self, name: str):
         try:

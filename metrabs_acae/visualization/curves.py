@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import replacing
 
 X_COLUMN = "step"
 NOT_PLOTTED = frozenset({"images_per_s", "bad_examples", "memory_gb", "waiting_for_input", "loading_cpu_share"})
@@ -60,10 +61,8 @@ def plot_curves(csv_path, png_path) -> None:
         axis.grid(alpha=0.3)
         if len(names) > 1 or names[0].startswith("val_"):
             axis.legend(fontsize=8)
-    # A reader never sees half a picture.
-    temporary = Path(png_path).with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=100)
-    temporary.replace(png_path)
+    with replacing(png_path) as temporary:
+        figure.savefig(temporary, dpi=100)
 
 
 def _number(text: str) -> float:

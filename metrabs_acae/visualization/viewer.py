@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.acae.files import replacing
+from metrabs_acae.files import replacing
 from metrabs_acae.inference.pose_files import PoseLog
 from metrabs_acae.visualization.overlay import N_COLORS, pose_colors
 

@@ -6,7 +6,6 @@ import resource
 import numpy as np
 import pytest
 
-from data_processing import json_files
 from data_processing.c3d import read_c3d
 from data_processing.json_files import iterate_array, read_json
 from metrabs_acae.errors import UserError
@@ -43,10 +42,8 @@ def test_c3d_files_that_are_cut_off_are_refused(tmp_path):
             read_c3d(tmp_path / "a.c3d")
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
 @pytest.mark.parametrize("indent", [None, 1])
-def test_arrays_are_read_as_json_says(tmp_path, monkeypatch, chunk, indent):
-    monkeypatch.setattr(json_files, "CHUNK", chunk)
+def test_arrays_are_read_as_json_says(tmp_path, indent):
     data = {
         "info": {"x": [1, 2]}, "n": 12345, "other": [[1], "a,]}"], "empty": [],
         "items": [{"name": 'quo"te', "v": [1.5, -2e-3]}, 17, 123456, None, "ü", [], {"nested": [[1, 2], []]}],
