@@ -6,10 +6,10 @@ import contextlib
 import importlib
 import io
 import itertools
-import os
 import sys
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.exit_codes import exit_code
 
 # Command: the module with its `Settings` (flags) and `run(settings)`, and what it is; imported when asked for.
 COMMANDS = {
@@ -37,29 +37,14 @@ USAGE = """Usage: python -m data_processing DATASET --raw DIR --out STORE [flags
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 0 done, 2 bad input (one sentence on stderr), 130 interrupted; `verify` gives 1 for a broken store."""
+    """The exit code, see `metrabs_acae.exit_codes`; `verify` gives 1 for a broken store."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         for name, (_, description) in COMMANDS.items():
             print(f"  {name:12} {description}")
         return 0 if arguments else 2
-    try:
-        return _run(arguments[0], arguments[1:]) or 0
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; what is complete is kept.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone (e.g. `| head`): nothing to report, and nothing to flush to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:
-        # A place that cannot be written to, a full disk: the system's words say it best.
-        print(f"Error: {error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
-        return 2
+    return exit_code(lambda: _run(arguments[0], arguments[1:]), interrupted="Interrupted; what is complete is kept.")
 
 
 def _run(name: str, flags: list[str]) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from experiments.scales import SCALES, Scale, get_scale
 from experiments.steps import Places, in_order
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.tables import FORMATS
+from metrabs_acae.exit_codes import exit_code
 
 WORK = Path("runs") / "experiments"
 
@@ -25,20 +25,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 0 done, 2 bad input or a failed step (one sentence on stderr), 130 interrupted."""
-    try:
+    """The exit code, see `metrabs_acae.exit_codes`; 2 for a failed step as well."""
+
+    def work() -> None:
         settings = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
         settings.function(settings)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from here.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return 0
+
+    return exit_code(work, interrupted="Interrupted; the same command goes on from here.")
 
 
 def parser() -> Parser:
@@ -60,6 +53,9 @@ def parser() -> Parser:
         return verb
 
     run_verb = add("run", run, "Run what is missing; can be killed and started again.", seeds, several=True)
+    run_verb.add_argument(
+        "--jobs", type=int, help="steps at a time, each on its share of the cores (default: the scale's)"
+    )
     run_verb.add_argument("--dry-run", action="store_true", help="only list the steps with their expected cost")
     table_verb = add("table", table, "Print the tables of stored results.", seeds, several=True)
     table_verb.add_argument("--format", choices=FORMATS, default="text")
@@ -92,16 +88,19 @@ def run(settings) -> None:
     chosen = get_experiments(settings.names)
     # Seed by seed: what is there after an hour is complete for the first seeds.
     steps = [step for seed in seeds for e in chosen for step in e.steps(scale, (seed,))]
+    jobs = scale.jobs if settings.jobs is None else settings.jobs
+    if jobs < 1:
+        raise UserError(f"--jobs is {jobs}; it must be at least 1.")
     if settings.dry_run:
-        plan(in_order(steps), scale, places)
+        plan(in_order(steps), scale, places, jobs)
         return
-    done = runner.run(steps, scale, places, report=lambda line: print(line, flush=True))
+    done = runner.run(steps, scale, places, jobs=jobs, report=lambda line: print(line, flush=True))
     print(f"{len(done)} steps run, {len(in_order(steps)) - len(done)} were there.", flush=True)
     for experiment in chosen:
         print(f"\n{report.render(experiment, scale, places, seeds=seeds)}", flush=True)
 
 
-def plan(ordered, scale: Scale, places: Places) -> None:
+def plan(ordered, scale: Scale, places: Places, jobs: int) -> None:
     """Prints the steps with their state and expected cost."""
     missing = 0.0
     for step in ordered:
@@ -110,8 +109,8 @@ def plan(ordered, scale: Scale, places: Places) -> None:
         print(f"{state:15s} {runner.minutes(step.cost_s):>8s}  {step.name}")
     whole = sum(step.cost_s for step in ordered)
     print(
-        f"{len(ordered)} steps, about {runner.minutes(whole)} on {scale.costs.machine}; what is missing: about "
-        f"{runner.minutes(missing)}."
+        f"{len(ordered)} steps, {jobs} at a time, about {runner.minutes(whole / jobs)} on {scale.costs.machine}; what "
+        f"is missing: about {runner.minutes(missing / jobs)}."
     )
 
 
@@ -146,7 +145,7 @@ def status(settings) -> None:
         print(
             f"{experiment.name:20s} {states.count('done'):3d} of {len(ordered):3d} steps done"
             + (f" ({others})" if others else "")
-            + (f"; missing: about {runner.minutes(missing)}" if missing else "")
+            + (f"; missing: about {runner.minutes(missing / scale.jobs)}" if missing else "")
         )
 
 

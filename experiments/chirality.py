@@ -3,7 +3,7 @@
 Varies: chirality-equivariant weights, or independent ones for left and right, at three numbers of latents.
 Paper: lists the comparison; its numbers are not at hand.
 Here: symmetry costs little reconstruction and makes mirrored poses give mirrored latents exactly.
-Cost at `small`: half a minute per fit beside those of `latent-count`; 5 minutes for three seeds.
+Cost at `small`: half a minute per fit beside those of `latent-count`; 6 minutes for three seeds with those.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Varies: the number of latents, fitted to the same pseudo-labels.
 Paper: the reconstruction error falls with the number of latents and flattens; 48 are used for 555 joints.
 Here: the same curve.
-Cost at `small`: half a minute per fit beside the pseudo-labels of `consistency`; 8 minutes for three seeds.
+Cost at `small`: half a minute per fit beside the pseudo-labels of `consistency`; 5 minutes for three seeds.
 """
 
 from __future__ import annotations

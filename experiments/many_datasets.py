@@ -3,7 +3,7 @@
 Varies: the 3D training data: the benchmark's own training set alone, the small, the medium and the full mixture.
 Paper: more datasets help on MuPoTS-3D, 3DPW and MPI-INF-3DHP; Human3.6M alone is enough for its own test set.
 Here: the same order on the embedded imitations of MuPoTS-3D and 3DPW, whose training sets are narrow.
-Cost at `small`: six trainings of 16 minutes a seed beside the full mixture's, 4.8 hours for three seeds.
+Cost at `small`: six trainings of 17 minutes a seed beside the full mixture's; 2.7 hours for three seeds.
 """
 
 from __future__ import annotations

@@ -167,10 +167,10 @@ def provenance_line(collected: Collected, fmt: str) -> str:
     machines = sorted({r["machine"] for r in collected.provenance})
     dates = sorted(r["date"] for r in collected.provenance)
     revisions = sorted({r["git_revision"][:7] for r in collected.provenance})
-    seconds = sum(r["seconds"] for r in collected.provenance)
+    seconds = sum(r["cpu_seconds"] for r in collected.provenance)
     text = (
         f"{len(collected.provenance)} results; machine {'; '.join(machines)}; {dates[0]} to {dates[-1]}; revisions "
-        f"{', '.join(revisions)}; {seconds / 3600:.2f} h in all."
+        f"{', '.join(revisions)}; {seconds / 3600:.2f} h of processor time in all."
     )
     return f"% {text}" if fmt == "latex" else text
 

@@ -1,20 +1,15 @@
-"""Does the steps that have no result yet, one after the other; can be killed at any time and started again."""
+"""Does the steps that have no result yet, one or several at a time; can be killed at any time and started again."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import functools
-import os
 import resource
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from experiments import library, results
+from experiments import library, programs, results
 from experiments.scales import Scale
 from experiments.steps import Places, Step, in_order
 from metrabs_acae.errors import UserError
@@ -30,8 +25,14 @@ def state(step: Step, places: Places) -> str:
     return "begun" if _attempts_file(step, places).exists() else "waiting"
 
 
-def run(steps: Sequence[Step], scale: Scale, places: Places, *, report: Callable[[str], None] = print) -> list[Step]:
+def run(
+    steps: Sequence[Step], scale: Scale, places: Places, *, jobs: int = 1, report: Callable[[str], None] = print
+) -> list[Step]:
     """Runs what is missing of the steps and of all that they need; the steps that were run.
+
+    Args:
+        jobs: steps at a time. With several, each has its share of the cores, and what it says goes to
+            ``logs/STEP.log`` in the work folder.
 
     Raises:
         UserError: another process is at work here, a result of other settings stands in the way, or a step failed.
@@ -44,43 +45,115 @@ def run(steps: Sequence[Step], scale: Scale, places: Places, *, report: Callable
             f"Delete their files in {places.results} and their runs in {places.work}, or give other folders."
         )
     todo = [s for s in ordered if state(s, places) != "done"]
-    done = []
-    with only_one(places.work) as lock:
-        for i, step in enumerate(todo):
-            left = sum(s.cost_s for s in todo[i:])
-            report(
-                f"[{i + 1}/{len(todo)}] {step.name}: about {minutes(step.cost_s)}; all that is left: {minutes(left)}"
-            )
-            _do(step, scale, places, lock)
-            done.append(step)
-    return done
+    jobs = 1 if scale.in_process else jobs
+    with programs.only_one(places.work) as lock:
+        Crew(todo, scale, places, jobs, lock, report).work()
+    return todo
 
 
-def _do(step: Step, scale: Scale, places: Places, lock: int | None) -> None:
-    attempts = _attempt(step, places)
-    began, cpu = time.monotonic(), _cpu_seconds()
-    if step.kind in FUNCTION_KINDS:
-        numbers, details = library.run_function(step, places)
-    else:
-        arguments = [places.fill(a) for a in step.arguments]
-        Path(places.fill(step.output)).parent.mkdir(parents=True, exist_ok=True)
-        code = _call_here(arguments) if scale.in_process else _call_program(arguments, lock)
-        if code in (130, -2):
-            raise KeyboardInterrupt
-        if code:
-            raise UserError(
-                f"Step {step.name} ended with exit code {code}; mend what it says above and start the same command "
-                "again, it goes on from there."
-            )
-        numbers, details = library.collect(step, places)
-    cost = {
-        "seconds": round(time.monotonic() - began, 1),
-        "cpu_seconds": round(_cpu_seconds() - cpu, 1),
-        "attempts": attempts,
-    }
-    results.write(places.results, step, numbers, details, cost)
-    library.tidy(step, places)
-    _attempts_file(step, places).unlink(missing_ok=True)
+@dataclass
+class Job:
+    """A step at work as a program of its own, and its share of the cores."""
+
+    step: Step
+    program: programs.Program
+    cores: list[int]
+    attempts: int
+    began: float
+
+
+class Crew:
+    """Works off `todo`, in which each step stands behind those that it needs."""
+
+    def __init__(self, todo: Sequence[Step], scale: Scale, places: Places, jobs: int, lock, report):
+        self.todo, self.scale, self.places, self.lock, self.report = list(todo), scale, places, lock, report
+        self.free = programs.shares(jobs)
+        self.n_jobs, self.n_steps = jobs, len(todo)
+        self.jobs: list[Job] = []
+
+    def work(self) -> None:
+        try:
+            while self.todo or self.jobs:
+                step = self._next() if self.free else None
+                if step is not None:
+                    self._begin(step)
+                else:
+                    self._end(self._first_to_end())
+        finally:
+            for job in self.jobs:
+                job.program.terminate()
+            for job in self.jobs:
+                job.program.wait()
+
+    def _next(self) -> Step | None:
+        """The first step that waits for no other."""
+        missing = {s.name for s in (*self.todo, *(job.step for job in self.jobs))}
+        return next((s for s in self.todo if missing.isdisjoint(n.name for n in s.needs)), None)
+
+    def _begin(self, step: Step) -> None:
+        left = sum(s.cost_s for s in (*self.todo, *(job.step for job in self.jobs))) / self.n_jobs
+        self.report(
+            f"[{self.n_steps - len(self.todo) + 1}/{self.n_steps}] {step.name}: about {minutes(step.cost_s)}; "
+            f"all that is left: {minutes(left)}"
+        )
+        self.todo.remove(step)
+        attempts, began = _attempt(step, self.places), time.monotonic()
+        arguments = [self.places.fill(a) for a in step.arguments]
+        if step.output:
+            Path(self.places.fill(step.output)).parent.mkdir(parents=True, exist_ok=True)
+        if step.kind in FUNCTION_KINDS or self.scale.in_process:
+            cpu = _cpu_seconds()
+            if step.kind in FUNCTION_KINDS:
+                found = library.run_function(step, self.places)
+            else:
+                _check(step, _call_here(arguments))
+                found = library.collect(step, self.places)
+            self._store(step, found, attempts, began, _cpu_seconds() - cpu, len(programs.usable_cores()))
+            return
+        cores = self.free.pop(0)
+        log = self.places.work / "logs" / f"{step.name}.log" if self.n_jobs > 1 else None
+        command = [sys.executable, "-m", "metrabs_acae.main", *arguments]
+        program = programs.start(command, self.lock, cores=cores, log=log)
+        self.jobs.append(Job(step, program, cores, attempts, began))
+
+    def _first_to_end(self) -> Job:
+        while True:
+            for job in self.jobs:
+                if job.program.poll() is not None:
+                    return job
+            time.sleep(0.1)
+
+    def _end(self, job: Job) -> None:
+        self.jobs.remove(job)
+        self.free.append(job.cores)
+        log = self.places.work / "logs" / f"{job.step.name}.log" if self.n_jobs > 1 else None
+        _check(job.step, job.program.poll(), log)
+        cores = len(job.cores or programs.usable_cores())
+        found = library.collect(job.step, self.places)
+        self._store(job.step, found, job.attempts, job.began, job.program.cpu_seconds, cores)
+
+    def _store(self, step: Step, found, attempts: int, began: float, cpu_seconds: float, cores: int) -> None:
+        cost = {
+            "seconds": round(time.monotonic() - began, 1),
+            "cpu_seconds": round(cpu_seconds, 1),
+            "cores": cores,
+            "attempts": attempts,
+        }
+        numbers, details = found
+        results.write(self.places.results, step, numbers, details, cost)
+        library.tidy(step, self.places)
+        _attempts_file(step, self.places).unlink(missing_ok=True)
+
+
+def _check(step: Step, code: int, log: Path | None = None) -> None:
+    if code in (130, -2):
+        raise KeyboardInterrupt
+    if code:
+        said = f"what {log} says at its end" if log else "what it says above"
+        raise UserError(
+            f"Step {step.name} ended with exit code {code}; mend {said} and start the same command again, it goes on "
+            "from there."
+        )
 
 
 def _call_here(arguments: list[str]) -> int:
@@ -90,58 +163,6 @@ def _call_here(arguments: list[str]) -> int:
 
     keras.backend.clear_session()
     return main(arguments)
-
-
-def _call_program(arguments: list[str], lock: int | None) -> int:
-    """A program of its own: its memory is given back when it ends."""
-    return call([sys.executable, "-m", "metrabs_acae.main", *arguments], lock)
-
-
-def call(command: list[str], lock: int | None) -> int:
-    """Runs a command to its end, or to that of this process; it shares the lock."""
-    kept = {"pass_fds": (lock,)} if lock is not None else {}
-    end_with_parent = functools.partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None
-    process = subprocess.Popen(command, preexec_fn=end_with_parent, **kept)
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        process.terminate()  # trainings stop after the current step and keep a checkpoint
-        process.wait()
-        raise
-
-
-def _end_with_parent(parent: int) -> None:
-    """Asks Linux to end this process with its parent, which may be killed without a chance to tell it."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:  # killed already
-        os._exit(1)
-
-
-@contextlib.contextmanager
-def only_one(work: Path, *, wait_s: float = 30.0):
-    """Holds a lock that the programs started here inherit; UserError if another process keeps it for `wait_s`.
-
-    The program of a process that was killed needs a few seconds to stop in order; hence the wait.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:
-        yield None
-        return
-    with open(work / ".lock", "w") as file:
-        until = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() >= until:
-                    raise UserError(
-                        f"Another process is running experiments in {work}; wait for it, or give another --work-dir."
-                    ) from None
-                time.sleep(0.5)
-        yield file.fileno()
 
 
 def _attempts_file(step: Step, places: Places) -> Path:
@@ -159,6 +180,7 @@ def _attempt(step: Step, places: Places) -> int:
 
 
 def _cpu_seconds() -> float:
+    """Of this process and of its own that have ended and were waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime + u.ru_stime for u in used)
 

@@ -11,27 +11,18 @@ import sys
 
 from metrabs_acae import command_line
 from metrabs_acae.config import Config
-from metrabs_acae.errors import UserError
+from metrabs_acae.exit_codes import exit_code
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one verb. Exit code: 0 done, 2 bad input (one sentence on stderr), 130 interrupted."""
-    try:
-        config = command_line.parse_arguments(
-            sys.argv[1:] if arguments is None else arguments, "python -m metrabs_acae.main"
-        )
+    """Runs one verb; the exit code, see `exit_codes`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+
+    def work() -> None:
+        config = command_line.parse_arguments(arguments, "python -m metrabs_acae.main")
         run(command_line.with_paper_stores(config))
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone (e.g. `| head`): nothing to report, and nothing to flush to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return 0
+
+    return exit_code(work)
 
 
 def run(config: Config) -> None:

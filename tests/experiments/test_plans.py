@@ -39,8 +39,8 @@ def test_the_small_scale_is_as_cheap_as_promised():
     small = get_scale("small")
     assert len(small.seeds) == 3
     consistency = in_order(EXPERIMENTS["consistency"].steps(small, small.seeds))
-    assert sum(s.cost_s for s in consistency) <= 2.5 * 3600
-    assert sum(s.cost_s for s in every_step(small)) <= 10 * 3600
+    assert sum(s.cost_s for s in consistency) / small.jobs <= 2.5 * 3600
+    assert sum(s.cost_s for s in every_step(small)) / small.jobs <= 10 * 3600
     batch = sum(count for _, count in (*TRAIN_3D, *TRAIN_2D))
     assert all(small.batch(m) == batch for m in small.mixtures)
     assert small.mixtures["full"] == TRAIN_3D and small.mixture_2d == TRAIN_2D
@@ -92,6 +92,7 @@ def test_batches_are_shared_in_proportion(total):
         (["table", "consistency", "--scale", "huge"], "no scale 'huge'"),
         (["plot", "chirality", "--results-dir", "{tmp}"], "has been run at scale 'small'"),
         (["run", "consistency", "--seeds", "one"], "invalid int value: 'one'"),
+        (["run", "consistency", "--jobs", "0"], "--jobs is 0; it must be at least 1"),
         (["frob"], "invalid choice: 'frob'"),
         ([], "required: verb"),
     ],
@@ -106,6 +107,6 @@ def test_a_dry_run_lists_the_steps_and_runs_none(capsys, tmp_path):
     flags = ["--results-dir", str(tmp_path / "r"), "--work-dir", str(tmp_path / "w")]
     assert main(["run", "consistency", "--dry-run", *flags]) == 0
     out = capsys.readouterr().out
-    assert "hybrid-s3" in out and "25 steps, about" in out and not list(tmp_path.iterdir())
+    assert "hybrid-s3" in out and "25 steps, 2 at a time, about" in out and not list(tmp_path.iterdir())
     assert main(["status", *flags]) == 0
     assert "consistency" in capsys.readouterr().out

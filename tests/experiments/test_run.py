@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import metrabs_acae.models
-from experiments import library, plots, recipes, report, results, runner
+from experiments import library, plots, programs, recipes, report, results, runner
 from experiments.experiment import CONSISTENCY, Experiment, Figure, Finding
 from experiments.scales import Costs, Scale
 from experiments.steps import Places, Step
@@ -195,20 +195,84 @@ def test_broken_results_and_failing_steps_are_named(tmp_path):
         runner.state(step, places)
 
 
+def start_python(code_of, begun):
+    """In place of `programs.start`: runs the code for the step instead, and notes the step and its cores."""
+    start = programs.start
+
+    def starts(command, lock, *, cores=(), log=None):
+        name = command[command.index("--name") + 1]
+        begun.append((name, tuple(cores)))
+        return start([sys.executable, "-c", code_of(name)], lock, cores=cores, log=log)
+
+    return starts
+
+
+def toy_steps():
+    """Two independent ones, one that needs both, one that needs the first."""
+    a, b = (Step(n, "predict", 1, ("--name", n), cost_s=10) for n in "ab")
+    c, d = (Step(n, "predict", 1, ("--name", n), needs=needs, cost_s=10) for n, needs in (("c", (a, b)), ("d", (a,))))
+    return [c, d]
+
+
+def several_at_a_time(tmp_path, monkeypatch, code_of, begun, report=lambda line: None):
+    import dataclasses
+
+    monkeypatch.setattr(programs, "start", start_python(code_of, begun))
+    places = Places(tmp_path / "work", tmp_path / "results", tmp_path / "stores")
+    runner.run(toy_steps(), dataclasses.replace(TOY, in_process=False), places, jobs=2, report=report)
+
+
+def test_steps_run_several_at_a_time_after_those_they_need(tmp_path, monkeypatch):
+    wait = """
+import pathlib, time
+sum(range(10_000_000))  # takes some processor time
+folder, until = pathlib.Path({folder!r}), time.monotonic() + 30
+(folder / "{name}").touch()
+while time.monotonic() < until and not (folder / "{other}").exists(): time.sleep(0.01)
+print("{name} met {other}:", (folder / "{other}").exists())
+"""
+
+    def code_of(name):  # a waits until b is at work and b until d is, which waits for a alone
+        return wait.format(folder=str(tmp_path), name=name, other={"a": "b", "b": "d"}.get(name, name))
+
+    begun, lines = [], []
+    several_at_a_time(tmp_path, monkeypatch, code_of, begun, lines.append)
+    assert [name for name, _ in begun] == ["a", "b", "d", "c"]
+    assert lines[0] == "[1/4] a: about 10 s; all that is left: 20 s"
+    assert (tmp_path / "work" / "logs" / "a.log").read_text() == "a met b: True\n"
+    assert (tmp_path / "work" / "logs" / "b.log").read_text() == "b met d: True\n"
+    if len(programs.usable_cores()) > 1:
+        assert not set(begun[0][1]) & set(begun[1][1])
+    for name in "abcd":
+        result = json.loads((tmp_path / "results" / f"{name}.json").read_text())
+        assert result["cores"] >= 1 and 0 < result["cpu_seconds"] < 30
+
+
+def test_a_failing_step_ends_the_others_and_names_its_log(tmp_path, monkeypatch):
+    def code_of(name):
+        return "raise SystemExit(3)" if name == "b" else "import time; time.sleep(300)"
+
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"Step b ended with exit code 3; mend what .*b.log says at its end"):
+        several_at_a_time(tmp_path, monkeypatch, code_of, [])
+    assert time.monotonic() - began < 60
+    assert not list((tmp_path / "results").glob("*"))
+
+
 def test_two_runs_do_not_work_in_one_folder(tmp_path):
-    with runner.only_one(tmp_path / "work"):
+    with programs.only_one(tmp_path / "work"):
         with pytest.raises(UserError, match="Another process is running experiments"):
-            with runner.only_one(tmp_path / "work", wait_s=0):
+            with programs.only_one(tmp_path / "work", wait_s=0):
                 pass
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a program outlives its killed parent")
 def test_a_program_ends_with_its_killed_parent_and_gives_the_lock_back(tmp_path):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom experiments import runner\n"
-        f"with runner.only_one(Path({str(tmp_path)!r})) as lock:\n"
+        "import sys\nfrom pathlib import Path\nfrom experiments import programs\n"
+        f"with programs.only_one(Path({str(tmp_path)!r})) as lock:\n"
         "    print('locked', flush=True)\n"
-        "    runner.call([sys.executable, '-c', 'import time; time.sleep(300)'], lock)\n"
+        "    programs.start([sys.executable, '-c', 'import time; time.sleep(300)'], lock).wait()\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert parent.stdout.readline() == "locked\n"
@@ -218,7 +282,7 @@ def test_a_program_ends_with_its_killed_parent_and_gives_the_lock_back(tmp_path)
         time.sleep(0.05)
     parent.kill()
     parent.wait()
-    with runner.only_one(tmp_path, wait_s=60):
+    with programs.only_one(tmp_path, wait_s=60):
         pass
 
 
