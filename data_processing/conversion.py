@@ -21,10 +21,10 @@ from pathlib import Path
 
 from data_processing.converter import Converter, Unit, UnitOutput
 from data_processing.plausibility import BoneCheck
-from data_processing.progress import Progress
 from data_processing.rows import read_rows, read_summary
 from metrabs_acae.data.store import PoseStoreWriter
 from metrabs_acae.errors import UserError
+from metrabs_acae.progress import Progress
 
 FORMAT_VERSION = 1
 
@@ -83,7 +83,7 @@ def _run(converter, pending: list[Unit], work: Path, n_units: int, workers, prog
     workers = (os.cpu_count() or 1) if workers is None else workers
     if workers == 0 or len(pending) <= 1:
         for unit in pending:
-            bar.step(_note(failures, unit, _convert_unit(converter, unit, work)))
+            bar.step(note=_note(failures, unit, _convert_unit(converter, unit, work)))
         return failures
     context = multiprocessing.get_context("spawn")
     n_workers = min(workers, len(pending))
@@ -101,7 +101,7 @@ def _run(converter, pending: list[Unit], work: Path, n_units: int, workers, prog
                 finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
                 for future in finished:
                     unit = running.pop(future)
-                    bar.step(_note(failures, unit, future.result()))
+                    bar.step(note=_note(failures, unit, future.result()))
         except concurrent.futures.process.BrokenProcessPool:
             raise UserError(
                 "A worker process was killed (often: out of memory); start the same command again with fewer --workers."

@@ -13,8 +13,8 @@ import urllib.request
 from pathlib import Path
 
 from data_processing.dataset_info import DatasetInfo, RemoteFile
-from data_processing.progress import Progress
 from metrabs_acae.errors import UserError
+from metrabs_acae.progress import Progress
 
 BLOCK = 1 << 20
 _RETRIED = (OSError, http.client.HTTPException)
@@ -49,7 +49,7 @@ def download_dataset(info: DatasetInfo, folder, *, sequences: list[str] | None =
                     done.touch()
         except UserError as error:
             failed[file.path] = note = str(error)
-        bar.step(note)
+        bar.step(note=note)
     if failed:
         raise UserError(
             f"{len(failed)} of {len(files)} files failed ({next(iter(failed.values()))}); the others are kept: start "

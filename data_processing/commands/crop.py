@@ -29,9 +29,10 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from data_processing.plain_files import read_json, write_json
-    from data_processing.progress import Progress
+    from data_processing.json_files import read_json
+    from data_processing.plain_files import write_json
     from metrabs_acae.errors import UserError
+    from metrabs_acae.progress import Progress
 
     if not 0.1 <= settings.extra <= 10:
         raise UserError(f"--extra is {settings.extra}; it must lie in 0.1..10.")
@@ -52,7 +53,7 @@ def run(settings: Settings) -> None:
             skipped += 1
         else:
             entries.append(entry)
-        bar.step(note)
+        bar.step(note=note)
     if not entries:
         raise UserError(f"{settings.people}: none of the {len(people)} boxes can be cropped; are they in pixels?")
     write_json(settings.out / "crops.json", entries)

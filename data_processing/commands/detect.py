@@ -31,8 +31,8 @@ def run(settings: Settings) -> None:
 
     from data_processing.detection import check_detector, open_detector
     from data_processing.plain_files import check_suffix, write_json
-    from data_processing.progress import Progress
     from metrabs_acae.errors import UserError
+    from metrabs_acae.progress import Progress
 
     check_suffix(settings.out, (".json",))
     check_detector(settings.detector)
@@ -61,7 +61,7 @@ def run(settings: Settings) -> None:
             if time.monotonic() - saved > SAVE_EVERY_S:
                 save()
                 saved = time.monotonic()
-            bar.step(note)
+            bar.step(note=note)
     except KeyboardInterrupt:
         save()
         raise
@@ -103,12 +103,12 @@ def _detect_file(detect, path: Path, key: str, every: int) -> dict[str, list]:
 
 def _read_unfinished(path: Path, how: list) -> tuple[dict, set]:
     """What an interrupted run with the same flags has found, and in which files; empty where there was none."""
-    from data_processing.plain_files import read_json
+    from data_processing.json_files import read_json
     from metrabs_acae.errors import UserError
 
     if not path.exists():
         return {}, set()
-    data = read_json(path)
+    data = read_json(path, dict)
     if data.get("how") != how:
         raise UserError(f"{path} is of an unfinished run with other flags ({data.get('how')}); remove it or use those.")
     return data["boxes"], set(data["done"])

@@ -22,9 +22,10 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from data_processing import images, masks
-    from data_processing.plain_files import check_box_list, check_suffix, read_json, write_json
-    from data_processing.progress import Progress
+    from data_processing.json_files import read_json
+    from data_processing.plain_files import check_box_list, check_suffix, write_json
     from metrabs_acae.errors import UserError
+    from metrabs_acae.progress import Progress
 
     check_suffix(settings.out, (".json",))
     if not 0 <= settings.threshold <= 254:
@@ -32,7 +33,7 @@ def run(settings: Settings) -> None:
     paths = {p.relative_to(settings.masks).as_posix(): p for p in sorted(settings.masks.rglob("*.png"))}
     if not paths:
         raise UserError(f"There is no mask picture (.png) in {settings.masks}.")
-    people = None if settings.boxes is None else read_json(settings.boxes)
+    people = None if settings.boxes is None else read_json(settings.boxes, dict)
     unknown = sorted(set(people or ()) - set(paths))
     if unknown:
         raise UserError(f"{settings.boxes} names '{unknown[0]}', which is not in {settings.masks}.")

@@ -24,13 +24,14 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from data_processing import boxes
-    from data_processing.plain_files import check_box_list, check_suffix, read_json, write_json
+    from data_processing.json_files import read_json
+    from data_processing.plain_files import check_box_list, check_suffix, write_json
     from metrabs_acae.errors import UserError
 
     check_suffix(settings.out, (".json",))
     if not 0 <= settings.min_iou <= 1 or not settings.max_area_ratio > 0:
         raise UserError("--min-iou must lie in 0..1 and --max-area-ratio above 0.")
-    labels, detections = read_json(settings.labels), read_json(settings.detections)
+    labels, detections = read_json(settings.labels, dict), read_json(settings.detections, dict)
     result, n_matched, n_people = {}, 0, 0
     for key, listed in labels.items():
         people = check_box_list(listed, f"{settings.labels}, '{key}'")

@@ -17,14 +17,12 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    import json
-    import os
-
     from data_processing.datasets.bml_movi import VIDEO, find_markers, read_markers, read_phones
     from data_processing.datasets.bml_movi_phones import calibrate, load_predictions
-    from data_processing.progress import Progress
+    from data_processing.plain_files import write_json
     from data_processing.video import video_info
     from metrabs_acae.errors import UserError
+    from metrabs_acae.progress import Progress
 
     target = settings.raw / "Calib" / "phones.json"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,10 +41,8 @@ def run(settings: Settings) -> None:
                 markers = read_markers(markers_path, match["round"], int(match["subject"]))
                 poses = load_predictions(predictions)
                 phones[name] = calibrate(markers, *poses, video_info(video).fps, moving=match["camera"] == "CP2")
-                partial = target.with_name(target.name + ".new")
-                partial.write_text(json.dumps(phones))
-                os.replace(partial, target)
+                write_json(target, phones)
             except UserError as error:
                 note = f"{video.name} is left out: {error}"
-        bar.step(note)
+        bar.step(note=note)
     print(f"{target}: {len(phones)} of {len(videos)} videos")

@@ -28,8 +28,8 @@ def run(settings: Settings) -> None:
     from data_processing.datasets.bml_movi import VIDEO
     from data_processing.datasets.bml_movi_predictions import VideoPredictor
     from data_processing.plain_files import write_arrays
-    from data_processing.progress import Progress
     from metrabs_acae.errors import UserError
+    from metrabs_acae.progress import Progress
 
     if settings.batch < 1:
         raise UserError(f"--batch is {settings.batch}; it must be at least 1.")
@@ -51,7 +51,7 @@ def run(settings: Settings) -> None:
                 write_arrays(target, {"poses3d": poses3d, "poses2d": poses2d})
             except UserError as error:
                 failed.append(note := f"{video.name} is left out: {error}")
-        bar.step(note)
+        bar.step(note=note)
     if failed:
         raise UserError(f"{len(failed)} of {len(videos)} videos failed; {failed[0]}")
     print(f"{settings.out}: predictions of {len(videos)} videos")

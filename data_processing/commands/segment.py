@@ -25,9 +25,9 @@ def run(settings: Settings) -> None:
     from data_processing.images import read_image
     from data_processing.onnx_or_savedmodel import check_model
     from data_processing.plain_files import write_whole
-    from data_processing.progress import Progress
     from data_processing.segmentation import open_segmenter
     from metrabs_acae.errors import UserError
+    from metrabs_acae.progress import Progress
 
     check_model(settings.segmenter)
     paths = find_files(settings.root, PICTURES)
@@ -42,7 +42,7 @@ def run(settings: Settings) -> None:
                 write_whole(target, cv2.imencode(".png", mask.astype("uint8") * 255)[1].tobytes())
             except UserError as error:
                 failed.append(note := str(error))
-        bar.step(note)
+        bar.step(note=note)
     if failed:
         raise UserError(f"{len(failed)} of {len(paths)} pictures have no mask: {failed[0]} The others are done.")
     print(f"{settings.out}: masks of {len(paths)} pictures")

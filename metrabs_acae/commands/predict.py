@@ -13,9 +13,9 @@ from metrabs_acae.training.run_folder import RunFolder
 
 def run(config: Config) -> None:
     """Predicts the store of --predict in the way of --protocol; the same command goes on with an interrupted run."""
-    from metrabs_acae.commands.pseudo_labels import Progress
     from metrabs_acae.evaluation.predict import predict_store
     from metrabs_acae.evaluation.protocols import get_protocol
+    from metrabs_acae.progress import Progress
 
     store, split = stores.store_and_split(config.verbs.predict)
     protocol = get_protocol(config.benchmark.protocol or "generic").name
@@ -26,18 +26,18 @@ def run(config: Config) -> None:
     if not target:
         target = (path if RunFolder(path).exists else Path()) / "predictions" / f"{store.name}.npz"
     print(f"{store.name}:{split} as {protocol}: {describe(settings)}", flush=True)
-    with Progress() as progress:
-        predictions = predict_store(
-            estimator,
-            joint_names,
-            store,
-            split,
-            target,
-            settings=settings,
-            metadata={"protocol": protocol, "model": model},
-            max_bad_fraction=config.data.max_bad_fraction,
-            progress=progress,
-        )
+    bar = Progress("Images", None)
+    predictions = predict_store(
+        estimator,
+        joint_names,
+        store,
+        split,
+        target,
+        settings=settings,
+        metadata={"protocol": protocol, "model": model},
+        max_bad_fraction=config.data.max_bad_fraction,
+        progress=lambda done, total, people: bar.to(done, total, remark=f"{people} people"),
+    )
     print(
         f"Wrote {len(predictions)} people of {len(predictions.joint_names)} joints in "
         f"{predictions.metadata['images']} images to {target}"

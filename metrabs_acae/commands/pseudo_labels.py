@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,9 +9,8 @@ from metrabs_acae.commands import evaluate, models, stores
 from metrabs_acae.config import Config
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
+from metrabs_acae.progress import Progress
 from metrabs_acae.skeletons import corresponding_joints
-
-REPORT_EVERY_S = 10.0
 
 
 def run(config: Config) -> None:
@@ -43,25 +40,23 @@ def run(config: Config) -> None:
 
         return batches_from
 
-    with Progress() as progress:
-        kept = write_pseudo_labels(
-            target,
-            [(f"{store.name}:{split}", store.splits[split], batches_of(store, split)) for store, split in chosen],
-            evaluate.predictor(pose_model),
-            joint_names=skeleton.joint_names,
-            mirror=skeleton.mirror,
-            label_joints=[corresponding_joints(skeleton, s.skeleton.joint_names) for s, _ in chosen]
-            if min_auc
-            else None,
-            min_auc=min_auc,
-            provenance={
-                "run": str(folder.path),
-                "step": step,
-                "stores": [str(store.path) for store, _ in chosen],
-                "licences": [str(store.metadata.get("licence", "")) for store, _ in chosen],
-            },
-            progress=progress,
-        )
+    bar = Progress("Pseudo-labels: examples", None)
+    kept = write_pseudo_labels(
+        target,
+        [(f"{store.name}:{split}", store.splits[split], batches_of(store, split)) for store, split in chosen],
+        evaluate.predictor(pose_model),
+        joint_names=skeleton.joint_names,
+        mirror=skeleton.mirror,
+        label_joints=[corresponding_joints(skeleton, s.skeleton.joint_names) for s, _ in chosen] if min_auc else None,
+        min_auc=min_auc,
+        provenance={
+            "run": str(folder.path),
+            "step": step,
+            "stores": [str(store.path) for store, _ in chosen],
+            "licences": [str(store.metadata.get("licence", "")) for store, _ in chosen],
+        },
+        progress=lambda done, total, kept: bar.to(done, total, remark=f"{kept} kept"),
+    )
     of = sum(store.splits[split] for store, split in chosen)
     print(f"Wrote {kept} poses of {skeleton.n_joints} joints, from {of} examples, to {target}")
 
@@ -93,35 +88,3 @@ def choose(wanted: tuple[str, ...], of_run: list[PoseStore]) -> list[tuple[PoseS
             raise UserError(f"{store.path} is a 2d pose store, which has no cameras; pseudo-labels need 3d ones.")
         stores.require_split(store, split)
     return chosen
-
-
-class Progress:
-    """A bar on a terminal; on a pipe a line now and then. Call it with (rows done, rows in all, poses kept)."""
-
-    def __init__(self):
-        self._bar = self._first = None
-        self._reported = time.monotonic()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self._bar is not None:
-            self._bar.close()
-
-    def __call__(self, done: int, total: int, kept: int) -> None:
-        from metrabs_acae.training.callbacks import clock
-
-        now = time.monotonic()
-        if sys.stderr.isatty():
-            import tqdm
-
-            self._bar = self._bar or tqdm.tqdm(total=total, unit="example", initial=done, smoothing=0.05)
-            self._bar.update(done - self._bar.n)
-            self._bar.set_postfix_str(f"{kept} kept")
-            return
-        self._first = self._first or (done, now)  # the first batch holds the compilation
-        if now - self._reported >= REPORT_EVERY_S:
-            left = (now - self._first[1]) / max(done - self._first[0], 1) * (total - done)
-            print(f"{done}/{total} examples, {kept} poses kept, {clock(left)} left", flush=True)
-            self._reported = now

@@ -14,6 +14,7 @@ import keras
 
 from metrabs_acae.data.loading import InputMeter
 from metrabs_acae.errors import UserError
+from metrabs_acae.progress import clock
 from metrabs_acae.training import checkpoints
 from metrabs_acae.training.run_folder import RunFolder
 from metrabs_acae.training.trainer import averaged_weights
@@ -254,15 +255,6 @@ class MetricsLog(keras.callbacks.Callback):
             self._bar.set_postfix_str(f"loss {row['loss']:.4f}{validation}")
         else:
             self.run.log(line)
-
-
-def clock(seconds: float) -> str:
-    """3725 -> '1:02:05'."""
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, s = divmod(round(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
 
 
 def _keep_rows_up_to(path: Path, step: int) -> list[str] | None:
