@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.data.images import image_size_wh
+from metrabs_acae.data.images import MAX_PIXELS, image_size_wh
 from metrabs_acae.errors import UserError
 
-MAX_PIXELS = 100_000_000
 JPEG_QUALITY = 95
 
 

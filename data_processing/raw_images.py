@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_processing.images import MAX_PIXELS, read_image
+from data_processing.images import read_image
+from metrabs_acae.data.images import MAX_PIXELS
 from metrabs_acae.errors import UserError
 
 _SPACE = rb"\s+(?:#[^\n]*\n\s*)*"

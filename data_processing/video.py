@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from data_processing.images import MAX_PIXELS
 from metrabs_acae.errors import UserError
+from metrabs_acae.inference.video import open_video
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,12 @@ def read_frames(path, indices: Iterable[int] | None = None) -> Iterator[tuple[in
     Frames are counted in the order in which they are shown, from 0. Reading stops after the last one wanted; a video
     that ends before simply gives fewer. UserError where the file is missing or is no video.
     """
-    import av
-
     wanted = None if indices is None else sorted(set(int(i) for i in indices))
     if wanted is not None and not wanted:
         return
     container, stream = _open(path)
+    import av
+
     position = 0
     with container:
         try:
@@ -59,23 +58,17 @@ def read_frames(path, indices: Iterable[int] | None = None) -> Iterator[tuple[in
             raise UserError(f"{path} is damaged after {position} frames ({error}); fetch it again.") from None
 
 
+def labelled_frames(path, frames: Collection[int], output) -> Iterator[tuple[int, np.ndarray]]:
+    """As `read_frames`; those of `frames` that the video does not reach any more are noted as left out of `output`."""
+    n_read = 0
+    for index, image in read_frames(path, frames):
+        n_read += 1
+        yield index, image
+    for _ in range(len(frames) - n_read):
+        output.skip("the video ends before the labels")
+
+
 def _open(path):
-    try:
-        import av
-    except ImportError:
-        raise UserError("Reading videos needs the extra [data]: pip install metrabs_acae[data].") from None
-    if not Path(path).is_file():
-        raise UserError(f"The video {path} is missing.")
-    try:
-        container = av.open(str(path))
-    except av.error.FFmpegError as error:
-        raise UserError(f"{path} is not a readable video ({error}); it may be cut off: fetch it again.") from None
-    if not container.streams.video:
-        container.close()
-        raise UserError(f"{path} has no video stream.")
-    stream = container.streams.video[0]
-    if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
-        container.close()
-        raise UserError(f"{path} claims frames of more than {MAX_PIXELS:,} pixels; it is not read.")
+    container, stream = open_video(path, str(path))
     stream.codec_context.thread_count = 1  # the worker processes already use every core
     return container, stream

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from metrabs_acae.errors import UserError
 
+MAX_PIXELS = 100_000_000
+"""Pictures and video frames that claim more are not read: most likely their header is damaged."""
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.acae.files import replacing
 from metrabs_acae.config import Demo
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import replacing
 from metrabs_acae.inference import demo_inputs
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, load_saved_model, write_pose_files

@@ -95,6 +95,8 @@ class Estimator:
             result = dict(self._model.estimate_poses_batched(np.stack(images), ragged, **common))
             result["boxes"] = ragged
         rows = {name: result[name].values.numpy() for name in ("boxes", "poses3d", "poses2d", "uncertainty")}
+        unknown = np.full(rows["uncertainty"].shape, np.nan, np.float32)
+        rows["entropy"] = result["entropy"].values.numpy() if "entropy" in result else unknown
         starts = np.concatenate([[0], np.cumsum(result["poses3d"].row_lengths().numpy())])
         return [
             People(
@@ -104,6 +106,7 @@ class Estimator:
                 poses3d=rows["poses3d"][a:b],
                 poses2d=rows["poses2d"][a:b],
                 uncertainty=rows["uncertainty"][a:b],
+                entropy=rows["entropy"][a:b],
             )
             for a, b in zip(starts[:-1], starts[1:], strict=True)
         ]

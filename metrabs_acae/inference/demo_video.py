@@ -6,22 +6,21 @@ import contextlib
 import dataclasses
 import itertools
 import signal
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.acae.files import replacing
 from metrabs_acae.config import Demo
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import replacing
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, write_pose_files
 from metrabs_acae.inference.pose_files import People, PoseLog
 from metrabs_acae.inference.smoothing import PoseSmoother
 from metrabs_acae.inference.tracking import PoseTracker
 from metrabs_acae.inference.video import VideoFile, VideoWriter, Webcam
+from metrabs_acae.progress import Progress
 
 
 def run_video(
@@ -58,7 +57,7 @@ def run_video(
             files.append(out_dir / picture)
             draw = VideoWriter(stack.enter_context(replacing(files[0])), fps=reader.fps)
 
-        progress = Progress(reader.name, n_expected)
+        progress = Progress(f"{reader.name}: frames", n_expected)
         for batch in itertools.chain([first_batch], batches):
             given = None if boxes_of is None else [boxes_of(frame.index) for frame in batch]
             estimated = estimator([frame.image for frame in batch], given, source.intrinsic_matrix)
@@ -67,15 +66,15 @@ def run_video(
                 poses.add(frame.index, frame.time_s, people)
                 if draw:
                     draw.write(draw_people(frame.image, people, source), frame.time_s)
-            progress.update(len(batch))
+            progress.step(len(batch))
             if interruption.requested:
                 break
-        fps = progress.close()
+        progress.close()
         if draw:
             draw.close()
         files += write_pose_files(out_dir / item.stem, poses, settings, picture=picture)
         result = DemoResult(source.name, poses.n_frames, poses.n_rows, tuple(files))
-    log(_summary(result, fps, reader.n_damaged, interruption.requested))
+    log(_summary(result, progress.rate, reader.n_damaged, interruption.requested))
     if interruption.requested and item.kind != "webcam":
         raise KeyboardInterrupt
     return result
@@ -117,49 +116,6 @@ class Interruption:
     def __exit__(self, *exception) -> None:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
-
-
-class Progress:
-    """Frames done and frames per second on stderr: a line that changes on a terminal, else one every 15 s.
-
-    Attributes:
-        fps: frames per second without the first batch, in which TensorFlow builds its graph (if there is another).
-    """
-
-    def __init__(self, name: str, n_frames: int | None, *, stream=None):
-        self._name, self._n_frames = name, n_frames
-        self._stream = stream or sys.stderr
-        self._terminal = self._stream.isatty()
-        self._period_s = 0.3 if self._terminal else 15.0
-        self._start = self._shown = time.perf_counter()
-        self._start_of_second = None
-        self._n_done = self._n_first = 0
-
-    def update(self, n: int) -> None:
-        """`n` frames more are done."""
-        now = time.perf_counter()
-        self._n_done += n
-        if self._start_of_second is None:
-            self._start_of_second, self._n_first = now, n
-        if now - self._shown >= self._period_s:
-            self._shown = now
-            of = f" of {self._n_frames}" if self._n_frames else ""
-            text = f"{self._name}: {self._n_done}{of} frames, {self.fps:.1f} fps"
-            print(f"\r{text} " if self._terminal else text, end="" if self._terminal else "\n", file=self._stream)
-            self._stream.flush()
-
-    @property
-    def fps(self) -> float:
-        now = time.perf_counter()
-        if self._n_done > self._n_first:
-            return (self._n_done - self._n_first) / max(now - self._start_of_second, 1e-9)
-        return self._n_done / max(now - self._start, 1e-9)
-
-    def close(self) -> float:
-        """Clears the line; gives the frames per second."""
-        if self._terminal:
-            print("\r\033[K", end="", file=self._stream, flush=True)
-        return self.fps
 
 
 def _summary(result: DemoResult, fps: float, n_damaged: int, interrupted: bool) -> str:

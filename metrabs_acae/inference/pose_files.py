@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.acae.files import replacing, write_npz
+from metrabs_acae.files import replacing, write_npz
 
 FORMAT = "metrabs_acae poses 1"
 DIGITS = 2
@@ -51,7 +51,9 @@ class People:
         person: [P] int32, numbers.
         boxes: [P, 4] left, top, width, height, px. scores: [P], NaN where the boxes were given.
         poses3d: [P, J, 3] mm, camera frame: x right, y down, z forward.
-        poses2d: [P, J, 2] px of the image, (0, 0) the centre of the top-left pixel. uncertainty: [P, J] mm.
+        poses2d: [P, J, 2] px of the image, (0, 0) the centre of the top-left pixel.
+        uncertainty: [P, J] mm, spread over the test-time augmentations. entropy: [P, J] of the heatmaps, 0 to 1; NaN
+            where the model has none.
     """
 
     person: np.ndarray
@@ -60,9 +62,13 @@ class People:
     poses3d: np.ndarray
     poses2d: np.ndarray
     uncertainty: np.ndarray
+    entropy: np.ndarray
 
     def __len__(self) -> int:
         return len(self.person)
+
+
+PEOPLE_FIELDS = tuple(People.__dataclass_fields__)
 
 
 class _Column:
@@ -110,6 +116,7 @@ class PoseLog:
             "poses3d": (np.float32, (n_joints, 3)),
             "poses2d": (np.float32, (n_joints, 2)),
             "uncertainty": (np.float32, (n_joints,)),
+            "entropy": (np.float32, (n_joints,)),
         }
         self._columns = {name: _Column(self._folder.name, name, *kind) for name, kind in kinds.items()}
 
@@ -124,8 +131,7 @@ class PoseLog:
     def add(self, frame: int, time_s: float, people: People) -> None:
         """Appends one frame, with or without people."""
         values = {"frames": frame, "times_s": time_s, "n_people": len(people), "frame": np.full(len(people), frame)}
-        for name in ("person", "boxes", "scores", "poses3d", "poses2d", "uncertainty"):
-            values[name] = getattr(people, name)
+        values |= {name: getattr(people, name) for name in PEOPLE_FIELDS}
         for name, value in values.items():
             self._columns[name].append(value)
 
@@ -148,8 +154,7 @@ class PoseLog:
         start = 0
         for frame, time_s, n in zip(columns["frames"], columns["times_s"], columns["n_people"], strict=True):
             rows = slice(start, start + int(n))
-            fields = ("person", "boxes", "scores", "poses3d", "poses2d", "uncertainty")
-            yield int(frame), float(time_s), People(**{name: columns[name][rows] for name in fields})
+            yield int(frame), float(time_s), People(**{name: columns[name][rows] for name in PEOPLE_FIELDS})
             start = rows.stop
 
 
@@ -175,9 +180,8 @@ def write_json(path: str | Path, log: PoseLog) -> None:
 
 
 def _rows(people: People) -> Iterator[People]:
-    names = tuple(People.__dataclass_fields__)
     for i in range(len(people)):
-        yield People(**{name: getattr(people, name)[i] for name in names})
+        yield People(**{name: getattr(people, name)[i] for name in PEOPLE_FIELDS})
 
 
 def _person(row: People) -> dict:
@@ -188,12 +192,13 @@ def _person(row: People) -> dict:
         "pose2d": row.poses2d,
         "uncertainty": row.uncertainty,
     }
-    return {"person": int(row.person)} | score | {k: _plain(v) for k, v in lengths.items()}
+    entropy = {} if np.isnan(row.entropy).all() else {"entropy": _plain(row.entropy, 4)}
+    return {"person": int(row.person)} | score | {k: _plain(v) for k, v in lengths.items()} | entropy
 
 
-def _plain(array: np.ndarray) -> list:
+def _plain(array: np.ndarray, digits: int = DIGITS) -> list:
     """Nested lists of rounded numbers, null where there is none."""
-    rounded = np.round(np.asarray(array, float), DIGITS)
+    rounded = np.round(np.asarray(array, float), digits)
     if np.isfinite(rounded).all():
         return rounded.tolist()
     return np.where(np.isfinite(rounded), rounded, None).tolist()
@@ -219,6 +224,8 @@ def write_poses_npz(path: str | Path, log: PoseLog) -> None:
         "intrinsic_matrix": np.asarray(source.intrinsic_matrix, np.float64),
         "image_size_wh": np.array(source.image_size_wh, np.int32),
     }
+    if not np.isnan(log.column("entropy")).all():
+        arrays["entropy"] = log.column("entropy")
     if source.detected:
         arrays["score"] = log.column("scores")
     write_npz(path, arrays)

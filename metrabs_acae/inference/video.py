@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae.data.images import MAX_PIXELS
 from metrabs_acae.errors import UserError
 
-MAX_PIXELS = 100_000_000
 MAX_FPS = 1000  # more is a container's unit of time, mistaken for a rate
 TICKS_PER_SECOND = 90_000
 
@@ -33,6 +33,40 @@ class Frame:
     image: np.ndarray
 
 
+def open_video(source, name):
+    """(container, video stream) of PyAV.
+
+    Args:
+        source: path, or stream to read from.
+        name: of the video, for messages.
+
+    Raises:
+        UserError: no file, no video in it, a format that cannot be decoded, frames of more than `MAX_PIXELS`.
+    """
+    av = _import_av()
+    if isinstance(source, str | Path):
+        if not Path(source).is_file():
+            raise UserError(f"There is no video {source}.")
+        source = f"file:{source}"  # keeps FFmpeg from reading a protocol into the name
+    try:
+        container = av.open(source)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise UserError(f"{name} is not a readable video ({_reason(error)}).") from None
+    try:
+        if not container.streams.video:
+            raise UserError(f"{name} has no video stream.")
+        stream = container.streams.video[0]
+        codec = stream.codec_context
+        if codec is None:
+            raise UserError(f"{name} is of a video format that cannot be decoded here.")
+        if codec.width * codec.height > MAX_PIXELS:
+            raise UserError(f"{name} claims frames of more than {MAX_PIXELS:,} pixels; it is not read.")
+    except UserError:
+        container.close()
+        raise
+    return container, stream
+
+
 class VideoFile:
     """Iterates over the frames of a video file or, for "-", of a video that comes through standard input.
 
@@ -44,27 +78,9 @@ class VideoFile:
     """
 
     def __init__(self, path: str | Path):
-        av = _import_av()
-        self.name = "standard input" if str(path) == "-" else Path(path).name
-        if str(path) != "-" and not Path(path).is_file():
-            raise UserError(f"There is no video {path}.")
-        try:
-            # "file:" keeps FFmpeg from reading a protocol into the name.
-            self._container = av.open(sys.stdin.buffer if str(path) == "-" else f"file:{path}")
-        except (av.error.FFmpegError, ValueError) as error:
-            raise UserError(f"{self.name} is not a readable video ({_reason(error)}).") from None
-        try:
-            if not self._container.streams.video:
-                raise UserError(f"{self.name} has no video stream.")
-            self._stream = self._container.streams.video[0]
-            codec = self._stream.codec_context
-            if codec is None:
-                raise UserError(f"{self.name} is of a video format that cannot be decoded here.")
-            if codec.width * codec.height > MAX_PIXELS:
-                raise UserError(f"{self.name} claims frames of more than {MAX_PIXELS:,} pixels; it is not read.")
-        except UserError:
-            self.close()
-            raise
+        from_pipe = str(path) == "-"
+        self.name = "standard input" if from_pipe else Path(path).name
+        self._container, self._stream = open_video(sys.stdin.buffer if from_pipe else path, self.name)
         self._stream.thread_type = "AUTO"
         rates = (self._stream.average_rate, self._stream.guessed_rate)
         self.fps = next((float(rate) for rate in rates if rate and rate <= MAX_FPS), None)

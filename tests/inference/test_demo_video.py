@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import signal
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,7 +43,11 @@ class SpotEstimator:
             poses2d = centers[:, np.newaxis] + BODY_PX
             poses3d = np.concatenate([poses2d, np.ones_like(poses2d[..., :1])], -1) @ np.linalg.inv(camera).T * 4000
             ltwh = np.concatenate([centers - 10, np.full_like(centers, 20)], axis=1)
-            found.append(People(np.arange(n - 1), ltwh, np.ones(n - 1), poses3d, poses2d, np.zeros((n - 1, 4))))
+            found.append(
+                People(
+                    np.arange(n - 1), ltwh, np.ones(n - 1), poses3d, poses2d, np.zeros((n - 1, 4)), np.zeros((n - 1, 4))
+                )
+            )
         return found
 
 
@@ -185,17 +188,3 @@ def test_webcam_until_it_ends(tmp_path, monkeypatch):
     assert estimator.batches == [1, 1] and result.name == "webcam 0" and result.n_frames == 2
     assert lines[0].endswith("stopped early")
     assert len(poses_by_frame(tmp_path / "out", "webcam-0")) == 2
-
-
-def test_progress_on_a_terminal_and_on_a_pipe(monkeypatch):
-    clock = iter(np.arange(0, 1000, 10.0))
-    monkeypatch.setattr(demo_video.time, "perf_counter", lambda: float(next(clock)))
-    for terminal in (True, False):
-        written = []
-        stream = SimpleNamespace(isatty=lambda t=terminal: t, write=written.append, flush=lambda: None)
-        progress = demo_video.Progress("clip.mp4", 24, stream=stream)
-        for _ in range(3):
-            progress.update(8)
-        text = "".join(written)
-        assert "of 24 frames" in text and ("\r" in text) == terminal
-        assert ("\n" in text) != terminal

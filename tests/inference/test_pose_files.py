@@ -31,6 +31,7 @@ def people(numbers, *, seed=0) -> People:
         poses3d=poses3d,
         poses2d=image[..., :2] / image[..., 2:],
         uncertainty=rng.uniform(0, 30, (n, 3)),
+        entropy=rng.uniform(0, 1, (n, 3)),
     )
 
 
@@ -62,6 +63,7 @@ def test_json(log, tmp_path):
     assert person["score"] == pytest.approx(truth.scores[0], abs=1e-4)
     for key, array in {"box": truth.boxes, "pose3d": truth.poses3d, "pose2d": truth.poses2d}.items():
         np.testing.assert_allclose(person[key], array[0], atol=0.006)  # rounded to 0.01
+    np.testing.assert_allclose(person["entropy"], truth.entropy[0], atol=6e-5)  # to 0.0001
 
 
 def test_npz_is_a_prediction_file(log, tmp_path):
@@ -73,19 +75,21 @@ def test_npz_is_a_prediction_file(log, tmp_path):
     np.testing.assert_array_equal(predictions.poses3d_mm, expected)
     with np.load(tmp_path / "p.npz", allow_pickle=False) as arrays:
         assert arrays["frames"].tolist() == [0, 1, 2] and arrays["times_s"].tolist() == [0, 0.04, 0.1]
+        np.testing.assert_allclose(arrays["entropy"][2], FRAMES[2][2].entropy[0], rtol=1e-6)
         assert arrays["boxes_ltwh_px"].shape == (3, 4) and arrays["edges"].tolist() == [[0, 1], [0, 2]]
 
 
-def test_given_boxes_have_no_score(tmp_path):
+def test_given_boxes_have_no_score_and_some_models_no_entropy(tmp_path):
     given = people([0])
-    given.scores[:] = np.nan
+    given.scores[:] = given.entropy[:] = np.nan
     with PoseLog(source(detected=False)) as log:
         log.add(0, 0.0, given)
         write_json(tmp_path / "p.json", log)
         write_poses_npz(tmp_path / "p.npz", log)
-    assert "score" not in json.loads((tmp_path / "p.json").read_text())["frames"][0]["people"][0]
+    written = json.loads((tmp_path / "p.json").read_text())["frames"][0]["people"][0]
+    assert written.keys().isdisjoint({"score", "entropy"})
     with np.load(tmp_path / "p.npz") as arrays:
-        assert "score" not in arrays.files
+        assert {"score", "entropy"}.isdisjoint(arrays.files)
 
 
 def test_nobody_and_lost_joints(tmp_path):

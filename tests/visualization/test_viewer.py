@@ -28,6 +28,7 @@ def people(*positions_mm) -> People:
         poses3d=poses3d,
         poses2d=image[..., :2] / image[..., 2:],
         uncertainty=np.zeros((n, 4)),
+        entropy=np.zeros((n, 4)),
     )
 
 
