@@ -19,7 +19,7 @@ from data_processing.file_cache import file_cache
 from data_processing.json_files import read_json
 from data_processing.safe_pickle import load_pickle
 from data_processing.sampling import MotionSampler
-from data_processing.video import read_frames, video_info
+from data_processing.video import labelled_frames, video_info
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
@@ -65,10 +65,8 @@ class Aist(Converter):
         poses_of: dict[int, list[int]] = {}
         for i in kept:
             poses_of.setdefault(int(i * rate / FPS + 1e-6), []).append(i)
-        n_seen = 0
-        for position, image in read_frames(video, poses_of):
+        for position, image in labelled_frames(video, poses_of, output):
             for i in poses_of[position]:
-                n_seen += 1
                 box = boxes.box_of_points(project(camera, poses[i]), BOX_FACTOR)
                 if box is None:
                     output.skip("person behind the camera")
@@ -86,8 +84,6 @@ class Aist(Converter):
                     frame=i,
                     activity=sequence.split("_")[0],
                 )
-        for _ in range(len(kept) - n_seen):
-            output.skip("the video ends before the labels")
 
 
 def read_names(path) -> list[str]:

@@ -18,7 +18,7 @@ from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.json_files import read_json
 from data_processing.sampling import MotionSampler
-from data_processing.video import read_frames
+from data_processing.video import labelled_frames
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
@@ -52,9 +52,7 @@ class AspSet(Converter):
         n_frames = min(len(poses), len(labelled))
         sampler = MotionSampler(THRESHOLD_MM)
         frames = [i for i in range(n_frames) if split == "test" or sampler.keep(poses[i])]
-        n_seen = 0
-        for i, image in read_frames(folder / "videos" / subject / f"{unit.name}.mkv", frames):
-            n_seen += 1
+        for i, image in labelled_frames(folder / "videos" / subject / f"{unit.name}.mkv", frames, output):
             self.add_crop(
                 output,
                 image,
@@ -66,8 +64,6 @@ class AspSet(Converter):
                 sequence=unit.name,
                 frame=i,
             )
-        for _ in range(len(frames) - n_seen):
-            output.skip("the video ends before the labels")
 
 
 def read_splits(path) -> list[tuple[str, str, str, tuple[str, ...]]]:

@@ -17,7 +17,7 @@ from data_processing.file_cache import file_cache
 from data_processing.matlab import open_mat73
 from data_processing.rows import Row
 from data_processing.sampling import MotionSampler
-from data_processing.video import read_frames
+from data_processing.video import labelled_frames
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
@@ -63,9 +63,7 @@ class Human36M(Converter):
             sampler = MotionSampler(THRESHOLD_MM)
             frames = [i for i in frames if sampler.keep(poses[i])]
         boxes = read_boxes(folder / "MySegmentsMat/ground_truth_bb" / f"{activity}.{camera_name}.mat", frames)
-        n_seen = 0
-        for i, image in read_frames(folder / "Videos" / f"{activity}.{camera_name}.mp4", frames):
-            n_seen += 1
+        for i, image in labelled_frames(folder / "Videos" / f"{activity}.{camera_name}.mp4", frames, output):
             if i not in boxes:
                 output.skip("no box")
                 continue
@@ -79,8 +77,6 @@ class Human36M(Converter):
             else:
                 arguments = {"split": split, "key": key, "camera": camera, "coords": poses[i], "box": box}
                 self.add_crop(output, image, **arguments, **row)
-        for _ in range(len(frames) - n_seen):
-            output.skip("the video ends before the labels")
 
 
 class Human36MTest(Human36M):

@@ -20,7 +20,7 @@ from data_processing.file_cache import file_cache
 from data_processing.json_files import read_json
 from data_processing.safe_pickle import load_pickle
 from data_processing.sampling import MotionSampler
-from data_processing.video import read_frames, video_info
+from data_processing.video import labelled_frames, video_info
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
@@ -48,9 +48,7 @@ class IkeaAsm(Converter):
         if video is None:
             raise UserError(f"{folder / 'images/scan_video.avi'} is missing; unpack it again.")
         poses = choose(sorted((folder / "pose3d").glob("*.json")), camera, video_info(video).size_wh, output)
-        n_seen = 0
-        for i, image in read_frames(video, poses):
-            n_seen += 1
+        for i, image in labelled_frames(video, poses, output):
             label_box = boxes.box_of_points(project_camera_frame(camera, poses[i]), 1.2)
             box = boxes.detection_or_label(label_box, self.detect(image, video, i), min_iou=0.3)
             if box is None:
@@ -68,8 +66,6 @@ class IkeaAsm(Converter):
                 frame=i,
                 activity=furniture,
             )
-        for _ in range(len(poses) - n_seen):
-            output.skip("the video ends before the labels")
 
     def _camera(self, scan: str, device: str) -> CameraParams:
         path = self.raw / "Calibration/camera_parameters.pkl"

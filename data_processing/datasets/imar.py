@@ -22,7 +22,7 @@ from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.json_files import read_json
 from data_processing.sampling import BufferedMotionSampler
-from data_processing.video import read_frames, video_info
+from data_processing.video import labelled_frames, video_info
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import get_skeleton
@@ -62,9 +62,7 @@ class Imar(Converter):
         if people.shape[1] > 3 * video_info(video).n_frames > 0:
             people = people[:, ::POSES_PER_PICTURE]
         chosen = choose(people)
-        n_seen = 0
-        for frame, image in read_frames(video, chosen):
-            n_seen += 1
+        for frame, image in labelled_frames(video, chosen, output):
             found = self._boxes(image, video, frame, [project(camera, p[frame]) for p in people])
             for person in chosen[frame]:
                 if found[person] is None:
@@ -83,8 +81,6 @@ class Imar(Converter):
                     activity=action,
                     person=person,
                 )
-        for _ in range(len(chosen) - n_seen):
-            output.skip("the video ends before the labels")
 
     def _boxes(self, image, video, frame: int, points: list[np.ndarray]) -> list[np.ndarray | None]:
         """The box of each person in the picture."""

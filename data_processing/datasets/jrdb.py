@@ -19,12 +19,10 @@ import numpy as np
 
 from data_processing import boxes
 from data_processing.cameras import from_extrinsics
-from data_processing.converter import Converter, Unit
+from data_processing.converter import Unit
 from data_processing.file_cache import file_cache
-from data_processing.images import read_image
 from data_processing.json_files import read_json
-from data_processing.rows import Row
-from data_processing.sampling import MotionSampler
+from data_processing.tracks_2d import Picture, TrackedPerson, Tracks2DConverter
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
@@ -36,7 +34,7 @@ MM_PER_M = 1000
 N_SENSORS = 5
 
 
-class Jrdb(Converter):
+class Jrdb(Tracks2DConverter):
     def units(self) -> list[Unit]:
         self.require("train_dataset/calibration/cameras.yaml")
         units = [Unit(p.stem, (p.name,)) for p in self.find("train_dataset/labels/labels_2d_pose_coco/*.json")]
@@ -45,61 +43,28 @@ class Jrdb(Converter):
     def convert(self, unit: Unit, output) -> None:
         folder = self.raw / "train_dataset"
         cameras = read_cameras(folder / "calibration" / "cameras.yaml")
-        samplers: dict[int, MotionSampler] = {}
+        pictures = []
         for name, people in read_people(folder / "labels" / "labels_2d_pose_coco" / unit.args[0]):
-            path = folder / "images" / name
             camera = camera_of(cameras, name)
-            if camera is None or not path.is_file():
-                output.skip("image missing" if camera else "picture of an unknown camera")
-                continue
-            try:
-                found = self._boxes(path, [p["bbox"] for p in people])
-                kept = [(p, b) for p, b in zip(people, found, strict=True) if b is not None and moved(p, samplers)]
-                if kept:
-                    output.copy_image(name, path)
-            except UserError:
-                output.skip("image broken")
-                continue
-            for _ in range(sum(b is None for b in found)):
-                output.skip("no detection")
-            for person, box in kept:
-                output.add(
-                    Row(
-                        *("train", name, box, camera, person["coords"]),
-                        sequence=unit.name,
-                        frame=int(Path(name).stem),
-                        person=person["track"],
-                    )
-                )
-
-    def _boxes(self, path, labelled: list[np.ndarray]) -> list[np.ndarray | None]:
-        if self.options.detector == "none":
-            return labelled
-        detections = self.detect(read_image(path), path)
-        return [None if j is None else detections[j, :4] for j in boxes.match(labelled, detections, min_iou=0.1)]
+            if camera is None:
+                output.skip("picture of an unknown camera")
+            else:
+                pictures.append(Picture(name, folder / "images" / name, people, camera))
+        self.add_pictures(output, pictures, split="train", sequence=unit.name)
 
 
-def moved(person: dict, samplers: dict[int, MotionSampler]) -> bool:
-    """Whether a person has moved enough since the frame kept last; remembers the pose if so."""
-    sampler = samplers.setdefault(person["track"], MotionSampler(0, check_validity=True))
-    sampler.threshold = MOVED_PER_SIDE * float(max(person["bbox"][2:]))
-    return sampler.keep(person["coords"])
-
-
-def read_people(path) -> list[tuple[str, list[dict]]]:
-    """(picture below `images`, its people) in order of time.
-
-    A person has `coords` [17, 2] px (NaN = not labelled), `bbox` (of the joints, enlarged) and `track`.
-    """
+def read_people(path) -> list[tuple[str, list[TrackedPerson]]]:
+    """(picture below `images`, its people with the boxes of their joints, enlarged) in order of time."""
     data = read_json(path)
     try:
         pictures = {image["id"]: (picture_of(image["file_name"]), []) for image in data["images"]}
         for annotation in data["annotations"]:
             table = np.array(annotation["keypoints"], np.float64).reshape(N_JOINTS, 3)
             coords = np.where(table[:, 2:] > 0, table[:, :2], np.nan)
-            bbox = boxes.box_of_points(coords, BOX_FACTOR)
-            if bbox is not None:
-                person = {"coords": coords, "bbox": bbox, "track": int(annotation["track_id"])}
+            box = boxes.box_of_points(coords, BOX_FACTOR)
+            if box is not None:
+                threshold = MOVED_PER_SIDE * float(max(box[2:]))
+                person = TrackedPerson(coords, box, int(annotation["track_id"]), threshold)
                 pictures[annotation["image_id"]][1].append(person)
         return sorted((p for p in pictures.values() if p[1]), key=lambda p: p[0])
     except (ValueError, KeyError, TypeError, AttributeError) as error:

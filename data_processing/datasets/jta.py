@@ -18,7 +18,7 @@ from data_processing.cameras import intrinsics, is_inside, make_camera, project_
 from data_processing.converter import Converter, Unit
 from data_processing.json_files import read_json
 from data_processing.sampling import MotionSampler
-from data_processing.video import read_frames
+from data_processing.video import labelled_frames
 from metrabs_acae.errors import UserError
 
 SIZE = (1920, 1080)
@@ -44,9 +44,7 @@ class Jta(Converter):
         frames = read_people(self.raw / "annotations" / part / f"{sequence}.json")
         chosen = choose(frames)
         video = self.raw / "videos" / part / f"{sequence}.mp4"
-        n_seen = 0
-        for i, image in read_frames(video, chosen):
-            n_seen += 1
+        for i, image in labelled_frames(video, chosen, output):
             found = self._boxes(image, video, i, {p: visible_box(pose) for p, pose in frames[i].items()})
             up = up_direction([pose[:, :3] for pose in frames[i].values()])
             camera = make_camera(np.eye(3), np.zeros(3), K, world_up=up)
@@ -67,8 +65,6 @@ class Jta(Converter):
                     activity=part,
                     person=person,
                 )
-        for _ in range(len(chosen) - n_seen):
-            output.skip("the video ends before the labels")
 
     def _boxes(self, image, video, frame: int, labelled: dict) -> dict[int, np.ndarray | None]:
         if self.options.detector == "none":

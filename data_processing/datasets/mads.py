@@ -20,7 +20,7 @@ from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.matlab import field, load_mat5
 from data_processing.sampling import MotionSampler
-from data_processing.video import read_frames
+from data_processing.video import labelled_frames
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
@@ -45,9 +45,7 @@ class Mads(Converter):
         poses = read_poses(video.with_name(f"{recording}_GT.mat"))
         sampler = MotionSampler(THRESHOLD_MM, check_validity=True)
         frames = [i for i, pose in enumerate(poses) if sampler.keep(pose)]
-        n_seen = 0
-        for i, image in read_frames(video, frames):
-            n_seen += 1
+        for i, image in labelled_frames(video, frames, output):
             label_box = boxes.box_of_points(project(camera, poses[i]), 1.2)
             if label_box is None:
                 output.skip("behind the camera")
@@ -64,8 +62,6 @@ class Mads(Converter):
                 frame=i,
                 activity=video.parent.name,
             )
-        for _ in range(len(frames) - n_seen):
-            output.skip("the video ends before the labels")
 
 
 @file_cache(4)

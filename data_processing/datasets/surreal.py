@@ -23,7 +23,7 @@ from data_processing.rows import Row
 from data_processing.sampling import MotionSampler
 from data_processing.smpl.model import rotation_matrices, rotation_vector
 from data_processing.smpl.points import SMPL_24
-from data_processing.video import read_frames
+from data_processing.video import labelled_frames
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
@@ -54,9 +54,7 @@ class Surreal(Converter):
             sampler = MotionSampler(THRESHOLD_MM)
             frames = [i for i, pose in enumerate(poses) if sampler.keep(pose)]
             people = read_masks(folder / f"{clip}_segm.mat", frames)
-            seen = 0
-            for i, image in read_frames(folder / f"{clip}.mp4", frames):
-                seen += 1
+            for i, image in labelled_frames(folder / f"{clip}.mp4", frames, output):
                 box = masks.box_of(people[i])
                 if box is None:
                     output.skip("nobody in the picture")
@@ -65,8 +63,6 @@ class Surreal(Converter):
                 output.write_image(key, np.ascontiguousarray(image[:, ::-1]))
                 row = {"sequence": f"{unit.name}/{clip}", "frame": i, "activity": part}
                 output.add(Row(SPLITS[part], key, box, camera, poses[i], masks.encode(people[i]), **row))
-            for _ in range(len(frames) - seen):
-                output.skip("the video ends before the labels")
 
     def read_clip(self, path) -> tuple[CameraParams, np.ndarray]:
         """The camera and the poses [frames, 24, 3] (world mm) of a clip."""

@@ -22,7 +22,7 @@ from data_processing.cameras import from_extrinsics, intrinsics, is_inside, proj
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.sampling import MotionSampler
-from data_processing.video import read_frames, video_info
+from data_processing.video import labelled_frames, read_frames, video_info
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
@@ -61,9 +61,7 @@ class TotalCapture(Converter):
         labels = self.raw / "vicon" / f"S{subject}" / recording / "gt_skel_gbl_pos.txt"
         poses = choose(labels, camera, video_info(video).size_wh)
         matte = self._matte(self.raw / "mattes" / unit.args[0], poses, output)
-        n_seen = 0
-        for i, image in read_frames(video, poses):
-            n_seen += 1
+        for i, image in labelled_frames(video, poses, output):
             box = boxes.box_of_points(project(camera, poses[i]), 1.25)
             mask = None
             if matte is not None:
@@ -86,8 +84,6 @@ class TotalCapture(Converter):
                 frame=i,
                 activity=recording.rstrip("0123456789"),
             )
-        for _ in range(len(poses) - n_seen):
-            output.skip("the video ends before the labels")
 
     def _matte(self, path, frames, output):
         """The mattes of these frames, in step with the video; None where the file is absent."""
