@@ -69,4 +69,5 @@ def machine() -> str:
     except OSError:
         model = ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.machine()}, {cores} cores" + (f", {model}" if model else "")
+    count = "1 core" if cores == 1 else f"{cores} cores"
+    return f"{platform.machine()}, {count}" + (f", {model}" if model else "")
