@@ -5,8 +5,8 @@ autoencoder: what a variant gains over `separate heads` but not over `control` c
 Paper: consistency improves clearly with every variant, the hybrid is the best and beats separate heads in accuracy,
 too; merging like-named joints is worse except on Human3.6M.
 Here: the same order of consistency on the store that has every skeleton's joints.
-Cost at `small`: two trainings of 17 minutes, four fine-tunings of 5 minutes, pseudo-labels and a fit a seed, two of them
-at a time on two cores; 1.4 hours for three seeds.
+Cost at `small`: two trainings of 17 minutes, four fine-tunings of 5 minutes, pseudo-labels and a fit a seed; two at a
+time on two cores, 1.4 hours for three seeds.
 """
 
 from __future__ import annotations

@@ -14,11 +14,9 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.training.optimizers import average_weights
 
 _FOLDER = re.compile(r"ckpt-(\d{8})(-\w+)?")
 _UNNAMED_SEED = re.compile(r"seed_generator(_\d+)?/seed_generator_state")
@@ -43,11 +41,15 @@ def checkpoint_variables(training_model) -> dict[str, object]:
 
 def array_of(variable) -> np.ndarray:
     """The value of a variable, also where replicas or devices each have their copy."""
+    import keras  # here and below: listing checkpoints, as other programs do, needs no backend
+
     return np.array(keras.ops.convert_to_tensor(variable))
 
 
 def save(folder: Path, step: int, training_model, *, keep: int = 2, tag: str = "") -> Path:
     """Writes the checkpoint of `step` into `folder`, then removes all untagged ones but the newest `keep`."""
+    from metrabs_acae.training.optimizers import average_weights
+
     folder.mkdir(parents=True, exist_ok=True)
     _remove_temporaries(folder)
     target = folder / (f"ckpt-{step:08d}" + (f"-{tag}" if tag else ""))
@@ -127,6 +129,8 @@ def assign(variables: dict[str, object], arrays: dict[str, np.ndarray], source: 
                 f"The checkpoint {source} belongs to another model: {name} has shape {arrays[name].shape}, "
                 f"expected {tuple(variable.shape)}."
             )
+    import keras
+
     for name, variable in variables.items():
         # Backends keep the state of random numbers in different integer types.
         variable.assign(arrays[name].astype(keras.backend.standardize_dtype(variable.dtype)))
