@@ -53,11 +53,12 @@ def run(
 
 @dataclass
 class Job:
-    """A step at work as a program of its own, and its share of the cores."""
+    """A step at work as a program of its own, its share of the cores, and the file of what it says."""
 
     step: Step
     program: programs.Program
     cores: list[int]
+    log: Path | None
     attempts: int
     began: float
 
@@ -114,7 +115,7 @@ class Crew:
         log = self.places.work / "logs" / f"{step.name}.log" if self.n_jobs > 1 else None
         command = [sys.executable, "-m", "metrabs_acae.main", *arguments]
         program = programs.start(command, self.lock, cores=cores, log=log)
-        self.jobs.append(Job(step, program, cores, attempts, began))
+        self.jobs.append(Job(step, program, cores, log, attempts, began))
 
     def _first_to_end(self) -> Job:
         while True:
@@ -126,8 +127,7 @@ class Crew:
     def _end(self, job: Job) -> None:
         self.jobs.remove(job)
         self.free.append(job.cores)
-        log = self.places.work / "logs" / f"{job.step.name}.log" if self.n_jobs > 1 else None
-        _check(job.step, job.program.poll(), log)
+        _check(job.step, job.program.poll(), job.log)
         cores = len(job.cores or programs.usable_cores())
         found = library.collect(job.step, self.places)
         self._store(job.step, found, job.attempts, job.began, job.program.cpu_seconds, cores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 from pathlib import Path
 
 from metrabs_acae.commands import models, stores
@@ -26,18 +27,18 @@ def run(config: Config) -> None:
     if not target:
         target = (path if RunFolder(path).exists else Path()) / "predictions" / f"{store.name}.npz"
     print(f"{store.name}:{split} as {protocol}: {describe(settings)}", flush=True)
-    bar = Progress("Images", None)
-    predictions = predict_store(
-        estimator,
-        joint_names,
-        store,
-        split,
-        target,
-        settings=settings,
-        metadata={"protocol": protocol, "model": model},
-        max_bad_fraction=config.data.max_bad_fraction,
-        progress=lambda done, total, people: bar.to(done, total, remark=f"{people} people"),
-    )
+    with closing(Progress("Images", None)) as bar:
+        predictions = predict_store(
+            estimator,
+            joint_names,
+            store,
+            split,
+            target,
+            settings=settings,
+            metadata={"protocol": protocol, "model": model},
+            max_bad_fraction=config.data.max_bad_fraction,
+            progress=lambda done, total, people: bar.to(done, total, remark=f"{people} people"),
+        )
     print(
         f"Wrote {len(predictions)} people of {len(predictions.joint_names)} joints in "
         f"{predictions.metadata['images']} images to {target}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from metrabs_acae.commands import evaluate, models, stores
@@ -40,23 +41,26 @@ def run(config: Config) -> None:
 
         return batches_from
 
-    bar = Progress("Pseudo-labels: examples", None)
-    kept = write_pseudo_labels(
-        target,
-        [(f"{store.name}:{split}", store.splits[split], batches_of(store, split)) for store, split in chosen],
-        evaluate.predictor(pose_model),
-        joint_names=skeleton.joint_names,
-        mirror=skeleton.mirror,
-        label_joints=[corresponding_joints(skeleton, s.skeleton.joint_names) for s, _ in chosen] if min_auc else None,
-        min_auc=min_auc,
-        provenance={
-            "run": str(folder.path),
-            "step": step,
-            "stores": [str(store.path) for store, _ in chosen],
-            "licences": [str(store.metadata.get("licence", "")) for store, _ in chosen],
-        },
-        progress=lambda done, total, kept: bar.to(done, total, remark=f"{kept} kept"),
-    )
+    label_joints = None
+    if min_auc:
+        label_joints = [corresponding_joints(skeleton, store.skeleton.joint_names) for store, _ in chosen]
+    with closing(Progress("Pseudo-labels: examples", None)) as bar:
+        kept = write_pseudo_labels(
+            target,
+            [(f"{store.name}:{split}", store.splits[split], batches_of(store, split)) for store, split in chosen],
+            evaluate.predictor(pose_model),
+            joint_names=skeleton.joint_names,
+            mirror=skeleton.mirror,
+            label_joints=label_joints,
+            min_auc=min_auc,
+            provenance={
+                "run": str(folder.path),
+                "step": step,
+                "stores": [str(store.path) for store, _ in chosen],
+                "licences": [str(store.metadata.get("licence", "")) for store, _ in chosen],
+            },
+            progress=lambda done, total, kept: bar.to(done, total, remark=f"{kept} kept"),
+        )
     of = sum(store.splits[split] for store, split in chosen)
     print(f"Wrote {kept} poses of {skeleton.n_joints} joints, from {of} examples, to {target}")
 

@@ -56,7 +56,7 @@ def training_dataset(
     )
     signature = {name: tf.TensorSpec(array.shape, array.dtype, name) for name, array in loader.empty_batch().items()}
     dataset = tf.data.Dataset.from_generator(lambda: loader.batches(start_step), output_signature=signature)
-    dataset = dataset.map(_float_image, num_parallel_calls=1, deterministic=True).prefetch(1)
+    dataset = _without_tuning(dataset.map(_float_image, num_parallel_calls=1, deterministic=True).prefetch(1))
     dataset.health, dataset.meter = loader.health, loader.meter
     return dataset
 
@@ -103,9 +103,17 @@ def evaluation_dataset(
     dataset = tf.data.Dataset.from_generator(lambda: loader.batches(batch_size), output_signature=signature)
     n_batches = -(-len(loader.rows) // batch_size)
     dataset = dataset.map(_float_image, num_parallel_calls=1, deterministic=True)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(1)
+    dataset = _without_tuning(dataset.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(1))
     dataset.health = loader.health
     return dataset
+
+
+def _without_tuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Nothing here is for TensorFlow to tune, and the end of a program may wait for its tuning thread, which sleeps
+    for up to a minute."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 @contextlib.contextmanager

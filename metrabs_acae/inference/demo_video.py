@@ -69,12 +69,13 @@ def run_video(
             progress.step(len(batch))
             if interruption.requested:
                 break
+        fps = progress.rate
         progress.close()
         if draw:
             draw.close()
         files += write_pose_files(out_dir / item.stem, poses, settings, picture=picture)
         result = DemoResult(source.name, poses.n_frames, poses.n_rows, tuple(files))
-    log(_summary(result, progress.rate, reader.n_damaged, interruption.requested))
+    log(_summary(result, fps, reader.n_damaged, interruption.requested))
     if interruption.requested and item.kind != "webcam":
         raise KeyboardInterrupt
     return result
