@@ -12,22 +12,24 @@ from metrabs_acae.training.run_folder import RunFolder
 
 def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
     """Name -> (one line of help, settings that differ from the dataclasses' defaults)."""
+    # From random weights and in so few steps a network learns most from plain crops: little augmentation.
     plain = dict(color_aug=False, background_aug_prob=0.0, occlude_aug_prob=0.0, occlude_aug_prob_2d=0.0)
+    plain |= dict(rot_aug=5.0, scale_aug_up=5.0, scale_aug_down=5.0, shift_aug=3.0)
     return {
-        # From random weights and in so few steps a network learns most from plain crops: little augmentation.
         "default": (
             "a first model on the embedded data, minutes on two cores",
             {
                 "training": dict(training_steps=2800, validate_period=1400, checkpoint_period=500),
-                "augmentation": plain | dict(rot_aug=5.0, scale_aug_up=5.0, scale_aug_down=5.0, shift_aug=3.0),
+                "augmentation": plain,
             },
         ),
         "one-hour": (
             "a better model on the embedded data, an hour on two cores",
             {
-                "data": dict(synthetic_size="medium"),
-                "training": dict(training_steps=15_000, validate_period=5000, checkpoint_period=1000),
-                "augmentation": plain | dict(rot_aug=10.0, scale_aug_up=10.0, scale_aug_down=10.0, shift_aug=5.0),
+                "data": dict(synthetic_size="medium", synthetic_mixture="focused"),
+                "model": dict(proc_side=160),
+                "training": dict(training_steps=11_000, validate_period=5500, checkpoint_period=1000),
+                "augmentation": plain,
             },
         ),
         "tiny": (

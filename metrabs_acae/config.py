@@ -88,6 +88,8 @@ class Data:
     """Pose stores whose test split is evaluated after training; empty: the synthetic ones, if they are used."""
     synthetic_size: Literal["tiny", "small", "medium", "large"] = "small"
     """Size of the embedded synthetic data."""
+    synthetic_mixture: Literal["broad", "focused"] = "broad"
+    """How the embedded 3D stores share a batch: broad, or focused on those most like the harder test sets."""
     batch_size: int = 28
     """3D-labelled examples per batch, shared among the stores that name no number."""
     batch_size_2d: int = 4

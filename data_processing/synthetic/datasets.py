@@ -171,6 +171,11 @@ STORES: dict[str, StoreSpec] = {
 _TRAINING = [s for s in STORES.values() if "train" in s.splits]
 # (store, examples per batch)
 TRAIN_3D: tuple[tuple[str, int], ...] = tuple((s.name, s.share) for s in _TRAINING if s.kind == "3d")
+# The same stores, most of a batch from those that the harder benchmarks are like: several people, the SMPL skeleton.
+_FOCUS = {"synthetic-muco": 11, "synthetic-surreal": 6}
+_LITTLE = ("synthetic-panoptic", "synthetic-aist", "synthetic-humbi", "synthetic-movi", "synthetic-gpa")
+TRAIN_3D_FOCUSED = tuple((name, _FOCUS.get(name, 1 if name in _LITTLE else 2)) for name, _ in TRAIN_3D)
+MIXTURES_3D = {"broad": TRAIN_3D, "focused": TRAIN_3D_FOCUSED}
 TRAIN_2D: tuple[tuple[str, int], ...] = tuple((s.name, s.share) for s in _TRAINING if s.kind == "2d")
 BENCHMARKS: tuple[Benchmark, ...] = tuple(
     Benchmark(name, STORES[name].skeleton.joint_names, root)

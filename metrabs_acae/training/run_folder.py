@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
 
@@ -66,9 +67,13 @@ class RunFolder:
         self.write_json("config.json", settings)
 
     def require_same_settings(self, settings: dict) -> None:
-        """UserError naming what differs, if this run was begun with other settings."""
-        before = flatten(self.read_json("config.json"))
+        """UserError naming what differs, if this run was begun with other settings.
+
+        A setting that did not exist when the run was begun had its default value.
+        """
         now = flatten(json.loads(json.dumps(settings)))
+        defaults = flatten(json.loads(json.dumps(Config().run_settings())))
+        before = {k: v for k, v in defaults.items() if k in now} | flatten(self.read_json("config.json"))
         different = [k for k in {**before, **now} if before.get(k) != now.get(k) and k not in FREE_ON_RESUME]
         if different:
             listed = ", ".join(f"{k} (was {before.get(k)}, now {now.get(k)})" for k in different[:3])

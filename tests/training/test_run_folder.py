@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
 from metrabs_acae.training.run_folder import RunFolder, choose, newest_finished
 
@@ -28,6 +29,15 @@ def test_other_settings_are_named(tmp_path):
     with pytest.raises(UserError, match=r"model.depth \(was 8, now 9\)"):
         run.require_same_settings({**SETTINGS, "model": {"depth": 9}})
     assert "python" in run.read_json("versions.json")
+
+
+def test_a_run_of_an_older_version_had_the_defaults_of_settings_that_are_new(tmp_path):
+    run = RunFolder(tmp_path / "r")
+    settings = Config().run_settings()
+    run.create({**settings, "data": {k: v for k, v in settings["data"].items() if k != "batch_size"}})
+    run.require_same_settings(settings)
+    with pytest.raises(UserError, match=r"data.batch_size \(was 28, now 9\)"):
+        run.require_same_settings({**settings, "data": {**settings["data"], "batch_size": 9}})
 
 
 def test_a_folder_with_other_files_is_not_touched(tmp_path):

@@ -27,6 +27,14 @@ def test_benchmarks_have_the_imitated_numbers_of_joints_and_are_trained():
         assert benchmark.joint_names == datasets.STORES[benchmark.store].skeleton.joint_names
 
 
+def test_every_mixture_has_all_stores_and_fills_the_same_batch():
+    stores, batch = [name for name, _ in datasets.TRAIN_3D], sum(count for _, count in datasets.TRAIN_3D)
+    for mixture in datasets.MIXTURES_3D.values():
+        assert [name for name, _ in mixture] == stores
+        assert sum(count for _, count in mixture) == batch
+        assert min(count for _, count in mixture) > 0
+
+
 def test_the_consistency_store_has_every_trained_joint():
     trained = union(datasets.STORES[n].skeleton for n, _ in datasets.TRAIN_3D)
     assert set(trained.joint_names) == set(datasets.STORES[datasets.CONSISTENCY_STORE].skeleton.joint_names)
