@@ -27,7 +27,7 @@ def draw(experiment: Experiment, scale: Scale, places: Places, path: Path) -> No
     from matplotlib.figure import Figure
 
     kind = experiment.figure.kind
-    figure = Figure((9, 4.2) if kind != "people" else (11, 5), layout="constrained")
+    figure = Figure((9, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     drawers = {"bars": _bars, "lines": _lines, "split bars": _split_bars, "people": _people, "latents": _latents}
     drawers[kind](figure, experiment, collected, scale, places)
@@ -102,7 +102,7 @@ def _split_bars(figure, experiment, collected, scale, places) -> None:
 
 
 def _people(figure, experiment, collected, scale, places) -> None:
-    """One person as the skeletons of each model see it, from the front and from the side; below, depth and plane."""
+    """One person as the skeletons of each model see it, from the front and from the side; in metres from its middle."""
     shown = {}
     for label, steps in experiment.rows(scale, scale.seeds[0]).items():
         result = results.read(places.results, steps[0])
@@ -112,6 +112,7 @@ def _people(figure, experiment, collected, scale, places) -> None:
         raise UserError(f"The first seed of '{experiment.name}' has not been run; its example cannot be drawn.")
     for i, (label, details) in enumerate(shown.items()):
         pose = np.array(details["pred_mm"]) / 1000
+        pose -= np.median(pose, axis=0)
         conventions = [n.partition("_")[2] for n in details["joint_names"]]
         colors = {c: f"C{k}" for k, c in enumerate(dict.fromkeys(conventions))}
         for j, (view, dims) in enumerate((("front", (0, 1)), ("side: depth to the right", (2, 1)))):
@@ -119,14 +120,15 @@ def _people(figure, experiment, collected, scale, places) -> None:
             for a, b in details["edges"]:
                 axes.plot(*pose[[a, b]][:, dims].T, color=colors[conventions[a]], linewidth=0.8)
             axes.set_aspect("equal")
-            axes.set_xlim(-1.1, 1.1)
-            axes.set_ylim(1.2, -1.2)
+            axes.set_xlim(-0.7, 0.7)
+            axes.set_ylim(1.1, -1.1)
             axes.tick_params(labelsize=6)
-            axes.set_title(f"{label}\n{view}", fontsize=8)
+            axes.set_xlabel("m", fontsize=7)
+            axes.set_title(f"{label}, its median case\n{view}", fontsize=8)
 
 
 def _latents(figure, experiment, collected, scale, places) -> None:
-    """How many joints each latent drives, by the strongest decoder weight named in the results."""
+    """The joints that each latent drives most, the darker the larger the decoder's weight."""
     (steps,) = (s for s in list(experiment.rows(scale, scale.seeds[0]).values())[:1])
     result = results.read(places.results, steps[0])
     if result is None:
@@ -143,4 +145,5 @@ def _latents(figure, experiment, collected, scale, places) -> None:
     axes.set_xticks(range(len(strongest)), list(strongest), rotation=90, fontsize=5)
     axes.set_xlim(-1, len(strongest))
     axes.set_ylim(-0.6, 3.6)
-    axes.set_ylabel("joints with the largest weights")
+    axes.set_yticks(range(4), ["1st", "2nd", "3rd", "4th"], fontsize=7)
+    axes.set_ylabel("joints it drives most")

@@ -185,8 +185,10 @@ def rotation_matrices(rotvec) -> np.ndarray:
 
 
 def rotation_vector(matrix) -> np.ndarray:
-    """[..., 3, 3] rotation matrices -> [..., 3] axis times angle (rad, at most pi)."""
+    """[..., 3, 3] rotation matrices -> [..., 3] axis times angle (rad, at most pi); ValueError where not finite."""
     from scipy.spatial.transform import Rotation
 
     matrix = np.asarray(matrix, np.float64)
+    if not np.isfinite(matrix).all():
+        raise ValueError("a rotation is not finite")
     return Rotation.from_matrix(matrix.reshape(-1, 3, 3)).as_rotvec().reshape(matrix.shape[:-1])
