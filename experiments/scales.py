@@ -88,15 +88,6 @@ class Scale:
         return sum(count for _, count in self.mixtures[mixture]) + self.batch_2d
 
 
-def share(stores: Mapping[str, int], total: int) -> Mixture:
-    """`total` examples of a batch in proportion to the weights, at least one each."""
-    assert total >= len(stores), "a batch needs an example of every store"
-    weights, counts = sum(stores.values()), dict.fromkeys(stores, 1)
-    for _ in range(total - len(stores)):
-        counts[max(stores, key=lambda name: stores[name] / weights * total - counts[name])] += 1
-    return tuple(counts.items())
-
-
 COMBINATIONS = {
     "small": ("h36m", "3dhp", "muco", "surreal"),
     "medium": ("h36m", "3dhp", "muco", "surreal", "panoptic", "aist", "humbi", "hspace"),
@@ -107,12 +98,20 @@ added to have the joints of all four benchmarks."""
 
 def embedded(name: str, size: str, *, batch: int, batch_2d: int, **settings) -> Scale:
     """A scale on the embedded synthetic data."""
-    from data_processing.synthetic.datasets import BENCHMARKS, CONSISTENCY_STORE, SIZES, STORES, TRAIN_2D, TRAIN_3D
+    from data_processing.synthetic.datasets import (
+        BENCHMARKS,
+        CONSISTENCY_STORE,
+        SIZES,
+        STORES,
+        TRAIN_2D,
+        TRAIN_3D,
+        in_proportion,
+    )
 
     weights = dict(TRAIN_3D)
-    mixtures = {"full": share(weights, batch)}
+    mixtures = {"full": in_proportion(TRAIN_3D, batch)}
     for combination, members in COMBINATIONS.items():
-        mixtures[combination] = share({f"synthetic-{m}": weights[f"synthetic-{m}"] for m in members}, batch)
+        mixtures[combination] = in_proportion([(f"synthetic-{m}", weights[f"synthetic-{m}"]) for m in members], batch)
     benchmarks = dict(zip(("human36m", "mpi_inf_3dhp", "mupots", "3dpw"), (b.store for b in BENCHMARKS), strict=True))
     tests = {name: tuple(benchmarks.values()) for name in COMBINATIONS}
     tests["full"] = (*benchmarks.values(), CONSISTENCY_STORE)
@@ -123,7 +122,7 @@ def embedded(name: str, size: str, *, batch: int, batch_2d: int, **settings) -> 
     return Scale(
         name=name,
         mixtures=mixtures,
-        mixture_2d=share(dict(TRAIN_2D), batch_2d),
+        mixture_2d=in_proportion(TRAIN_2D, batch_2d),
         tests=tests,
         benchmarks=benchmarks,
         all_joints_store=CONSISTENCY_STORE,

@@ -91,7 +91,8 @@ class Data:
     synthetic_mixture: Literal["broad", "focused"] = "broad"
     """How the embedded 3D stores share a batch: broad, or focused on those most like the harder test sets."""
     batch_size: int = 28
-    """3D-labelled examples per batch, shared among the stores that name no number."""
+    """3D-labelled examples per batch, shared among the stores that name no number; if all do, their sum counts. The
+    embedded ones share it in the proportions of --synthetic-mixture."""
     batch_size_2d: int = 4
     """2D-labelled examples per batch, shared likewise."""
     batch_size_test: int = 64

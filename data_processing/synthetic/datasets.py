@@ -5,11 +5,13 @@ Light to import: the training program reads TRAIN_3D, TRAIN_2D and BENCHMARKS fr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from data_processing.synthetic.conventions import skeletons
 from data_processing.synthetic.motions import ALL, DAILY, DANCE, EXERCISE, OUTDOOR, STUDIO_SPORT, Motions
+from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import COMMON_2D_JOINTS, Skeleton, get_skeleton, make_skeleton, union
 
 LICENCE = "CC0-1.0 images of CC0 / Apache-2.0 / zlib assets, see NOTICE"
@@ -205,6 +207,20 @@ SIZES = {
     "medium": Size(850, 24, 50, 180),
     "large": Size(3500, 24, 200, 1000),
 }
+
+
+def in_proportion(weights: Iterable[tuple[str, int]], total: int) -> tuple[tuple[str, int], ...]:
+    """(store, its examples) of a batch of `total` in proportion to the weights, at least one each."""
+    weights = dict(weights)
+    if total < len(weights):
+        raise UserError(
+            f"A batch of {total} examples is too small for {len(weights)} pose stores; "
+            "raise --batch-size (or --batch-size-2d), or name fewer stores."
+        )
+    whole, counts = sum(weights.values()), dict.fromkeys(weights, 1)
+    for _ in range(total - len(weights)):
+        counts[max(weights, key=lambda name: weights[name] / whole * total - counts[name])] += 1
+    return tuple(counts.items())
 
 
 def image_count(spec: StoreSpec, split: str, size: str) -> int:

@@ -105,14 +105,12 @@ def _wanted(data: Data, data_dir: str) -> tuple[list[tuple[Path, int | None]], l
         return [store_and_count(t) for t in data.dataset3d], [store_and_count(t) for t in data.dataset2d]
     if data.dataset2d:
         raise UserError("--dataset2d needs --dataset3d: training needs at least one 3D pose store.")
-    from data_processing.synthetic.datasets import MIXTURES_3D, TRAIN_2D
+    from data_processing.synthetic.datasets import MIXTURES_3D, TRAIN_2D, in_proportion
 
+    mixture_3d = in_proportion(MIXTURES_3D[data.synthetic_mixture], data.batch_size)
+    mixture_2d = in_proportion(TRAIN_2D, data.batch_size_2d) if data.batch_size_2d else ()
     folder = synthetic_folder(data, data_dir)
-    scaled = []
-    for table, batch_size in ((MIXTURES_3D[data.synthetic_mixture], data.batch_size), (TRAIN_2D, data.batch_size_2d)):
-        whole = sum(count for _, count in table) == batch_size
-        scaled.append([(folder / name, count if whole else None) for name, count in table])
-    return scaled[0], scaled[1]
+    return tuple([(folder / name, count) for name, count in mixture] for mixture in (mixture_3d, mixture_2d))
 
 
 def require_split(store: PoseStore, split: str) -> None:

@@ -75,16 +75,6 @@ def test_every_file_says_what_it_varies_what_the_paper_found_and_what_it_costs()
             assert {finding.first, finding.second} <= set(rows), finding
 
 
-@pytest.mark.parametrize("total", [10, 24, 31, 96])
-def test_batches_are_shared_in_proportion(total):
-    weights = {"a": 4, "b": 3, "c": 3, "d": 1, "e": 1}
-    shared = dict(scales.share(weights, total))
-    assert sum(shared.values()) == total and min(shared.values()) >= 1
-    for name, weight in weights.items():
-        assert abs(shared[name] - weight * total / 12) < 1.5
-    assert dict(scales.share(weights, 12)) == weights
-
-
 @pytest.mark.parametrize(
     "arguments, message",
     [
