@@ -27,7 +27,7 @@ TITLES = {
     "decoder_zeros": "zeros in decoder %",
     "asymmetry_mm": "mirror asymmetry",
 }
-FINDINGS = f"Findings of the paper (difference of two rows, {statistics.CONFIDENCE:.0%} t interval, paired by seed)"
+FINDINGS = f"Expected findings (difference of two rows, {statistics.CONFIDENCE:.0%} t interval, paired by seed)"
 DIGITS = {"mirror asymmetry": 3, "main loss": 2}
 """Decimals of columns; 1 for the others."""
 

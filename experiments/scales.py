@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from metrabs_acae.data.shares import in_proportion
 from metrabs_acae.errors import UserError
 
 Mixture = tuple[tuple[str, int], ...]
@@ -98,20 +99,15 @@ added to have the joints of all four benchmarks."""
 
 def embedded(name: str, size: str, *, batch: int, batch_2d: int, **settings) -> Scale:
     """A scale on the embedded synthetic data."""
-    from data_processing.synthetic.datasets import (
-        BENCHMARKS,
-        CONSISTENCY_STORE,
-        SIZES,
-        STORES,
-        TRAIN_2D,
-        TRAIN_3D,
-        in_proportion,
-    )
+    from data_processing.synthetic.datasets import BENCHMARKS, CONSISTENCY_STORE, SIZES, STORES, TRAIN_2D, TRAIN_3D
+
+    def shared(weights: dict[str, int], total: int) -> Mixture:
+        return tuple(in_proportion(weights, total).items())
 
     weights = dict(TRAIN_3D)
-    mixtures = {"full": in_proportion(TRAIN_3D, batch)}
+    mixtures = {"full": shared(weights, batch)}
     for combination, members in COMBINATIONS.items():
-        mixtures[combination] = in_proportion([(f"synthetic-{m}", weights[f"synthetic-{m}"]) for m in members], batch)
+        mixtures[combination] = shared({f"synthetic-{m}": weights[f"synthetic-{m}"] for m in members}, batch)
     benchmarks = dict(zip(("human36m", "mpi_inf_3dhp", "mupots", "3dpw"), (b.store for b in BENCHMARKS), strict=True))
     tests = {name: tuple(benchmarks.values()) for name in COMBINATIONS}
     tests["full"] = (*benchmarks.values(), CONSISTENCY_STORE)
@@ -122,7 +118,7 @@ def embedded(name: str, size: str, *, batch: int, batch_2d: int, **settings) -> 
     return Scale(
         name=name,
         mixtures=mixtures,
-        mixture_2d=in_proportion(TRAIN_2D, batch_2d),
+        mixture_2d=shared(dict(TRAIN_2D), batch_2d),
         tests=tests,
         benchmarks=benchmarks,
         all_joints_store=CONSISTENCY_STORE,

@@ -5,13 +5,11 @@ Light to import: the training program reads TRAIN_3D, TRAIN_2D and BENCHMARKS fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from data_processing.synthetic.conventions import skeletons
 from data_processing.synthetic.motions import ALL, DAILY, DANCE, EXERCISE, OUTDOOR, STUDIO_SPORT, Motions
-from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import COMMON_2D_JOINTS, Skeleton, get_skeleton, make_skeleton, union
 
 LICENCE = "CC0-1.0 images of CC0 / Apache-2.0 / zlib assets, see NOTICE"
@@ -173,10 +171,9 @@ STORES: dict[str, StoreSpec] = {
 _TRAINING = [s for s in STORES.values() if "train" in s.splits]
 # (store, examples per batch)
 TRAIN_3D: tuple[tuple[str, int], ...] = tuple((s.name, s.share) for s in _TRAINING if s.kind == "3d")
-# The same stores, most of a batch from those that the harder benchmarks are like: several people, the SMPL skeleton.
-_FOCUS = {"synthetic-muco": 11, "synthetic-surreal": 6}
-_LITTLE = ("synthetic-panoptic", "synthetic-aist", "synthetic-humbi", "synthetic-movi", "synthetic-gpa")
-TRAIN_3D_FOCUSED = tuple((name, _FOCUS.get(name, 1 if name in _LITTLE else 2)) for name, _ in TRAIN_3D)
+# Most of a batch from the stores that the harder benchmarks are like: several people, the SMPL skeleton.
+_FOCUSED = dict(muco=11, surreal=6, h36m=2, hspace=2, panoptic=1, aist=1, humbi=1, movi=1, gpa=1) | {"3dhp": 2}
+TRAIN_3D_FOCUSED = tuple((name, _FOCUSED[name.removeprefix("synthetic-")]) for name, _ in TRAIN_3D)
 MIXTURES_3D = {"broad": TRAIN_3D, "focused": TRAIN_3D_FOCUSED}
 TRAIN_2D: tuple[tuple[str, int], ...] = tuple((s.name, s.share) for s in _TRAINING if s.kind == "2d")
 BENCHMARKS: tuple[Benchmark, ...] = tuple(
@@ -207,20 +204,6 @@ SIZES = {
     "medium": Size(850, 24, 50, 180),
     "large": Size(3500, 24, 200, 1000),
 }
-
-
-def in_proportion(weights: Iterable[tuple[str, int]], total: int) -> tuple[tuple[str, int], ...]:
-    """(store, its examples) of a batch of `total` in proportion to the weights, at least one each."""
-    weights = dict(weights)
-    if total < len(weights):
-        raise UserError(
-            f"A batch of {total} examples is too small for {len(weights)} pose stores; "
-            "raise --batch-size (or --batch-size-2d), or name fewer stores."
-        )
-    whole, counts = sum(weights.values()), dict.fromkeys(weights, 1)
-    for _ in range(total - len(weights)):
-        counts[max(weights, key=lambda name: weights[name] / whole * total - counts[name])] += 1
-    return tuple(counts.items())
 
 
 def image_count(spec: StoreSpec, split: str, size: str) -> int:

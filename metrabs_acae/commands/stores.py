@@ -7,6 +7,7 @@ from pathlib import Path
 from metrabs_acae.acae.consistency import like_named
 from metrabs_acae.config import Data, store_and_count
 from metrabs_acae.data.mixture import Entry, Mixture
+from metrabs_acae.data.shares import in_proportion
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import Skeleton
@@ -38,17 +39,10 @@ def share(counts: list[int | None], total: int) -> list[int]:
 
     If all are given they count as they are, whatever `total` says. With `total` 0 the missing ones are 0.
     """
-    open_slots = [i for i, count in enumerate(counts) if count is None]
-    left = total - sum(count or 0 for count in counts)
-    if open_slots and total and left < len(open_slots):
-        raise UserError(
-            f"A batch of {total} examples is too small for {len(counts)} pose stores; "
-            "raise --batch-size (or --batch-size-2d), or name fewer stores."
-        )
-    filled = list(counts)
-    for rank, i in enumerate(open_slots):
-        filled[i] = max(0, left // len(open_slots) + (rank < left % len(open_slots)))
-    return filled
+    given = sum(count or 0 for count in counts)
+    missing = [i for i, count in enumerate(counts) if count is None]
+    filled = in_proportion(dict.fromkeys(missing, 1), total - given) if total else {}
+    return [filled.get(i, 0) if count is None else count for i, count in enumerate(counts)]
 
 
 def validation_stores(data: Data, mixture: Mixture) -> list[PoseStore]:
@@ -105,12 +99,14 @@ def _wanted(data: Data, data_dir: str) -> tuple[list[tuple[Path, int | None]], l
         return [store_and_count(t) for t in data.dataset3d], [store_and_count(t) for t in data.dataset2d]
     if data.dataset2d:
         raise UserError("--dataset2d needs --dataset3d: training needs at least one 3D pose store.")
-    from data_processing.synthetic.datasets import MIXTURES_3D, TRAIN_2D, in_proportion
+    from data_processing.synthetic.datasets import MIXTURES_3D, TRAIN_2D
 
-    mixture_3d = in_proportion(MIXTURES_3D[data.synthetic_mixture], data.batch_size)
-    mixture_2d = in_proportion(TRAIN_2D, data.batch_size_2d) if data.batch_size_2d else ()
+    shared = [
+        in_proportion(dict(MIXTURES_3D[data.synthetic_mixture]), data.batch_size),
+        in_proportion(dict(TRAIN_2D), data.batch_size_2d) if data.batch_size_2d else {},
+    ]
     folder = synthetic_folder(data, data_dir)
-    return tuple([(folder / name, count) for name, count in mixture] for mixture in (mixture_3d, mixture_2d))
+    return tuple([(folder / name, count) for name, count in counts.items()] for counts in shared)
 
 
 def require_split(store: PoseStore, split: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from metrabs_acae.data.shares import in_proportion
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 
@@ -60,24 +60,13 @@ def find_stores(size: str, folder, *, n_parts: int = 1, allow_missing: bool = Fa
     if missing and not allow_missing:
         raise UserError(_missing_text(size, folder, missing, len(wanted_3d) + len(wanted_2d)))
     counts_3d, counts_2d = (
-        fill_places({name: count for name, count in wanted.items() if name not in missing}, sum(wanted.values()))
+        in_proportion({name: count for name, count in wanted.items() if name not in missing}, sum(wanted.values()))
         for wanted in (wanted_3d, wanted_2d)
     )
     if not counts_3d:
         raise UserError(f"None of the paper's 3D pose stores is in {folder}. {_HELP}")
     named = [tuple(f"{folder / name}:{n}" for name, n in counts.items()) for counts in (counts_3d, counts_2d)]
     return PaperStores(*named, _benchmarks(folder, counts_3d))
-
-
-def fill_places(counts: Mapping[str, int], total: int) -> dict[str, int]:
-    """Counts in the same proportions that sum to `total` (largest remainders), none smaller than given."""
-    whole = sum(counts.values())
-    exact = {name: count * total / whole for name, count in counts.items()}
-    filled = {name: int(share) for name, share in exact.items()}
-    by_remainder = sorted(counts, key=lambda name: filled[name] - exact[name])
-    for name in by_remainder[: total - sum(filled.values()) if filled else 0]:
-        filled[name] += 1
-    return filled
 
 
 def _is_there(path: Path) -> bool:

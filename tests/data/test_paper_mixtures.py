@@ -6,7 +6,7 @@ import pytest
 
 from metrabs_acae import command_line
 from metrabs_acae.commands import stores as stores_lib
-from metrabs_acae.data.paper_mixtures import COUNTS_2D, COUNTS_3D, fill_places, find_stores
+from metrabs_acae.data.paper_mixtures import COUNTS_2D, COUNTS_3D, find_stores
 from metrabs_acae.errors import UserError
 from metrabs_acae.main import main
 
@@ -35,16 +35,6 @@ def test_composition():
     assert [sum(c.values()) for c in COUNTS_2D.values()] == [32, 33, 30]
     # Ghost batches of 16 have the fixed composition of the paper: the first is h36m 4, muco 6, humbi 5, 3doh 1.
     assert list(COUNTS_3D["full"].items())[:4] == [("h36m", 4), ("muco", 6), ("humbi", 5), ("3doh", 3)]
-
-
-def test_places_are_shared_in_proportion():
-    assert fill_places({"a": 2, "b": 1}, 96) == {"a": 64, "b": 32}
-    assert fill_places({"a": 8, "b": 8, "c": 8}, 32) == {"a": 11, "b": 11, "c": 10}
-    assert fill_places(COUNTS_3D["full"], 96) == COUNTS_3D["full"]
-    assert fill_places({}, 32) == {}
-    some = {k: v for k, v in COUNTS_3D["full"].items() if k not in ("h36m", "rich", "muco")}
-    filled = fill_places(some, 96)
-    assert sum(filled.values()) == 96 and all(filled[k] >= v for k, v in some.items())
 
 
 def test_missing_stores_are_listed_with_their_commands(folder, capsys):

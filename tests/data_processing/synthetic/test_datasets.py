@@ -4,11 +4,9 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 
 from data_processing.synthetic import body, datasets, joints
 from data_processing.synthetic.conventions import skeletons
-from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import COMMON_2D_JOINTS, prefix_groups, union
 
 
@@ -35,18 +33,6 @@ def test_every_mixture_has_all_stores_and_fills_the_same_batch():
         assert [name for name, _ in mixture] == stores
         assert sum(count for _, count in mixture) == batch
         assert min(count for _, count in mixture) > 0
-
-
-@pytest.mark.parametrize("total", [10, 24, 31, 96])
-def test_batches_are_shared_in_proportion(total):
-    weights = {"a": 4, "b": 3, "c": 3, "d": 1, "e": 1}
-    shared = dict(datasets.in_proportion(weights.items(), total))
-    assert sum(shared.values()) == total and min(shared.values()) >= 1
-    for name, weight in weights.items():
-        assert abs(shared[name] - weight * total / 12) < 1.5
-    assert dict(datasets.in_proportion(weights.items(), 12)) == weights
-    with pytest.raises(UserError, match="A batch of 4 examples is too small for 5 pose stores"):
-        datasets.in_proportion(weights.items(), 4)
 
 
 def test_the_consistency_store_has_every_trained_joint():
