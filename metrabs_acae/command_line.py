@@ -9,6 +9,38 @@ from metrabs_acae.config import Config, flag_of, store_and_count
 from metrabs_acae.errors import UserError
 from metrabs_acae.training.run_folder import RunFolder
 
+_TRAINING = ("train", "show_batches")
+_OF_A_RUN = ("pseudo_labels", "train_acae", "predict", "evaluate", "export", "demo")
+USED_BY: dict[str, tuple[str, ...]] = {
+    "files": _TRAINING,
+    "load_path": _OF_A_RUN,
+    "logdir": ("train",),
+    "init_path": ("train",),
+    "export_model": ("train",),
+    "poses_file": ("pseudo_labels", "train_acae"),
+    "acae": ("train", "train_acae", "export"),
+    "export_file": ("export",),
+    "out_dir": ("demo", "show_batches"),
+    "data_dir": (*_TRAINING, "pseudo_labels", "evaluate", "export"),
+    "data": _TRAINING,
+    "test_on": ("train", "evaluate"),
+    "batch_size_test": ("train", "pseudo_labels", "evaluate"),
+    "workers": (*_TRAINING, "pseudo_labels"),
+    "max_bad_fraction": ("train", "predict"),
+    "augmentation": _TRAINING,
+    "model": _TRAINING,
+    "training": _TRAINING,
+    "seed": (*_TRAINING, "train_acae"),
+    "devices": ("train",),
+    "export_settings": ("train", "export"),
+    "pseudo_label_settings": ("pseudo_labels",),
+    "acae_settings": ("train_acae",),
+    "demo_settings": ("demo",),
+    "num_aug": ("demo", "predict"),
+    "benchmark": ("predict", "evaluate"),
+}
+"""The verbs that use a section of the settings; of settings that other verbs use than their section, these."""
+
 
 def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
     """Name -> (one line of help, settings that differ from the dataclasses' defaults)."""
@@ -113,6 +145,7 @@ def parse_arguments(arguments: list[str], program: str) -> Config:
         if stop.code in (0, None):
             raise
         raise UserError(_one_sentence(messages.getvalue()) + " See --help.") from None
+    _check_used(config, default)
     check(config)
     return config
 
@@ -179,8 +212,7 @@ def _one_sentence(message: str) -> str:
 def check(config: Config) -> None:
     """Raises UserError for values and combinations that cannot work, before anything heavy is loaded."""
     verbs, model, training, data = config.verbs, config.model, config.training, config.data
-    acae, benchmark = config.acae_settings, config.benchmark
-    _ = verbs.chosen
+    acae = config.acae_settings
     stride = 32
     if model.proc_side < 2 * stride or model.proc_side % stride:
         raise UserError(f"--proc-side must be a multiple of {stride} and at least {2 * stride}; got {model.proc_side}.")
@@ -197,7 +229,7 @@ def check(config: Config) -> None:
         "--log-period": training.log_period,
         "--loss-scale": training.loss_scale,
         "--constrain-kernel-norm": model.constrain_kernel_norm,
-        "--num-aug": config.demo_settings.num_aug,
+        "--num-aug": 1 if config.demo_settings.num_aug is None else config.demo_settings.num_aug,
         "--frames-per-batch": config.demo_settings.frames_per_batch,
         "--crop-batch-size": config.export_settings.crop_batch_size,
         "--decay-steps": training.decay_steps or training.training_steps,
@@ -206,7 +238,6 @@ def check(config: Config) -> None:
         "--acae-steps": acae.acae_steps,
         "--acae-batch-size": acae.acae_batch_size,
         "--n-restarts": acae.n_restarts,
-        "--benchmark-num-aug": 1 if benchmark.benchmark_num_aug is None else benchmark.benchmark_num_aug,
     }
     for flag, value in positive.items():
         if not value > 0:
@@ -267,6 +298,18 @@ def check(config: Config) -> None:
         raise UserError("--distribution multi-host needs --logdir, a folder that all hosts share.")
     if verbs.train:
         _check_variant(config)
+
+
+def _check_used(config: Config, default: Config) -> None:
+    """Raises UserError if there is not just one verb, or a setting was given that the verb does not use."""
+    verb = config.verbs.chosen
+    for section, verbs_of_section in USED_BY.items():
+        mine, before = getattr(config, section, None), getattr(default, section, None)
+        for field in dataclasses.fields(mine) if mine is not None else ():
+            verbs = USED_BY.get(field.name, verbs_of_section)
+            if verb not in verbs and getattr(mine, field.name) != getattr(before, field.name):
+                names = " and ".join(map(flag_of, verbs))
+                raise UserError(f"{flag_of(field.name)} is a setting of {names}; {flag_of(verb)} does not use it.")
 
 
 def _check_variant(config: Config) -> None:

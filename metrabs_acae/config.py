@@ -313,8 +313,8 @@ class Demo:
     """Focal lengths and principal point FX,FY,CX,CY in pixels; empty: from --fov."""
     fov: float = 55.0
     """Assumed field of view along the larger side, degrees."""
-    num_aug: int = 1
-    """Test-time augmentations to average."""
+    num_aug: int | None = None
+    """Test-time augmentations to average; none: one in --demo, the benchmark's own in --predict."""
     detector_threshold: float = 0.3
     """Lowest score of a detection."""
     detector_nms_iou_threshold: float = 0.5
@@ -347,8 +347,6 @@ class Benchmark:
     """Options of the protocol as NAME=VALUE, e.g. missing=skip; a protocol prints those it has."""
     boxes_from: Literal["", "store", "detector"] = ""
     """Where --predict has people's boxes from; empty: as the benchmark's protocol says."""
-    benchmark_num_aug: int | None = None
-    """Test-time augmentations to average; none: the benchmark's."""
     real_intrinsics: bool = False
     """Use the cameras' intrinsics in 3DPW, too, where a field of view of 55 degrees is assumed otherwise."""
     report_dir: str = ""
@@ -419,3 +417,17 @@ def store_and_count(text: str) -> tuple[Path, int | None]:
 
 def flag_of(field_name: str) -> str:
     return "--" + field_name.replace("_", "-")
+
+
+def flags_of(section) -> list[str]:
+    """The arguments that give the settings of one of the dataclasses where these differ from its defaults."""
+    arguments = []
+    for field_ in dataclasses.fields(section):
+        value, flag = getattr(section, field_.name), flag_of(field_.name)
+        if value == field_.default:
+            continue
+        if isinstance(value, bool):
+            arguments.append(flag if value else "--no" + flag[1:])
+        else:
+            arguments += [flag, *map(str, value if isinstance(value, tuple) else [value])]
+    return arguments

@@ -47,6 +47,10 @@ def test_presets_give_the_starting_values_and_flags_override_them():
         ("--train --dataset3d store:x", "last colon"),
         ("--train --base-learning-rate nan", "greater than zero"),
         ("--demo photo.jpg --fov 180", "between 0 and 180"),
+        ("--evaluate --logdir runs/a", "--logdir is a setting of --train; --evaluate does not use it"),
+        ("--train --load-path runs/a", "--load-path is a setting of --pseudo-labels and --train-acae and"),
+        ("--train --n-latents 32", "--n-latents is a setting of --train-acae; --train does not"),
+        ("--predict store --fov 40", "--fov is a setting of --demo; --predict does not"),
     ],
 )
 def test_wrong_arguments_give_one_sentence_and_exit_code_2(arguments, message, capsys):
@@ -54,6 +58,29 @@ def test_wrong_arguments_give_one_sentence_and_exit_code_2(arguments, message, c
     captured = capsys.readouterr()
     assert captured.out == ""
     assert message in captured.err and captured.err.startswith("Error: ") and captured.err.count("\n") == 1
+
+
+def test_settings_that_several_verbs_use():
+    assert parse("--predict store --num-aug 5").demo_settings == parse("--demo photo.jpg --num-aug 5").demo_settings
+    assert parse("--train-acae --seed 3").training.seed == 3
+    assert parse("--evaluate --test-on store --batch-size-test 8").data.test_on == ("store",)
+
+
+def test_every_use_that_is_named_is_of_a_setting_and_a_verb():
+    sections = {f.name: f.default_factory for f in dataclasses.fields(config_lib.Config) if f.name != "preset"}
+    settings = {f.name for section in sections.values() for f in dataclasses.fields(section)}
+    assert set(command_line.USED_BY) <= settings | set(sections)
+    assert set(sections) - {"verbs"} <= set(command_line.USED_BY)
+    verbs = {f.name for f in dataclasses.fields(config_lib.Verbs)}
+    assert all(set(used) <= verbs for used in command_line.USED_BY.values())
+
+
+def test_flags_give_the_settings_that_they_were_made_from():
+    export = config_lib.Export(detector="none", archive=True, crop_formats=("onnx", "litert"), crop_batch_size=2)
+    flags = config_lib.flags_of(export)
+    assert flags == ["--detector", "none", "--crop-formats", "onnx", "litert", "--crop-batch-size", "2", "--archive"]
+    assert parse(" ".join(["--export", *flags])).export_settings == export
+    assert config_lib.flags_of(config_lib.Files(export_model=False)) == ["--no-export-model"]
 
 
 def test_settings_that_decide_the_result_are_all_but_the_free_ones():

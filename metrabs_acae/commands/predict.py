@@ -20,7 +20,7 @@ def run(config: Config) -> None:
 
     store, split = stores.store_and_split(config.verbs.predict)
     protocol = get_protocol(config.benchmark.protocol or "generic").name
-    settings = settings_for(protocol, config.benchmark)
+    settings = settings_for(protocol, config.benchmark, config.demo_settings.num_aug)
     path = Path(config.files.load_path) if config.files.load_path else models.find_run("").path
     estimator, joint_names, model = load_estimator(path, with_detector=settings.boxes == "detector")
     target = config.benchmark.predictions
@@ -45,7 +45,7 @@ def run(config: Config) -> None:
     )
 
 
-def settings_for(protocol: str, flags: Benchmark):
+def settings_for(protocol: str, flags: Benchmark, num_aug: int | None):
     """The benchmark's settings, changed by flags."""
     from metrabs_acae.evaluation.prediction_settings import SETTINGS
 
@@ -53,8 +53,8 @@ def settings_for(protocol: str, flags: Benchmark):
     changes = {}
     if flags.boxes_from:
         changes["boxes"] = flags.boxes_from
-    if flags.benchmark_num_aug is not None:
-        changes["num_aug"] = flags.benchmark_num_aug
+    if num_aug is not None:
+        changes["num_aug"] = num_aug
     if flags.real_intrinsics:
         changes["known_camera"] = True
     return dataclasses.replace(settings, **changes)

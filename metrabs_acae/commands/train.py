@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from metrabs_acae.commands import evaluate, export, models, stores, warm_start
-from metrabs_acae.config import Augmentation, Config
+from metrabs_acae.config import Augmentation, Config, flags_of
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
@@ -90,7 +90,8 @@ def train(config: Config, began: float):
 
 def export_in_own_process(folder: RunFolder, config: Config) -> None:
     """What --export does, which needs the TensorFlow backend; on the CPU, because this process holds the GPUs."""
-    command = ["--export", "--load-path", str(folder.path), "--data-dir", config.files.data_dir]
+    where = ["--load-path", str(folder.path), "--data-dir", config.files.data_dir]
+    command = ["--export", *where, *flags_of(config.export_settings)]
     done = subprocess.run(
         [sys.executable, "-m", "metrabs_acae.main", *command],
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},

@@ -79,7 +79,7 @@ class Estimator:
 
         common = {
             "skeleton": self.skeleton,
-            "num_aug": self._settings.num_aug,
+            "num_aug": self._settings.num_aug or 1,
             "intrinsic_matrix": np.asarray(camera, np.float32)[np.newaxis],
         }
         if boxes is None:

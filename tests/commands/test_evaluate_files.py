@@ -85,7 +85,7 @@ def test_options_that_do_not_exist_or_fit_are_refused(text):
         (["--evaluate", "{p}", "--protocol", "mupots"], "htop_3dhp"),
         (["--predict", "nowhere"], "nowhere does not exist"),
         (["--predict", "{store}", "--load-path", "nowhere"], "neither a run folder"),
-        (["--predict", "{store}", "--benchmark-num-aug", "0"], "greater than zero"),
+        (["--predict", "{store}", "--num-aug", "0"], "greater than zero"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_in_one_sentence(files, arguments, message, capsys):
