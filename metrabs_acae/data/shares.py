@@ -16,7 +16,7 @@ def in_proportion(weights: Mapping[Key, int], total: int) -> dict[Key, int]:
         return {}
     if total < len(weights):
         raise UserError(
-            f"{max(total, 0)} examples of a batch are too few for {len(weights)} pose stores; "
+            f"The batch is too small: {max(total, 0)} examples are left for {len(weights)} pose stores; "
             "raise --batch-size (or --batch-size-2d), or name fewer stores."
         )
     whole, counts = sum(weights.values()), dict.fromkeys(weights, 1)

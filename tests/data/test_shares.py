@@ -26,7 +26,7 @@ def test_batches_are_shared_in_proportion(total):
     for name, weight in weights.items():
         assert abs(shared[name] - weight * total / 12) < 1.5
     assert in_proportion(weights, 12) == weights
-    with pytest.raises(UserError, match="4 examples of a batch are too few for 5 pose stores"):
+    with pytest.raises(UserError, match="too small: 4 examples are left for 5 pose stores"):
         in_proportion(weights, 4)
 
 
@@ -34,5 +34,5 @@ def test_stores_without_a_number_share_what_the_others_leave():
     assert share([None, 5, None, None], 12) == [3, 5, 2, 2]
     assert share([3, 4], 100) == [3, 4]
     assert share([None, 2], 0) == [0, 2]
-    with pytest.raises(UserError, match="1 examples of a batch are too few for 2 pose stores"):
+    with pytest.raises(UserError, match="too small: 1 examples are left for 2 pose stores"):
         share([None, 5, None], 6)
