@@ -63,7 +63,8 @@ def _bars(figure, experiment, collected, scale, places) -> None:
         axes.bar(at, means, width, yerr=spreads, label=label, capsize=2)
     axes.set_xticks(range(len(groups)), groups, fontsize=8)
     axes.set_ylabel(_axis_label(metric))
-    axes.legend(fontsize=8)
+    axes.margins(y=0.2)  # room for the legend
+    axes.legend(fontsize=8, ncols=3, loc="upper right")
 
 
 def _lines(figure, experiment, collected, scale, places) -> None:

@@ -169,7 +169,7 @@ def provenance_line(collected: Collected, fmt: str) -> str:
     revisions = sorted({r["git_revision"][:7] for r in collected.provenance})
     seconds = sum(r["cpu_seconds"] for r in collected.provenance)
     resumed = sum(r["attempts"] > 1 for r in collected.provenance)
-    uncounted = f" ({resumed} results were gone on with after a stop: counted from there)" if resumed else ""
+    uncounted = f" ({resumed} of them resumed after a stop: counted from there)" if resumed else ""
     text = (
         f"{len(collected.provenance)} results; machine {'; '.join(machines)}; {dates[0]} to {dates[-1]}; revisions "
         f"{', '.join(revisions)}; {seconds / 3600:.2f} h of processor time in all{uncounted}."
