@@ -303,11 +303,11 @@ def check(config: Config) -> None:
 def _check_used(config: Config, default: Config) -> None:
     """Raises UserError if there is not just one verb, or a setting was given that the verb does not use."""
     verb = config.verbs.chosen
-    for section, verbs_of_section in USED_BY.items():
-        mine, before = getattr(config, section, None), getattr(default, section, None)
-        for field in dataclasses.fields(mine) if mine is not None else ():
-            verbs = USED_BY.get(field.name, verbs_of_section)
-            if verb not in verbs and getattr(mine, field.name) != getattr(before, field.name):
+    for section in (f.name for f in dataclasses.fields(config) if f.name in USED_BY):
+        given, before = getattr(config, section), getattr(default, section)
+        for field in dataclasses.fields(given):
+            verbs = USED_BY.get(field.name, USED_BY[section])
+            if verb not in verbs and getattr(given, field.name) != getattr(before, field.name):
                 names = " and ".join(map(flag_of, verbs))
                 raise UserError(f"{flag_of(field.name)} is a setting of {names}; {flag_of(verb)} does not use it.")
 
