@@ -24,6 +24,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "data_dir": (*_TRAINING, "pseudo_labels", "evaluate", "export"),
     "data": _TRAINING,
     "test_on": ("train", "evaluate"),
+    "test_time_mirror_aug": ("train", "evaluate"),
     "batch_size_test": ("train", "pseudo_labels", "evaluate"),
     "workers": (*_TRAINING, "pseudo_labels"),
     "max_bad_fraction": ("train", "predict"),
@@ -58,9 +59,14 @@ def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
         "one-hour": (
             "a better model on the embedded data, an hour on two cores",
             {
-                "data": dict(synthetic_size="medium", synthetic_mixture="focused"),
+                "data": dict(synthetic_size="medium", synthetic_mixture="focused", test_time_mirror_aug=True),
                 "model": dict(proc_side=160),
-                "training": dict(training_steps=11_000, validate_period=5500, checkpoint_period=1000),
+                "training": dict(
+                    training_steps=12_000,
+                    finetune_in_inference_mode=900,
+                    validate_period=4000,
+                    checkpoint_period=1000,
+                ),
                 "augmentation": plain,
             },
         ),

@@ -97,6 +97,8 @@ class Data:
     """2D-labelled examples per batch, shared likewise."""
     batch_size_test: int = 64
     """Examples per batch in validation and evaluation."""
+    test_time_mirror_aug: bool = False
+    """Let each test pose be the mean over the crop and its mirror image."""
     workers: int | None = None
     """Loader workers; none: one per processor core."""
     max_bad_fraction: float = 0.01
@@ -398,7 +400,7 @@ class Config:
 
 RUN_SECTIONS = ("data", "augmentation", "model", "training")
 FREE_ON_RESUME = {
-    "data": ("workers", "batch_size_test", "test_on", "max_bad_fraction"),
+    "data": ("workers", "batch_size_test", "test_time_mirror_aug", "test_on", "max_bad_fraction"),
     "training": ("checkpoint_period", "validate_period", "log_period", "jit_compile"),
 }
 

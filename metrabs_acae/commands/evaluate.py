@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from metrabs_acae.acae.consistency import consistency_metrics
+from metrabs_acae.acae.pseudo_labels import predict_mirrored
 from metrabs_acae.commands import evaluate_files, models, stores
 from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
@@ -42,6 +43,9 @@ CONSISTENCY_COLUMNS = {
 """Results shown in the table of stores that have several skeletons, mm."""
 
 
+MIRROR_NOTE = "Each pose is the mean over the crop and its mirror image (--test-time-mirror-aug)."
+
+
 def run(config: Config) -> None:
     """Evaluates prediction files if some are named, else a finished run on the stores that the command names."""
     if config.verbs.evaluate:
@@ -49,17 +53,18 @@ def run(config: Config) -> None:
         return
     folder = models.find_run(config.files.load_path)
     pose_model, skeleton, settings = models.load_pose_model(folder)
-    data = dataclasses.replace(settings.data, test_on=config.data.test_on, batch_size_test=config.data.batch_size_test)
-    config = dataclasses.replace(config, data=data, model=settings.model)
+    given = {name: getattr(config.data, name) for name in ("test_on", "batch_size_test", "test_time_mirror_aug")}
+    config = dataclasses.replace(config, data=dataclasses.replace(settings.data, **given), model=settings.model)
     evaluate_and_report(pose_model, skeleton, config, folder)
 
 
 def evaluate_and_report(pose_model, skeleton: Skeleton, config: Config, folder: RunFolder) -> dict[str, dict]:
     """Scores the model on all test stores; prints the table and writes evaluation.json, .md and overlay pictures."""
-    results = {}
+    results, mirrored = {}, config.data.test_time_mirror_aug
+    predict = predictor(pose_model, mirror=skeleton.mirror if mirrored else None)
     for store in stores.test_stores(config.data, config.files.data_dir):
         predictions = predict_store(
-            predictor(pose_model),
+            predict,
             skeleton,
             store,
             "test",
@@ -67,11 +72,12 @@ def evaluate_and_report(pose_model, skeleton: Skeleton, config: Config, folder: 
             batch_size=config.data.batch_size_test,
             keep_images=12,
         )
-        results[store.name] = evaluate_store(predictions, store.skeleton)
+        results[store.name] = {**evaluate_store(predictions, store.skeleton), "mirror_averaged": mirrored}
         draw(predictions, store.skeleton, folder, f"test_{store.name}.png")
     folder.write_json("evaluation.json", results)
-    (folder.path / "evaluation.md").write_text("\n\n".join(render(results, fmt="markdown")) + "\n")
-    print(*render(results, fmt="text"), sep="\n\n", flush=True)
+    note = [MIRROR_NOTE] if mirrored else []
+    (folder.path / "evaluation.md").write_text("\n\n".join(render(results, fmt="markdown") + note) + "\n")
+    print(*render(results, fmt="text"), *note, sep="\n\n", flush=True)
     return results
 
 
@@ -118,9 +124,12 @@ def render(results: dict[str, dict], *, fmt: str) -> list[str]:
     return found
 
 
-def predictor(pose_model):
-    """(images, intrinsics) -> poses as NumPy arrays, through the model's own compiled prediction step."""
+def predictor(pose_model, *, mirror: np.ndarray | None = None):
+    """(images, intrinsics) -> poses as NumPy arrays, through the model's own compiled prediction step.
 
+    Args:
+        mirror: [J] the skeleton's mirror map, to average with the mirrored images' poses; None: plain predictions.
+    """
     from metrabs_acae.training.distribution import local_call
 
     call = local_call(pose_model) or pose_model.predict_on_batch
@@ -128,7 +137,7 @@ def predictor(pose_model):
     def predict(images: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
         return np.asarray(call({"image": images, "intrinsics": intrinsics}))
 
-    return predict
+    return predict if mirror is None else lambda *crops: predict_mirrored(predict, *crops, mirror)
 
 
 class Validator:

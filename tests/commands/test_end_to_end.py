@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from metrabs_acae.commands import evaluate
 from metrabs_acae.main import main
 from tests.small_stores import write_store
 
@@ -115,6 +116,15 @@ def test_evaluate_export_and_demo_use_the_run(folder, finished, capsys, monkeypa
     assert main(["--evaluate", "--load-path", str(finished), "--test-on", str(folder / "b")]) == 0
     again = json.loads((finished / "evaluation.json").read_text())
     assert again["b"]["mpjpe"] == pytest.approx(results["b"]["mpjpe"], abs=1e-3)
+    assert not again["b"]["mirror_averaged"] and evaluate.MIRROR_NOTE not in capsys.readouterr().out
+
+    mirrored = ["--evaluate", "--load-path", str(finished), "--test-on", str(folder / "b"), "--test-time-mirror-aug"]
+    assert main(mirrored) == 0
+    averaged = json.loads((finished / "evaluation.json").read_text())["b"]
+    assert averaged["mirror_averaged"] and evaluate.MIRROR_NOTE in capsys.readouterr().out
+    assert evaluate.MIRROR_NOTE in (finished / "evaluation.md").read_text()
+    assert averaged["constant_pose_mpjpe"] == pytest.approx(again["b"]["constant_pose_mpjpe"])
+    assert averaged["mpjpe"] != pytest.approx(again["b"]["mpjpe"], abs=1e-3)
 
     assert main(["--export", "--load-path", str(finished), "--export-file", "exported"]) == 0
     arguments = ["--load-path", "exported", "--boxes", "20,10,60,100;80,10,50,100", "--out-dir", "pictures"]

@@ -8,6 +8,8 @@ import pytest
 from metrabs_acae.commands import evaluate
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.evaluation.stores import StorePredictions, predict_store
+from metrabs_acae.models.backbones import build_backbone
+from metrabs_acae.models.metrabs import Metrabs
 from metrabs_acae.skeletons import Skeleton, merge_by_name, union
 from tests.small_stores import POSE_MM, write_store
 
@@ -52,3 +54,19 @@ def test_a_merged_model_is_read_at_the_merged_joints(tmp_path):
 
     found = predict_store(predict, merged, store, "test", image_size=64, batch_size=2)
     assert [merged.joint_names[int(i)] for i in found.pred_mm[0, :, 0]] == list(POSE_MM)
+
+
+def test_averaged_predictions_do_not_depend_on_the_side():
+    """With the mirror map, a picture and its mirror image get mirrored poses, whatever the model says."""
+    backbone = build_backbone("mobilenetv3-small", 64)
+    sides = Skeleton("sides", ("pelv_x", "lhip_x", "rhip_x"))
+    model = Metrabs(backbone, sides)
+    predict = evaluate.predictor(model, mirror=sides.mirror)
+    images = np.random.default_rng(0).uniform(size=(2, 64, 64, 3)).astype(np.float32)
+    intrinsics = np.array([[[90, 0, 30], [0, 90, 31.5], [0, 0, 1]]] * 2, np.float32)
+    mirrored_intrinsics = intrinsics.copy()
+    mirrored_intrinsics[:, 0, 2] = 63 - 30
+    poses = predict(images, intrinsics)
+    mirrored = predict(images[:, :, ::-1], mirrored_intrinsics)
+    np.testing.assert_allclose(mirrored, poses[:, [0, 2, 1]] * [-1, 1, 1], atol=0.05)
+    assert np.abs(evaluate.predictor(model)(images, intrinsics) - poses).max() > 1
