@@ -11,6 +11,7 @@ from metrabs_acae.training.run_folder import RunFolder
 
 _TRAINING = ("train", "show_batches")
 _OF_A_RUN = ("pseudo_labels", "train_acae", "predict", "evaluate", "export", "demo")
+_OF_FILES = "evaluate FILE"  # which has other settings than the evaluation of a run
 USED_BY: dict[str, tuple[str, ...]] = {
     "files": _TRAINING,
     "load_path": _OF_A_RUN,
@@ -38,7 +39,11 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "acae_settings": ("train_acae",),
     "demo_settings": ("demo",),
     "num_aug": ("demo", "predict"),
-    "benchmark": ("predict", "evaluate"),
+    "benchmark": (_OF_FILES,),
+    "protocol": ("predict", _OF_FILES),
+    "predictions": ("predict",),
+    "boxes_from": ("predict",),
+    "real_intrinsics": ("predict",),
 }
 """The verbs that use a section of the settings; of settings that other verbs use than their section, these."""
 
@@ -309,6 +314,8 @@ def check(config: Config) -> None:
 def _check_used(config: Config, default: Config) -> None:
     """Raises UserError if there is not just one verb, or a setting was given that the verb does not use."""
     verb = config.verbs.chosen
+    if config.verbs.evaluate:
+        verb = _OF_FILES
     for section in (f.name for f in dataclasses.fields(config) if f.name in USED_BY):
         given, before = getattr(config, section), getattr(default, section)
         for field in dataclasses.fields(given):

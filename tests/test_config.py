@@ -48,6 +48,10 @@ def test_presets_give_the_starting_values_and_flags_override_them():
         ("--train --base-learning-rate nan", "greater than zero"),
         ("--demo photo.jpg --fov 180", "between 0 and 180"),
         ("--evaluate --logdir runs/a", "--logdir is a setting of --train; --evaluate does not use it"),
+        ("--evaluate p.npz --test-time-mirror-aug", "is a setting of --train and --evaluate; --evaluate FILE does not"),
+        ("--evaluate p.npz --load-path runs/a", "--evaluate FILE does not use it"),
+        ("--evaluate --truth store", "--truth is a setting of --evaluate FILE; --evaluate does not use it"),
+        ("--predict store --truth store", "--truth is a setting of --evaluate FILE; --predict does not use it"),
         ("--train --load-path runs/a", "--load-path is a setting of --pseudo-labels and --train-acae and"),
         ("--train --n-latents 32", "--n-latents is a setting of --train-acae; --train does not"),
         ("--predict store --fov 40", "--fov is a setting of --demo; --predict does not"),
@@ -72,7 +76,7 @@ def test_every_use_that_is_named_is_of_a_setting_and_a_verb():
     assert set(command_line.USED_BY) <= settings | set(sections)
     assert set(sections) - {"verbs"} <= set(command_line.USED_BY)
     verbs = {f.name for f in dataclasses.fields(config_lib.Verbs)}
-    assert all(set(used) <= verbs for used in command_line.USED_BY.values())
+    assert all(set(used) <= verbs | {"evaluate FILE"} for used in command_line.USED_BY.values())
 
 
 def test_flags_give_the_settings_that_they_were_made_from():
