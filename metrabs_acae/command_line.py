@@ -64,7 +64,7 @@ def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
         "one-hour": (
             "a better model on the embedded data, an hour on two cores",
             {
-                "data": dict(synthetic_size="medium", synthetic_mixture="focused", test_time_mirror_aug=True),
+                "data": dict(synthetic_size="medium", synthetic_mixture="focused"),
                 "model": dict(proc_side=160),
                 "training": dict(
                     training_steps=12_000,
