@@ -297,7 +297,7 @@ class Export:
     archive: bool = False
     """Write a .tar.gz of the folder too."""
     tta_rotation: Literal["limited", "full", "half_full"] = "limited"
-    """Test-time augmentation turns crops by up to 25 degrees, by any angle, or half of them by any angle."""
+    """Test-time augmentation turns crops by 25 degrees at most (less if trained so), by any angle, or half so."""
     licence_notes: str = ""
     """Text for the model card."""
 

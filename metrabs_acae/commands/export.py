@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from metrabs_acae.commands import models, stores
-from metrabs_acae.config import Config
+from metrabs_acae.config import Augmentation, Config
 from metrabs_acae.data.bones import BoneStatistics, bone_statistics
 from metrabs_acae.data.records import FISHEYE_LENGTH
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
+from metrabs_acae.inference.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.skeletons import Skeleton, available_output_skeletons
 from metrabs_acae.training.run_folder import RunFolder
 
@@ -49,6 +50,8 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
         transform = {"joint_transform": acae.encoder @ acae.decoder, "transformed_skeleton": skeleton}
         n_latents = acae.n_latents
         card["output"] = f"The network's joints, encoded and decoded by an autoencoder of {n_latents} latents."
+    ranges = augmentation_ranges(models.settings_of(folder).augmentation)
+    card["test-time_augmentation"] = describe_augmentation(ranges, settings.tta_rotation)
     card |= {"settings": folder.read_json("config.json"), "versions": folder.read_json("versions.json")}
     if (folder.path / "evaluation.json").exists():
         card["evaluation"] = folder.read_json("evaluation.json")
@@ -61,12 +64,44 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
         detector=detector,
         bone_lengths=None if bones is None else bones.means_of(skeleton),
         rotation_mode=settings.tta_rotation,
+        augmentation_ranges=ranges,
         model_card=card,
         archive=settings.archive,
         crop_formats=settings.crop_formats,
         crop_batch_size=settings.crop_batch_size,
         photographs=photographs_of(training_stores) if settings.crop_formats else (),
         **transform,
+    )
+
+
+def augmentation_ranges(trained: Augmentation) -> AugmentationRanges:
+    """How far test-time augmentation may go for a network that was trained with `trained`.
+
+    The reference trains with turns of 20 degrees, zooms of 25 percent and changed colours, and tests with
+    `REFERENCE_RANGES`. Less training gets the same share of it, more gets no more than that.
+    """
+    turn, up, down = (
+        (trained.rot_aug, trained.scale_aug_up, trained.scale_aug_down) if trained.geom_aug else (0.0, 0.0, 0.0)
+    )
+    return AugmentationRanges(
+        rotation_degrees=REFERENCE_RANGES.rotation_degrees * min(turn / 20, 1.0),
+        zoom_out=1 - (1 - REFERENCE_RANGES.zoom_out) * min(down / 25, 1.0),
+        zoom_in=1 + (REFERENCE_RANGES.zoom_in - 1) * min(up / 25, 1.0),
+        gamma=REFERENCE_RANGES.gamma if trained.color_aug else 1.0,
+    )
+
+
+def describe_augmentation(ranges: AugmentationRanges, rotation_mode: str) -> str:
+    """A sentence for the model card."""
+    turns = {
+        "limited": f"turned by up to {ranges.rotation_degrees:g} degrees",
+        "full": "turned by any angle",
+        "half_full": f"half of them turned by up to {ranges.rotation_degrees:g} degrees, half by any angle",
+    }[rotation_mode]
+    brightness = "" if ranges.gamma == 1 else f", brightened by exponents of {ranges.gamma:g} to 1"
+    return (
+        f"`num_aug` crops of each person, {turns}, zoomed by {ranges.zoom_out:g} to {ranges.zoom_in:g}, every other "
+        f"one mirrored{brightness}: as far as the network was trained for."
     )
 
 

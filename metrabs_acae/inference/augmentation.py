@@ -8,6 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from metrabs_acae.inference import cameras
+from metrabs_acae.inference.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
 
 ROTATION_MODES = ("limited", "full", "half_full")
 
@@ -45,16 +46,16 @@ def linspace(start: float, stop: float, count, *, endpoint: bool = True):
 
 
 def crop_augmentations(
-    num_aug, *, rotation_mode: str = "limited", max_rotation_degrees: float = 25.0
+    num_aug, *, rotation_mode: str = "limited", ranges: AugmentationRanges = REFERENCE_RANGES
 ) -> CropAugmentations:
     """The augmentations for `num_aug` (int scalar tensor, at least one) crops of a box.
 
     Args:
-        rotation_mode: "limited": up to `max_rotation_degrees` both ways; "full": around the circle; "half_full": the
-            middle half of the list is limited, the others divide the circle evenly with the upright crop.
+        rotation_mode: "limited": up to `ranges.rotation_degrees` both ways; "full": around the circle; "half_full":
+            the middle half of the list is limited, the others divide the circle evenly with the upright crop.
     """
     half = num_aug // 2
-    limit = math.radians(max_rotation_degrees)
+    limit = math.radians(ranges.rotation_degrees)
     if rotation_mode == "limited":
         angles = linspace(-limit, limit, num_aug)
     elif rotation_mode == "full":
@@ -64,9 +65,10 @@ def crop_augmentations(
         around = 2 * math.pi * tf.range(1, half + 1, dtype=tf.float32) / tf.cast(half + 1, tf.float32)
         around = tf.where(around > math.pi, around - 2 * math.pi, around)
         angles = tf.sort(tf.concat([linspace(-limit, limit, num_aug - half), around], axis=0))
+    zooms = linspace(ranges.zoom_out, 1.0, half, endpoint=False), linspace(1.0, ranges.zoom_in, num_aug - half)
     return CropAugmentations(
-        gammas=linspace(0.6, 1.0, num_aug),
+        gammas=linspace(ranges.gamma, 1.0, num_aug),
         angles=angles,
-        scales=tf.concat([linspace(0.8, 1.0, half, endpoint=False), linspace(1.0, 1.1, num_aug - half)], axis=0),
+        scales=tf.concat(zooms, axis=0),
         flips=(tf.range(num_aug) - half) % 2 == 1,
     )

@@ -20,6 +20,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import numpy_runtime
 from metrabs_acae.inference.numpy_runtime import estimator as runtime
+from metrabs_acae.inference.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.inference.numpy_runtime.networks import FORMATS, load_network
 from metrabs_acae.skeletons import Skeleton
 
@@ -49,6 +50,7 @@ def export_crop_model(
     batch_size: int = 1,
     joint_transform: np.ndarray | None = None,
     rotation_mode: str = "limited",
+    augmentation_ranges: AugmentationRanges = REFERENCE_RANGES,
     center_offset_px: float = -0.5,
     estimator=None,
     photographs: Sequence[Photograph] = (),
@@ -60,7 +62,7 @@ def export_crop_model(
         model: Keras model or other callable, see `crop_model.CropModel`.
         skeleton: joints of the network's output. output_skeletons: by name, of what comes out in the end ("": all).
         image_size: crop side, px. batch_size: of the static shapes.
-        joint_transform, rotation_mode, center_offset_px: as of `multiperson.PoseEstimator`.
+        joint_transform, rotation_mode, augmentation_ranges, center_offset_px: as of `multiperson.PoseEstimator`.
         estimator: a `multiperson.PoseEstimator` of the same model, to compare whole pictures with.
         photographs: to compare on; none: smooth noise.
 
@@ -82,6 +84,7 @@ def export_crop_model(
     function, names = _frozen_function(model, image_size, batch_size)
     description = _describe(model, skeleton, output_skeletons, image_size, batch_size, names)
     description |= {"rotation_mode": rotation_mode, "center_offset_px": center_offset_px}
+    description["augmentation_ranges"] = augmentation_ranges._asdict()
     (folder / runtime.DESCRIPTION_FILE).write_text(json.dumps(description))
     decoder = np.asarray(model.decoder) if getattr(model, "decodes_latents", False) else None
     matrices = {"decoder": decoder, "joint_transform": joint_transform}

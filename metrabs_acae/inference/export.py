@@ -15,6 +15,7 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference.model_card import SKELETONS_FILE, render_card
+from metrabs_acae.inference.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.skeletons import Skeleton
 
 CROP_MODEL_FOLDER = "crop_model"
@@ -34,6 +35,7 @@ def export_saved_model(
     joint_transform: np.ndarray | None = None,
     transformed_skeleton: Skeleton | None = None,
     rotation_mode: str = "limited",
+    augmentation_ranges: AugmentationRanges = REFERENCE_RANGES,
     model_card: Mapping | None = None,
     archive: bool = False,
     crop_formats: Sequence[str] = (),
@@ -52,7 +54,7 @@ def export_saved_model(
         output_skeletons: by name, what the `skeleton` argument of the methods offers.
         detector: `detectors.PersonDetector`; None: the file has only the estimate methods.
         bone_lengths: [E] mean lengths in mm of the output's edges, NaN = unknown, for the plausibility filter.
-        joint_transform, transformed_skeleton, rotation_mode: see `PoseEstimator`.
+        joint_transform, transformed_skeleton, rotation_mode, augmentation_ranges: see `PoseEstimator`.
         model_card: more entries for the card: values are text, numbers or nested dicts.
         archive: also write `path` + ".tar.gz".
         crop_formats: "onnx", "litert": also the network alone, in `crop_model/`, see `crop_export`; its report goes to
@@ -78,6 +80,7 @@ def export_saved_model(
         transformed_skeleton=transformed_skeleton,
         mean_bone_lengths_mm=bone_lengths,
         rotation_mode=rotation_mode,
+        augmentation_ranges=augmentation_ranges,
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +105,7 @@ def export_saved_model(
                 batch_size=crop_batch_size,
                 joint_transform=joint_transform,
                 rotation_mode=rotation_mode,
+                augmentation_ranges=augmentation_ranges,
                 estimator=estimator,
                 photographs=photographs,
                 log=log,

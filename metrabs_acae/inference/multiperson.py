@@ -13,6 +13,7 @@ import tensorflow as tf
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import augmentation, cameras, checks, plausibility, warping
 from metrabs_acae.inference.crop_model import CropModel, edge_variable, string_variable
+from metrabs_acae.inference.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.skeletons import Skeleton
 
 UNKNOWN_INTRINSICS = ((-1.0,) * 3,) * 3
@@ -49,7 +50,7 @@ class PoseEstimator(tf.Module):
         detector: see `detectors`; without one, the detect methods do not exist.
         joint_transform: [J, J'] applied to the network's joints; then `transformed_skeleton` names the J' joints.
         mean_bone_lengths_mm: [E] one for each edge of the output, NaN = unknown; None: bones are not checked.
-        rotation_mode: of the test-time augmentation, see `augmentation.crop_augmentations`.
+        rotation_mode, augmentation_ranges: of the test-time augmentation, see `augmentation.crop_augmentations`.
         center_offset_px: principal points of crops and of unknown cameras are at size / 2 + this.
 
     Attributes:
@@ -69,6 +70,7 @@ class PoseEstimator(tf.Module):
         transformed_skeleton: Skeleton | None = None,
         mean_bone_lengths_mm: np.ndarray | None = None,
         rotation_mode: str = "limited",
+        augmentation_ranges: AugmentationRanges = REFERENCE_RANGES,
         center_offset_px: float = -0.5,
     ):
         super().__init__(name="pose_estimator")
@@ -78,7 +80,8 @@ class PoseEstimator(tf.Module):
             raise UserError("joint_transform and transformed_skeleton go together: give both or neither.")
         self.crop_model = CropModel(network, skeleton, image_size)
         self.detector = detector
-        self._image_size, self._rotation_mode, self._center_offset_px = image_size, rotation_mode, center_offset_px
+        self._image_size, self._center_offset_px = image_size, center_offset_px
+        self._augmentation = {"rotation_mode": rotation_mode, "ranges": augmentation_ranges}
         self._mirror = skeleton.mirror
         self._joint_transform = joint_transform
         self._results = ("poses3d", "poses2d", "uncertainty", *(["entropy"] if self.crop_model.has_entropy else []))
@@ -234,7 +237,7 @@ class PoseEstimator(tf.Module):
             images = checks.not_of_unit_range(images, tf.shape(boxes)[0])
 
         up = tf.linalg.matvec(extrinsics[:, :3, :3], checks.up_vector(up))
-        tta = augmentation.crop_augmentations(num_aug, rotation_mode=self._rotation_mode)
+        tta = augmentation.crop_augmentations(num_aug, **self._augmentation)
         poses3d, entropy = self._predict(
             images, image_ids, boxes[:, :4], intrinsics, distortion, up, tta, internal_batch_size, antialias_factor
         )

@@ -9,7 +9,7 @@ import pytest
 
 from metrabs_acae.acae import Acae
 from metrabs_acae.commands import export, models
-from metrabs_acae.config import Config, Data
+from metrabs_acae.config import Augmentation, Config, Data
 from metrabs_acae.inference import export as inference_export
 from metrabs_acae.main import main
 from metrabs_acae.skeletons import Skeleton
@@ -61,6 +61,31 @@ def test_bone_lengths_are_measured_and_kept(run, capsys, tmp_path):
     assert export_command(folder, "--detector", "none") == 0
     assert call["bone_lengths"] is None and "--bone-lengths FILE" in capsys.readouterr().out
     assert export_command(folder, "--bone-lengths", "nowhere.json", "--detector", "none") == 2
+
+
+@pytest.mark.parametrize(
+    "trained, expected",
+    [
+        ({}, (25, 0.8, 1.1, 0.6)),  # as the reference trains and tests
+        ({"rot_aug": 180.0, "scale_aug_up": 50.0, "scale_aug_down": 80.0}, (25, 0.8, 1.1, 0.6)),
+        ({"rot_aug": 5.0, "scale_aug_up": 5.0, "scale_aug_down": 10.0, "color_aug": False}, (6.25, 0.92, 1.02, 1)),
+        ({"geom_aug": False}, (0, 1, 1, 0.6)),
+    ],
+)
+def test_augmentation_goes_as_far_as_in_training(trained, expected):
+    np.testing.assert_allclose(export.augmentation_ranges(Augmentation(**trained)), expected, atol=1e-9)
+
+
+def test_augmentation_is_handed_on_and_described(run):
+    folder, call = run
+    settings = Config(data=Data(dataset3d=("a:4",)), augmentation=Augmentation(rot_aug=4.0, color_aug=False))
+    folder.write_json("config.json", settings.run_settings())
+    assert export_command(folder, "--detector", "none", "--bone-lengths", "none") == 0
+    assert call["augmentation_ranges"].rotation_degrees == 5 and call["augmentation_ranges"].gamma == 1
+    described = call["model_card"]["test-time_augmentation"]
+    assert "turned by up to 5 degrees, zoomed by 0.8 to 1.1, every other one mirrored: as far" in described
+    assert export_command(folder, "--detector", "none", "--bone-lengths", "none", "--tta-rotation", "half_full") == 0
+    assert "half of them turned by up to 5 degrees, half by any angle" in call["model_card"]["test-time_augmentation"]
 
 
 def test_bone_lengths_of_a_file_or_none(run, tmp_path):

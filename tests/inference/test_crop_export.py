@@ -40,8 +40,9 @@ def model():
 
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory):
-    """With latents to decode, a transform of the joints, and a batch that the people do not fill evenly."""
+    """With latents to decode, a transform of the joints, a batch not filled evenly, and small augmentation."""
     settings = {"image_size": tiny.SIZE, "output_skeletons": {"pair": PAIR}}
+    settings["augmentation_ranges"] = cameras.AugmentationRanges(8.0, 0.9, 1.05, 0.7)
     settings["joint_transform"] = np.eye(len(tiny.NAMES)) * 0.8 + 0.2 / len(tiny.NAMES)
     estimator = PoseEstimator(model, model.skeleton, transformed_skeleton=model.skeleton, **settings)
     folder, lines = tmp_path_factory.mktemp("crop_export"), []

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from metrabs_acae.inference import augmentation, cameras, plausibility
+from metrabs_acae.inference.numpy_runtime.cameras import AugmentationRanges, augmentations
 from tests.golden import golden
 from tests.inference import reference
 
@@ -71,6 +72,18 @@ def test_augmentations(num_aug):
     expected = [ARRAYS[f"tta{num_aug}_{key}"] for key in ("gammas", "angles_deg", "scales", "flip")]
     for a, b in zip(found._replace(angles=found.angles * (180 / np.pi)), expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", augmentation.ROTATION_MODES)
+@pytest.mark.parametrize("num_aug", [1, 4, 5])
+def test_numpy_augmentations_agree(mode, num_aug):
+    ranges = AugmentationRanges(rotation_degrees=8, zoom_out=0.9, zoom_in=1.05, gamma=0.7)
+    found = augmentation.crop_augmentations(tf.constant(num_aug), rotation_mode=mode, ranges=ranges)
+    for a, b in zip(found, augmentations(num_aug, mode, ranges), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    if mode == "limited" and num_aug > 1:
+        ends = [(x.numpy().min(), x.numpy().max()) for x in (found.angles * (180 / np.pi), found.scales, found.gammas)]
+        np.testing.assert_allclose(ends, [(-8, 8), (0.9, 1.05), (0.7, 1)], atol=1e-5)
 
 
 def test_look_at_rotation_agrees_and_survives_parallel_axes():

@@ -14,6 +14,24 @@ import numpy as np
 MIN_DEPTH_MM = 1.0
 
 
+class AugmentationRanges(NamedTuple):
+    """How far test-time augmentation goes; the defaults are those of the public MeTRAbs models.
+
+    Attributes:
+        rotation_degrees: largest turn, where turns are limited.
+        zoom_out, zoom_in: smallest and largest zoom relative to the box.
+        gamma: smallest exponent of the brightness; the largest is 1.
+    """
+
+    rotation_degrees: float = 25.0
+    zoom_out: float = 0.8
+    zoom_in: float = 1.1
+    gamma: float = 0.6
+
+
+REFERENCE_RANGES = AugmentationRanges()
+
+
 class CropCamera(NamedTuple):
     """How one crop is taken.
 
@@ -107,10 +125,10 @@ def linspace(start: float, stop: float, count: int, *, endpoint: bool = True):
     return np.linspace(start, stop, count, endpoint=endpoint)
 
 
-def augmentations(num_aug: int, rotation_mode: str = "limited", max_rotation_degrees: float = 25.0):
+def augmentations(num_aug: int, rotation_mode: str = "limited", ranges: AugmentationRanges = REFERENCE_RANGES):
     """Of the test-time augmentations: gammas, angles (radians), scales, flips, [num_aug] each."""
     half = num_aug // 2
-    limit = math.radians(max_rotation_degrees)
+    limit = math.radians(ranges.rotation_degrees)
     if rotation_mode == "limited":
         angles = linspace(-limit, limit, num_aug)
     elif rotation_mode == "full":
@@ -120,12 +138,22 @@ def augmentations(num_aug: int, rotation_mode: str = "limited", max_rotation_deg
         around = 2 * math.pi * np.arange(1, half + 1) / (half + 1)
         around = np.where(around > math.pi, around - 2 * math.pi, around)
         angles = np.sort(np.concatenate([linspace(-limit, limit, num_aug - half), around]))
-    scales = np.concatenate([linspace(0.8, 1.0, half, endpoint=False), linspace(1.0, 1.1, num_aug - half)])
-    return linspace(0.6, 1.0, num_aug), angles, scales, (np.arange(num_aug) - half) % 2 == 1
+    zooms = linspace(ranges.zoom_out, 1.0, half, endpoint=False), linspace(1.0, ranges.zoom_in, num_aug - half)
+    scales = np.concatenate(zooms)
+    return linspace(ranges.gamma, 1.0, num_aug), angles, scales, (np.arange(num_aug) - half) % 2 == 1
 
 
 def crop_cameras(
-    box, intrinsics, distortion, up, *, size: int, num_aug: int, rotation_mode="limited", center_offset_px: float = -0.5
+    box,
+    intrinsics,
+    distortion,
+    up,
+    *,
+    size: int,
+    num_aug: int,
+    rotation_mode: str = "limited",
+    ranges: AugmentationRanges = REFERENCE_RANGES,
+    center_offset_px: float = -0.5,
 ) -> list[CropCamera]:
     """The crops of one box [4] (left, top, width, height): upright, centred on it and as large as its longer side.
 
@@ -133,6 +161,7 @@ def crop_cameras(
         intrinsics, distortion: [3, 3], [12] of the image.
         up: [3], in the image's camera frame.
         size: side of the crops, px.
+        num_aug, rotation_mode, ranges: see `augmentations`.
     """
     x, y, w, h = box
     center = (x + w / 2, y + h / 2)
@@ -145,7 +174,7 @@ def crop_cameras(
     side = max(np.linalg.norm(sides[0] - sides[1]), np.linalg.norm(sides[2] - sides[3]))
 
     found = []
-    for gamma, angle, zoom, flip in zip(*augmentations(num_aug, rotation_mode), strict=True):
+    for gamma, angle, zoom, flip in zip(*augmentations(num_aug, rotation_mode, ranges), strict=True):
         scale = zoom * size / max(side, 1e-3)
         crop = np.eye(3)
         crop[:2, :2] = scale * intrinsics[:2, :2]

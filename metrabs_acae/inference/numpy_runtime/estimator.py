@@ -34,6 +34,8 @@ class PoseEstimator:
         self.joint_names = self.skeletons[""]["joint_names"]
         self.image_size = description["image_size"]
         self._mirror = np.array(description["mirror"])
+        # Files of earlier versions do not say how far augmentation goes.
+        self._ranges = cameras.AugmentationRanges(**description.get("augmentation_ranges", {}))
         matrices = dict(np.load(folder / MATRICES_FILE)) if (folder / MATRICES_FILE).exists() else {}
         self._decoder, self._joint_transform = matrices.get("decoder"), matrices.get("joint_transform")
         self._network = load_network(folder / FORMATS.get(runtime, ""), runtime, threads=threads)
@@ -97,6 +99,7 @@ class PoseEstimator:
                 size=self.image_size,
                 num_aug=num_aug,
                 rotation_mode=self.description["rotation_mode"],
+                ranges=self._ranges,
                 center_offset_px=self.description["center_offset_px"],
             )
             for box in boxes
