@@ -64,10 +64,12 @@ def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
         "one-hour": (
             "a better model on the embedded data, an hour on two cores",
             {
-                "data": dict(synthetic_size="medium", synthetic_mixture="focused"),
+                "data": dict(
+                    synthetic_size="medium", synthetic_mixture="focused", batch_size=30, batch_size_2d=2
+                ),
                 "model": dict(proc_side=160),
                 "training": dict(
-                    training_steps=12_000,
+                    training_steps=13_000,
                     finetune_in_inference_mode=900,
                     validate_period=4000,
                     checkpoint_period=1000,

@@ -172,7 +172,7 @@ _TRAINING = [s for s in STORES.values() if "train" in s.splits]
 # (store, examples per batch)
 TRAIN_3D: tuple[tuple[str, int], ...] = tuple((s.name, s.share) for s in _TRAINING if s.kind == "3d")
 # Most of a batch from stores like the harder benchmarks: several people, walks and runs, the SMPL skeleton.
-_FOCUSED = dict(muco=10, hspace=6, surreal=5, h36m=1, panoptic=1, aist=1, humbi=1, movi=1, gpa=1) | {"3dhp": 1}
+_FOCUSED = dict(muco=11, hspace=7, surreal=5, h36m=1, panoptic=1, aist=1, humbi=1, movi=1, gpa=1) | {"3dhp": 1}
 TRAIN_3D_FOCUSED = tuple((name, _FOCUSED[name.removeprefix("synthetic-")]) for name, _ in TRAIN_3D)
 MIXTURES_3D = {"broad": TRAIN_3D, "focused": TRAIN_3D_FOCUSED}
 TRAIN_2D: tuple[tuple[str, int], ...] = tuple((s.name, s.share) for s in _TRAINING if s.kind == "2d")

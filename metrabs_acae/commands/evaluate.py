@@ -120,7 +120,7 @@ def render(results: dict[str, dict], *, fmt: str) -> list[str]:
             if key in result
         ]
         if rows:
-            found.append(tables.render(rows, fmt=fmt, digits={"ratio": 2}))
+            found.append(tables.render(rows, fmt=fmt, digits={"ratio": 3}))
     return found
 
 
