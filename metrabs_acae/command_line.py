@@ -64,9 +64,7 @@ def _presets() -> dict[str, tuple[str, dict[str, dict]]]:
         "one-hour": (
             "a better model on the embedded data, an hour on two cores",
             {
-                "data": dict(
-                    synthetic_size="medium", synthetic_mixture="focused", batch_size=30, batch_size_2d=2
-                ),
+                "data": dict(synthetic_size="medium", synthetic_mixture="focused", batch_size=30, batch_size_2d=2),
                 "model": dict(proc_side=160),
                 "training": dict(
                     training_steps=13_000,
