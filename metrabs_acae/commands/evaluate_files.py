@@ -17,14 +17,14 @@ from metrabs_acae.evaluation.results import Result
 
 
 def run(config: Config) -> None:
-    """Prints each file's report and writes it, with all tables, into a folder beside the file."""
+    """Writes each file's report, with all tables, into a folder beside the file, and prints it."""
     for name in config.verbs.evaluate:
         result = evaluate_file(Path(name), config.benchmark)
         folder = Path(config.benchmark.report_dir or Path(name).with_suffix(""))
         if config.benchmark.report_dir and len(config.verbs.evaluate) > 1:
             folder /= Path(name).stem
+        write_report(result, folder)  # first, so that it is there even where `| head` ends the printing
         print(result.report(config.benchmark.report_format), flush=True)
-        write_report(result, folder)
         if config.benchmark.report_format == "text":
             print(f"\nWrote the tables to {folder}")
 

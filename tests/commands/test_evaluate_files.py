@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metrabs_acae.commands import evaluate_files
-from metrabs_acae.config import Benchmark
+from metrabs_acae.config import Benchmark, Config, Verbs
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.predictions import Predictions, save_predictions
@@ -99,3 +99,13 @@ def test_flags_count_before_what_the_file_says(files):
         files / "p.npz", Benchmark(protocol="generic", truth=str(files / "store"), protocol_options=("root=neck_a",))
     )
     assert result.statement["root"] == "neck_a"
+
+
+def test_tables_are_written_where_nobody_reads_the_printed_ones(files, monkeypatch):
+    monkeypatch.setattr(evaluate_files, "print", lambda *a, **k: (_ for _ in ()).throw(BrokenPipeError), raising=False)
+    folder = files / "piped"
+    with pytest.raises(BrokenPipeError):
+        evaluate_files.run(
+            Config(verbs=Verbs(evaluate=(str(files / "p.npz"),)), benchmark=Benchmark(report_dir=str(folder)))
+        )
+    assert (folder / "report.json").exists() and (folder / "overall.csv").exists()
