@@ -4,9 +4,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from data_processing.synthetic import body, datasets, joints
 from data_processing.synthetic.conventions import skeletons
+from metrabs_acae import command_line
 from metrabs_acae.skeletons import COMMON_2D_JOINTS, prefix_groups, union
 
 
@@ -27,12 +29,13 @@ def test_benchmarks_have_the_imitated_numbers_of_joints_and_are_trained():
         assert benchmark.joint_names == datasets.STORES[benchmark.store].skeleton.joint_names
 
 
-def test_every_mixture_has_all_stores_and_fills_the_same_batch():
-    stores, batch = [name for name, _ in datasets.TRAIN_3D], sum(count for _, count in datasets.TRAIN_3D)
-    for mixture in datasets.MIXTURES_3D.values():
-        assert [name for name, _ in mixture] == stores
-        assert sum(count for _, count in mixture) == batch
-        assert min(count for _, count in mixture) > 0
+@pytest.mark.parametrize("preset", ["default", "one-hour"])
+def test_mixtures_have_all_stores_and_fill_the_presets_batches(preset):
+    data = command_line.preset(preset).data
+    mixture = datasets.MIXTURES_3D[data.synthetic_mixture]
+    assert [name for name, _ in mixture] == [name for name, _ in datasets.TRAIN_3D]
+    assert sum(count for _, count in mixture) == data.batch_size
+    assert min(count for _, count in mixture) > 0
 
 
 def test_the_consistency_store_has_every_trained_joint():
