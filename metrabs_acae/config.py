@@ -297,7 +297,7 @@ class Export:
     archive: bool = False
     """Write a .tar.gz of the folder too."""
     tta_rotation: Literal["limited", "full", "half_full"] = "limited"
-    """Test-time augmentation turns crops by 25 degrees at most (less if trained so), by any angle, or half so."""
+    """Turns at test time: by 25 degrees at most (less if trained with less), by any angle, or half of them by any."""
     licence_notes: str = ""
     """Text for the model card."""
 

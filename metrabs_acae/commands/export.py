@@ -80,13 +80,14 @@ def augmentation_ranges(trained: Augmentation) -> AugmentationRanges:
     The reference trains with turns of 20 degrees, zooms of 25 percent and changed colours, and tests with
     `REFERENCE_RANGES`. Less training gets the same share of it, more gets no more than that.
     """
-    turn, up, down = (
-        (trained.rot_aug, trained.scale_aug_up, trained.scale_aug_down) if trained.geom_aug else (0.0, 0.0, 0.0)
-    )
+
+    def share(largest: float, of_reference: float) -> float:
+        return min(largest / of_reference, 1.0) if trained.geom_aug else 0.0
+
     return AugmentationRanges(
-        rotation_degrees=REFERENCE_RANGES.rotation_degrees * min(turn / 20, 1.0),
-        zoom_out=1 - (1 - REFERENCE_RANGES.zoom_out) * min(down / 25, 1.0),
-        zoom_in=1 + (REFERENCE_RANGES.zoom_in - 1) * min(up / 25, 1.0),
+        rotation_degrees=REFERENCE_RANGES.rotation_degrees * share(trained.rot_aug, 20.0),
+        zoom_out=1 - (1 - REFERENCE_RANGES.zoom_out) * share(trained.scale_aug_down, 25.0),
+        zoom_in=1 + (REFERENCE_RANGES.zoom_in - 1) * share(trained.scale_aug_up, 25.0),
         gamma=REFERENCE_RANGES.gamma if trained.color_aug else 1.0,
     )
 
@@ -101,7 +102,7 @@ def describe_augmentation(ranges: AugmentationRanges, rotation_mode: str) -> str
     brightness = "" if ranges.gamma == 1 else f", brightened by exponents of {ranges.gamma:g} to 1"
     return (
         f"`num_aug` crops of each person, {turns}, zoomed by {ranges.zoom_out:g} to {ranges.zoom_in:g}, every other "
-        f"one mirrored{brightness}: as far as the network was trained for."
+        f"one mirrored{brightness}."
     )
 
 

@@ -102,10 +102,12 @@ def test_flags_count_before_what_the_file_says(files):
 
 
 def test_tables_are_written_where_nobody_reads_the_printed_ones(files, monkeypatch):
-    monkeypatch.setattr(evaluate_files, "print", lambda *a, **k: (_ for _ in ()).throw(BrokenPipeError), raising=False)
+    def broken_print(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(evaluate_files, "print", broken_print, raising=False)
     folder = files / "piped"
+    config = Config(verbs=Verbs(evaluate=(str(files / "p.npz"),)), benchmark=Benchmark(report_dir=str(folder)))
     with pytest.raises(BrokenPipeError):
-        evaluate_files.run(
-            Config(verbs=Verbs(evaluate=(str(files / "p.npz"),)), benchmark=Benchmark(report_dir=str(folder)))
-        )
+        evaluate_files.run(config)
     assert (folder / "report.json").exists() and (folder / "overall.csv").exists()

@@ -83,7 +83,7 @@ def test_augmentation_is_handed_on_and_described(run):
     assert export_command(folder, "--detector", "none", "--bone-lengths", "none") == 0
     assert call["augmentation_ranges"].rotation_degrees == 5 and call["augmentation_ranges"].gamma == 1
     described = call["model_card"]["test-time_augmentation"]
-    assert "turned by up to 5 degrees, zoomed by 0.8 to 1.1, every other one mirrored: as far" in described
+    assert "turned by up to 5 degrees, zoomed by 0.8 to 1.1, every other one mirrored." in described
     assert export_command(folder, "--detector", "none", "--bone-lengths", "none", "--tta-rotation", "half_full") == 0
     assert "half of them turned by up to 5 degrees, half by any angle" in call["model_card"]["test-time_augmentation"]
 
