@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data_processing.dataset_info import DatasetInfo, RemoteFile
+from data_processing.registry_3d import H36M_VIDEO
 
 _MPII = "https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr/"
 _MPI = "http://gvv.mpi-inf.mpg.de/"
@@ -127,6 +128,7 @@ DATASETS = (
         boxes="from the dataset, S9 as released (not corrected)",
         sampling="every 64th frame",
         converter=_CONVERTERS + "h36m:Human36MTest",
+        faults=(H36M_VIDEO,),
     ),
     DatasetInfo(
         name="3dhp-test",
@@ -138,7 +140,8 @@ DATASETS = (
         citation="as 3dhp",
         url="https://vcai.mpi-inf.mpg.de/3dhp-dataset/",
         steps="As 3dhp (get_testset.sh).",
-        layout="TS1..TS6/annot_data.mat\nTS1..TS6/imageSequence/img_<6 digits, from 1>.jpg",
+        layout="[mpi_inf_3dhp_test_set/][mpi_inf_3dhp_test_set/]TS1..TS6/annot_data.mat\n"
+        "... TS1..TS6/imageSequence/img_<6 digits, from 1>.jpg",
         skeleton="3dhp",
         joints=_3DHP_17,
         splits="test TS1-TS6, frames marked valid",
@@ -161,7 +164,7 @@ DATASETS = (
         url="https://vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson/",
         files=(
             RemoteFile(
-                _MPI + "projects/SingleShotMultiPerson/content/MultiPersonTestSet.zip",
+                _MPI + "projects/SingleShotMultiPerson/MultiPersonTestSet.zip",
                 "MultiPersonTestSet.zip",
                 archive=True,
             ),

@@ -14,7 +14,7 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from data_processing.registry import get_dataset, table
+    from data_processing.registry import DATASETS, get_dataset, table
 
     if settings.name:
         print(describe(get_dataset(settings.name)))
@@ -24,6 +24,10 @@ def run(settings: Settings) -> None:
     widths = [max(len(r[i]) for r in rows) for i in range(len(columns))]
     for row in rows:
         print("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
+    print("\nKnown faults of the data as published, which a conversion mends (--as-published leaves them):")
+    for info in DATASETS.values():
+        for fault in info.faults:
+            print(f"  {info.name}: {fault}")
 
 
 def describe(info) -> str:
@@ -51,6 +55,7 @@ def describe(info) -> str:
         "colour fix": str(dict(info.color_fix)) if info.color_fix else "",
         "tested on": tested(info) if info.converter else "",
         "known limits": info.limits,
+        "known faults": ("\n" + " " * 18).join(str(f) for f in info.faults),
         "conversion": f"python -m data_processing {info.name} --raw DIR --out STORE" if info.converter else "not yet",
     }
     lines += [f"{k + ':':17} {v}" for k, v in named.items() if v]
