@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 
 from metrabs_acae.config import OF_FILES, Config, store_and_count
