@@ -184,12 +184,13 @@ def with_paper_stores(config: Config) -> Config:
     if size == config.preset or not used or config.data.dataset3d:
         return config
     from metrabs_acae.data.paper_mixtures import find_stores
+    from metrabs_acae.dealing import Dealing
 
     n_devices = int(config.devices.devices) if config.devices.devices.isdigit() else 1
     found = find_stores(
         size,
         config.files.data_dir,
-        n_parts=config.training.grad_accum_steps * max(1, n_devices) * (config.devices.n_hosts or 1),
+        n_parts=Dealing(config.training.grad_accum_steps, max(1, n_devices), config.devices.n_hosts or 1).n_pieces,
         allow_missing=config.files.allow_missing_stores,
     )
     data = dataclasses.replace(
