@@ -177,30 +177,6 @@ def starting_values(arguments: list[str]) -> Config:
     return dataclasses.replace(values, training=training)
 
 
-def with_paper_stores(config: Config) -> Config:
-    """Names the stores of the presets paper-full, -medium and -small one by one, unless the user has named others."""
-    size = config.preset.removeprefix("paper-")
-    used = config.verbs.train or config.verbs.show_batches
-    if size == config.preset or not used or config.data.dataset3d:
-        return config
-    from metrabs_acae.data.paper_mixtures import find_stores
-
-    n_devices = int(config.devices.devices) if config.devices.devices.isdigit() else 1
-    found = find_stores(
-        size,
-        config.files.data_dir,
-        n_parts=config.training.grad_accum_steps * max(1, n_devices) * (config.devices.n_hosts or 1),
-        allow_missing=config.files.allow_missing_stores,
-    )
-    data = dataclasses.replace(
-        config.data,
-        dataset3d=found.dataset3d,
-        dataset2d=config.data.dataset2d or found.dataset2d,
-        test_on=config.data.test_on or found.test_on,
-    )
-    return dataclasses.replace(config, data=data)
-
-
 def _given(arguments: list[str], flag: str, default: str) -> str:
     """The value of a flag before anything else is parsed: what decides the other flags' starting values."""
     for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):

@@ -27,6 +27,7 @@ def run(config: Config) -> None:
 
     from metrabs_acae.training import distribution
 
+    config = stores.with_paper_stores(config)
     if config.files.init_path:
         models.find_run(config.files.init_path)
     with distribution.connected(config.devices):
