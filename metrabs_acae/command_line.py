@@ -7,6 +7,7 @@ import itertools
 
 from metrabs_acae.config import Config, flag_of, store_and_count
 from metrabs_acae.errors import UserError
+from metrabs_acae.models.backbones.registry import find_backbone
 from metrabs_acae.training.run_folder import RunFolder
 
 _TRAINING = ("train", "show_batches")
@@ -31,6 +32,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "max_bad_fraction": ("train", "predict"),
     "augmentation": _TRAINING,
     "model": _TRAINING,
+    "backbone": (*_TRAINING, *_OF_A_RUN),
     "training": _TRAINING,
     "seed": (*_TRAINING, "train_acae"),
     "devices": ("train",),
@@ -274,8 +276,15 @@ def check(config: Config) -> None:
         raise UserError(f"--scale-aug-down must be at least 0 and below 100; got {config.augmentation.scale_aug_down}.")
     if not 0 < config.demo_settings.fov < 180:
         raise UserError(f"--fov must lie between 0 and 180 degrees; got {config.demo_settings.fov}.")
+    if model.trained_convolutions is not None:
+        if model.trained_convolutions < 0:
+            raise UserError(f"--trained-convolutions must not be negative; got {model.trained_convolutions}.")
+        if verbs.train and not (model.backbone_weights or config.files.init_path):
+            raise UserError("--trained-convolutions needs --backbone-weights or --init-path, not random weights.")
     if training.dynamic_loss_scale and training.dtype != "float16":
         raise UserError("--dynamic-loss-scale needs --dtype float16.")
+    if ":" not in model.backbone:
+        find_backbone(model.backbone)
     for path in [*data.dataset3d, *data.dataset2d]:
         store_and_count(path)
     devices = config.devices
@@ -292,6 +301,8 @@ def _check_used(config: Config, default: Config) -> None:
     verb = config.verbs.chosen
     if config.verbs.evaluate:
         verb = _OF_FILES
+    if verb in _OF_A_RUN and config.model.backbone != default.model.backbone and ":" not in config.model.backbone:
+        raise UserError("The backbone of a run stands in its config.json: give --backbone only for MODULE:NAME.")
     for section in (f.name for f in dataclasses.fields(config) if f.name in USED_BY):
         given, before = getattr(config, section), getattr(default, section)
         for field in dataclasses.fields(given):
@@ -299,6 +310,12 @@ def _check_used(config: Config, default: Config) -> None:
             if verb not in verbs and getattr(given, field.name) != getattr(before, field.name):
                 names = " and ".join(map(flag_of, verbs))
                 raise UserError(f"{flag_of(field.name)} is a setting of {names}; {flag_of(verb)} does not use it.")
+
+
+def backbone_module(arguments: list[str]) -> str:
+    """The MODULE:NAME that --backbone names on this very command line, the only place from which it is imported."""
+    named = _given(arguments, "--backbone", "")
+    return named if ":" in named else ""
 
 
 def _check_variant(config: Config) -> None:

@@ -148,9 +148,14 @@ class Model:
     merge_joints: bool = False
     """Predict one joint for all like-named joints of the skeletons (a baseline)."""
     backbone: str = "mobilenetv3-small"
-    """Backbone from keras.applications."""
+    """Name of a backbone, or MODULE:NAME in a package of one's own; a run with such a one needs the flag whenever its
+    checkpoint is used."""
     backbone_weights: str = ""
-    """'imagenet', a weights file, or empty for random ones."""
+    """'imagenet' (downloaded by Keras), 'pretrained' (what the backbone itself brings), a weights file, or empty for
+    random ones."""
+    trained_convolutions: int | None = None
+    """Train only the last so many convolutions of the backbone, from --backbone-weights or --init-path: what stands
+    before them stays fixed; none: all."""
     proc_side: int = 128
     """Side of the square crop, px."""
     depth: int = 8
