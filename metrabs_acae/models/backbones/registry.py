@@ -3,8 +3,8 @@
 To add a backbone:
 1. Write a function from the side of the crops to a Keras network without its classifier, and a `Backbone` that says
    what the network expects.
-2. `register_backbone("my-net", record)`, or `--backbone mypackage.nets:RECORD` on the command line. Instead of a record,
-   NAME may be a function from the side of the crops to a record or to a Keras model of pictures in [0, 1].
+2. `register_backbone("my-net", record)`, or `--backbone mypackage.nets:RECORD` on the command line. Instead of a
+   record, NAME may be a function from the side of the crops to a record or to a Keras model of pictures in [0, 1].
 3. `python -m tests.models.conformance my-net` checks it: forgotten normalization, wrong scaling, cells that look
    elsewhere.
 """
