@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from metrabs_acae.acae.consistency import like_named
 from metrabs_acae.commands import embedded
 from metrabs_acae.config import Config, Data, store_and_count
 from metrabs_acae.data.mixture import Entry, Mixture
@@ -13,6 +12,7 @@ from metrabs_acae.data.paper_mixtures import find_stores
 from metrabs_acae.data.shares import in_proportion
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.consistency import like_named
 from metrabs_acae.skeletons import Skeleton
 
 
