@@ -168,8 +168,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
                 augmentation=augmentation_settings(config.augmentation),
                 workers=config.data.workers,
                 max_bad_fraction=config.data.max_bad_fraction,
-                micro_batches=training.grad_accum_steps * used.n_replicas,
-                shard=used.shard,
+                dealing=used.dealing(training.grad_accum_steps),
             )
         )
         return used.distribute(datasets[-1])
@@ -257,8 +256,8 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: 
         ema_momentum=training.ema_momentum if training.ema_momentum < 1 else None,
         loss_scale=loss_scale if training.dtype == "float16" else None,
     )
-    accum = training.grad_accum_steps
-    model.set_places(used.places(mixture.batch_size_3d // accum, mixture.batch_size_2d // accum))
+    dealing = used.dealing(training.grad_accum_steps)
+    model.set_places(dealing.places(mixture.batch_size_3d, mixture.batch_size_2d))
     xla = use_xla(training.jit_compile, replicated=used.kind == "mirrored")
     model.compile(optimizer=optimizer, jit_compile=xla, auto_scale_loss=False)
     optimizer.build(model.trainable_variables)
