@@ -28,7 +28,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "test_time_mirror_aug": ("train", "evaluate"),
     "batch_size_test": ("train", "pseudo_labels", "evaluate"),
     "workers": (*_TRAINING, "pseudo_labels"),
-    "max_bad_fraction": ("train", "predict"),
+    "max_bad_fraction": (*_TRAINING, "pseudo_labels", "predict", "evaluate"),
     "augmentation": _TRAINING,
     "model": _TRAINING,
     "training": _TRAINING,
@@ -44,6 +44,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "predictions": ("predict",),
     "boxes_from": ("predict",),
     "real_intrinsics": ("predict",),
+    "root": ("train", "evaluate"),
 }
 """The verbs that use a section of the settings; of settings that other verbs use than their section, these."""
 

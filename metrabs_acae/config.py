@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.settings import Benchmark
 
 
 @dataclass(frozen=True)
@@ -333,28 +334,6 @@ class Demo:
     """Videos: frames that the model sees at once."""
     max_frames: int = 0
     """Videos and webcams: stop after this many frames; 0: no limit."""
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """Settings of --predict and of --evaluate with prediction files."""
-
-    protocol: Literal["", "generic", "human36m", "h36m", "mpi_inf_3dhp", "mupots", "3dpw"] = ""
-    """Benchmark's rules; empty: generic or, in --evaluate, those that the file was predicted by."""
-    predictions: str = ""
-    """File that --predict writes; empty: predictions/STORE.npz in the run folder."""
-    truth: str = ""
-    """Pose store that holds the labels, as STORE or STORE:SPLIT; empty: that which was predicted."""
-    protocol_options: tuple[str, ...] = ()
-    """Options of the protocol as NAME=VALUE, e.g. missing=skip; a protocol prints those it has."""
-    boxes_from: Literal["", "store", "detector"] = ""
-    """Where --predict has people's boxes from; empty: as the benchmark's protocol says."""
-    real_intrinsics: bool = False
-    """Use the cameras' intrinsics in 3DPW, too, where a field of view of 55 degrees is assumed otherwise."""
-    report_dir: str = ""
-    """Folder for the tables of --evaluate FILE; empty: FILE without its suffix."""
-    report_format: Literal["text", "markdown", "latex", "csv", "json"] = "text"
-    """How --evaluate FILE prints them; the folder has all formats but text."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("errors", "replicas", "skeleton_tables", ""),
-    ("exit_codes", "files", "progress", "settings", "skeletons", "tables"),
+    ("exit_codes", "files", "plugins", "progress", "settings", "skeletons", "tables"),
     ("geometry",),
     ("layers",),
     ("models", "data", "visualization"),
