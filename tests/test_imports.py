@@ -10,14 +10,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("errors", "replicas", "skeleton_tables", ""),
-    ("exit_codes", "files", "plugins", "progress", "settings", "skeletons", "tables"),
-    ("geometry",),
+    ("dealing", "exit_codes", "files", "plugins", "progress", "settings", "skeletons", "tables"),
+    ("flags", "geometry"),
     ("layers",),
     ("models", "data", "visualization"),
     ("training", "evaluation"),
     ("acae", "inference"),
     ("data_processing",),
-    ("config",),
+    ("config", "presets"),
     ("command_line",),
     ("commands",),
     ("main",),

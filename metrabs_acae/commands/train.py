@@ -9,10 +9,11 @@ import time
 from typing import TYPE_CHECKING
 
 from metrabs_acae.commands import evaluate, export, models, stores, warm_start
-from metrabs_acae.config import Augmentation, Config, flags_of
+from metrabs_acae.config import FREE_ON_RESUME, Augmentation, Config
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
+from metrabs_acae.flags import flags_of
 from metrabs_acae.skeletons import prefix_groups
 from metrabs_acae.training.run_folder import RunFolder, choose
 
@@ -62,12 +63,13 @@ def train(config: Config, began: float):
 
     training, settings = config.training, config.run_settings()
     stem = config.preset if config.model.variant == "separate" else f"{config.preset}-{config.model.variant}"
+    others = {"defaults": Config().run_settings(), "free": FREE_ON_RESUME}
     if config.files.logdir:
         folder = RunFolder(config.files.logdir, silent=distribution.host_index() > 0)
     else:
-        folder = choose(models.RUNS, stem, settings)
+        folder = choose(models.RUNS, stem, settings, **others)
     if folder.exists:
-        folder.require_same_settings(settings)
+        folder.require_same_settings(settings, **others)
     with distribution.first_host_first():  # it makes the embedded data if they are wanted and not there
         mixture = stores.training_mixture(
             config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints
@@ -161,8 +163,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
                 augmentation=augmentation_settings(config.augmentation),
                 workers=config.data.workers,
                 max_bad_fraction=config.data.max_bad_fraction,
-                micro_batches=training.grad_accum_steps * used.n_replicas,
-                shard=used.shard,
+                dealing=used.dealing(training.grad_accum_steps),
             )
         )
         return used.distribute(datasets[-1])
@@ -248,8 +249,8 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: 
         ema_momentum=training.ema_momentum if training.ema_momentum < 1 else None,
         loss_scale=loss_scale if training.dtype == "float16" else None,
     )
-    accum = training.grad_accum_steps
-    model.set_places(used.places(mixture.batch_size_3d // accum, mixture.batch_size_2d // accum))
+    dealing = used.dealing(training.grad_accum_steps)
+    model.set_places(dealing.places(mixture.batch_size_3d, mixture.batch_size_2d))
     xla = use_xla(training.jit_compile, replicated=used.kind == "mirrored")
     model.compile(optimizer=optimizer, jit_compile=xla, auto_scale_loss=False)
     optimizer.build(model.trainable_variables)

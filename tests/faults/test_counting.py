@@ -10,7 +10,7 @@ from tests.small_stores import write_store
 
 
 def test_2d_joints_that_are_too_low_are_counted_in_the_table(tmp_path):
-    """They do not count in training (MeTRAbs's rule); the table that describes the mixture says how many they are."""
+    """They do not count in training (MeTRAbs's rule), so the table of the mixture says how many they are."""
     import h5py
 
     for kind in ("3d", "2d"):
