@@ -62,7 +62,7 @@ def score_file(path: Path, flags: Benchmark) -> Result:
     truth = flags.truth or _noted(predictions, "store")
     if not truth:
         raise UserError(f"{path} does not say which pose store was predicted; name the one with the labels by --truth.")
-    store, split = stores.store_and_split(truth)
+    store, split = stores.open_split(truth)
     return protocol.evaluate_on(predictions, store, split, **parse_options(protocol, flags.protocol_options))
 
 

@@ -21,7 +21,7 @@ def run(config: Config) -> None:
     from metrabs_acae.progress import Progress
 
     protocol = protocol_from_flag(config.benchmark.protocol or "generic")
-    store, split = stores.store_and_split(config.verbs.predict)
+    store, split = stores.open_split(config.verbs.predict)
     settings = settings_for(protocol.prediction, config.benchmark, config.demo_settings.num_aug)
     path = Path(config.files.load_path) if config.files.load_path else models.find_run("").path
     estimator, joint_names, model = load_estimator(path, with_detector=settings.boxes == "detector")
