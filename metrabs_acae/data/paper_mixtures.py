@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from metrabs_acae.data.shares import in_proportion
-from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 
 COUNTS_3D: dict[str, dict[str, int]] = {
@@ -29,7 +29,7 @@ COUNTS_2D: dict[int, dict[str, int]] = {
     3: {"mpii": 8, "coco": 9, "jrdb": 8, "posetrack": 8},
     6: {"mpii": 8, "coco": 8, "jrdb": 7, "posetrack": 7},
 }
-"""Examples per batch of the 2D stores by (replicas x accumulation steps): 32, or the nearest that divides evenly."""
+"""Examples per batch of the 2D stores by `Dealing.n_pieces`: 32, or the nearest that divides evenly."""
 
 BENCHMARKS = ("h36m-test", "3dhp-test", "mupots", "3dpw", "emdb")
 """Stores that are evaluated after training, those of them that are there."""
@@ -44,12 +44,20 @@ class PaperStores:
     test_on: tuple[str, ...]
 
 
-def find_stores(size: str, folder, *, n_parts: int = 1, allow_missing: bool = False) -> PaperStores:
+def find_stores(
+    size: str,
+    folder,
+    *,
+    n_parts: int = 1,
+    allow_missing: bool = False,
+    has_converter: Callable[[str], bool] = lambda name: True,
+) -> PaperStores:
     """The stores of the mixture "full" (28 + 4), "medium" (14 + 4) or "small" (3 + 4) below a folder, by their names.
 
     Args:
-        n_parts: replicas x accumulation steps.
+        n_parts: how many equal pieces the batch is cut into (`Dealing.n_pieces`).
         allow_missing: do without those that are missing; the others take their places in the batch, in proportion.
+        has_converter: whether a command makes the store of a dataset, to be named where it is missing.
 
     Raises:
         UserError: stores are missing; it lists them with the commands that make them.
@@ -58,7 +66,7 @@ def find_stores(size: str, folder, *, n_parts: int = 1, allow_missing: bool = Fa
     wanted_3d, wanted_2d = COUNTS_3D[size], COUNTS_2D.get(n_parts, COUNTS_2D[1])
     missing = [name for name in (*wanted_3d, *wanted_2d) if not _is_there(folder / name)]
     if missing and not allow_missing:
-        raise UserError(_missing_text(size, folder, missing, len(wanted_3d) + len(wanted_2d)))
+        raise UserError(_missing_text(size, folder, missing, len(wanted_3d) + len(wanted_2d), has_converter))
     counts_3d, counts_2d = (
         in_proportion({name: count for name, count in wanted.items() if name not in missing}, sum(wanted.values()))
         for wanted in (wanted_3d, wanted_2d)
@@ -75,6 +83,8 @@ def _is_there(path: Path) -> bool:
 
 def _benchmarks(folder: Path, names_3d) -> tuple[str, ...]:
     """The benchmarks that are there and whose joints the mixture has."""
+    from metrabs_acae.data.store import PoseStore
+
     joints = {joint for name in names_3d for joint in PoseStore(folder / name).skeleton.joint_names}
     paths = [folder / name for name in BENCHMARKS if _is_there(folder / name)]
     return tuple(str(p) for p in paths if joints.issuperset(PoseStore(p).skeleton.joint_names))
@@ -86,13 +96,11 @@ _HELP = (
 )
 
 
-def _missing_text(size: str, folder: Path, missing: list[str], n_wanted: int) -> str:
-    from data_processing.registry import get_dataset
-
+def _missing_text(size: str, folder: Path, missing: list[str], n_wanted: int, has_converter) -> str:
     lines = [f"The mixture paper-{size} has {n_wanted} pose stores. Missing in {folder} ({len(missing)}):"]
     for name in missing:
         command = f"python -m data_processing {name} --raw RAW --out {folder / name}"
-        lines.append(f"  {name:12}  {command if get_dataset(name).converter else 'see docs/datasets.md'}")
+        lines.append(f"  {name:12}  {command if has_converter(name) else 'see docs/datasets.md'}")
     lines.append(_HELP)
     lines.append("With --allow-missing-stores the training goes on without them, --data-dir names another folder.")
     return "\n".join(lines)
