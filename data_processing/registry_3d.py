@@ -116,6 +116,7 @@ DATASETS = (
         examples="about 173,000 with the test set",
         clean=True,
         converter=_CONVERTERS + "h36m:Human36M",
+        tested="real numbers in a made file: metadata.xml (44 cameras), held against labelled photographs",
         faults=(H36M_VIDEO,),
     ),
     DatasetInfo(
@@ -258,7 +259,7 @@ DATASETS = (
         color_fix={"white_balance": [120, 138]},
         clean=True,
         converter=_CONVERTERS + "panoptic:Panoptic",
-        tested="calibration and labels of two frames of a real sequence",
+        tested="real: calibration_160906_band1.json, two body3DScene_*.json",
     ),
     DatasetInfo(
         name="muco",
@@ -313,6 +314,7 @@ DATASETS = (
         examples="about 5,281,000",
         clean=True,
         converter=_CONVERTERS + "aist:Aist",
+        tested="real: one keypoints3d/*.pkl, one cameras/setting*.json",
         limits="videos are taken to have a constant frame rate",
     ),
     DatasetInfo(
@@ -397,6 +399,7 @@ DATASETS = (
         sampling="motion 100 mm",
         examples="about 124,000",
         converter=_CONVERTERS + "aspset:AspSet",
+        tested="real: one cameras/*.json; real numbers in made files: one frame of joints_3d and its pixels",
         limits="test clips are stored as crops, not as whole frames",
     ),
     DatasetInfo(
@@ -491,6 +494,7 @@ DATASETS = (
         sampling="motion 100 mm against the last 500 poses",
         examples="about 563,000",
         converter=_CONVERTERS + "bml_movi:BmlMovi",
+        tested="real: Calib/*.npz of both video cameras",
     ),
     DatasetInfo(
         name="mads",
@@ -586,6 +590,7 @@ DATASETS = (
         color_fix={"gamma": 0.67, "white_balance": [110, 145]},
         clean=True,
         converter=_CONVERTERS + "mpi_inf_3dhp:MpiInf3dhp",
+        tested="real numbers in made files: one camera.calibration, one pose of annot.mat",
         faults=_3DHP_FAULTS,
     ),
     DatasetInfo(
@@ -733,6 +738,7 @@ DATASETS = (
         sampling="motion 100 mm against the last 100 poses",
         examples="about 96,000",
         converter=_CONVERTERS + "rich:Rich",
+        tested="real: the toolkit's lists of sequences, genders and picture endings",
         limits="without multicam2world/ a camera's own up direction is taken for the world's",
     ),
     DatasetInfo(

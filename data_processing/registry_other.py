@@ -61,7 +61,7 @@ DATASETS = (
         boxes="from the dataset",
         masks="instance masks of the dataset",
         converter=_CONVERTERS + "coco:Coco",
-        tested="two photographs with their real annotations",
+        tested="real: two photographs with their annotations",
     ),
     DatasetInfo(
         name="posetrack",
@@ -83,6 +83,7 @@ DATASETS = (
         boxes="detection with IoU of at least 0.1 with the labelled box, or that box",
         sampling="a joint moved by half the head box's diagonal or became visible",
         converter=_CONVERTERS + "posetrack:PoseTrack",
+        tested="real: two annotations/val/*.json and a picture of each",
     ),
     DatasetInfo(
         name="jrdb",
@@ -105,6 +106,7 @@ DATASETS = (
         boxes="detection with IoU of at least 0.1 with the labels' box x 1.15, or that box",
         sampling="a joint moved by a tenth of the box or became visible; labels lag the images by 2 frames",
         converter=_CONVERTERS + "jrdb:Jrdb",
+        tested="real: calibration/cameras.yaml",
     ),
     DatasetInfo(
         name="h36m-test",
@@ -147,7 +149,7 @@ DATASETS = (
         sampling="none",
         color_fix={"gamma": 0.67, "white_balance": [110, 145], "sequences": ["TS1", "TS2", "TS3", "TS4"]},
         converter=_CONVERTERS + "mpi_inf_3dhp_test:MpiInf3dhpTest",
-        tested="a real picture and its labels",
+        tested="real numbers: the labels of one picture",
     ),
     DatasetInfo(
         name="mupots",

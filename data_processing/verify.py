@@ -12,6 +12,7 @@ from data_processing.cameras import is_inside, project, to_camera
 from data_processing.images import decode_image
 from data_processing.plausibility import BoneCheck, joints_in_box
 from data_processing.rows import Row
+from data_processing.sides import forwardness
 from metrabs_acae.data.store import Example, PoseStore
 from metrabs_acae.errors import UserError
 
@@ -216,42 +217,6 @@ def _check_sides(report: Report, split: str, coords: np.ndarray, rows: list[Exam
                 report.warnings.append(
                     f"{split}: {names[a]}-{names[b]} is {ratio:.2f} times as long as its mirror image in the median"
                 )
-
-
-def forwardness(coords: np.ndarray, joint_names) -> float | None:
-    """The share of people whose front points lie on the side that their left and right imply; None if untestable."""
-    index: dict[str, int] = {}
-    for i, name in enumerate(joint_names):
-        index.setdefault(name.split("_")[0], i)
-
-    def point(base: str) -> np.ndarray | None:
-        return coords[:, index[base]] if base in index else None
-
-    across = [(point(f"l{b}"), point(f"r{b}")) for b in ("hip", "sho")]
-    across = [left - right for left, right in across if left is not None and right is not None]
-    low = next((p for b in ("pelv", "mhip") if (p := point(b)) is not None), None)
-    if low is None and "lhip" in index:
-        low = (point("lhip") + point("rhip")) / 2
-    high = next((p for b in ("neck", "thor", "head") if (p := point(b)) is not None), None)
-    if high is None and "lsho" in index:
-        high = (point("lsho") + point("rsho")) / 2
-    if not across or low is None or high is None:
-        return None
-    forward = np.cross(across[0], high - low)
-    pairs = [("nose", "neck"), ("nose", "head"), ("leye", "lear"), ("reye", "rear")]
-    pairs += [(f"{s}{a}", f"{s}{b}") for s in "lr" for a, b in (("toe", "ank"), ("foo", "ank"), ("toe", "hee"))]
-    votes = [
-        np.sign(np.einsum("nd,nd->n", forward, point(a) - point(b))) for a, b in pairs if a in index and b in index
-    ]
-    if not votes:  # knees bend forward
-        middle = [(point(f"{s}hip"), point(f"{s}kne"), point(f"{s}ank")) for s in "lr" if f"{s}ank" in index]
-        votes = [np.sign(np.einsum("nd,nd->n", forward, k - (h + a) / 2)) for h, k, a in middle]
-    if not votes:
-        return None
-    with np.errstate(invalid="ignore"):
-        total = np.nansum(votes, axis=0)
-    voted = total != 0
-    return float((total[voted] > 0).mean()) if voted.any() else None
 
 
 def _check_bones(report: Report, split: str, rows: list[Example]) -> None:

@@ -64,5 +64,5 @@ def describe(info) -> str:
 
 def tested(info) -> str:
     """What the converter was tested on."""
-    fixtures = "fixtures in the raw layout and formats"
-    return f"{fixtures}; {info.tested}" if info.tested else f"{fixtures} only, not on the real files"
+    fixtures = "made files in the raw layout and formats"
+    return f"{info.tested}; the rest: {fixtures}" if info.tested else f"{fixtures} only, no real file"
