@@ -7,6 +7,7 @@ from pathlib import Path
 from metrabs_acae import config as config_lib
 from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
+from metrabs_acae.models.variants import get_variant
 from metrabs_acae.skeletons import Skeleton
 from metrabs_acae.training import checkpoints
 from metrabs_acae.training.run_folder import RunFolder, newest_finished
@@ -19,7 +20,7 @@ ACAE_FILE = "acae.npz"
 def build_pose_model(model: config_lib.Model, skeleton: Skeleton, *, weights: str | None = None, acae=None):
     """A `Metrabs` with random or, for the backbone, pretrained weights (`weights` overrides the setting).
 
-    `acae` is the autoencoder, for all variants but separate.
+    `acae` is the autoencoder, for variants that need one.
     """
     from metrabs_acae.models import Metrabs, build_backbone
 
@@ -61,7 +62,8 @@ def load_pose_model(run: RunFolder):
     """(model, skeleton, settings) of a run, with the weights of its newest checkpoint."""
     settings = settings_of(run)
     skeleton = Skeleton.from_dict(run.read_json("skeleton.json"))
-    acae = load_acae(run.path / ACAE_FILE, skeleton) if settings.model.variant != "separate" else None
+    needs_acae = get_variant(settings.model.variant).needs_acae
+    acae = load_acae(run.path / ACAE_FILE, skeleton) if needs_acae else None
     model = build_pose_model(settings.model, skeleton, weights="", acae=acae)
     checkpoints.restore_weights(run.checkpoints, model)
     return model, skeleton, settings

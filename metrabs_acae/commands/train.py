@@ -13,6 +13,7 @@ from metrabs_acae.config import Augmentation, Config, flags_of
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
+from metrabs_acae.models.variants import get_variant
 from metrabs_acae.skeletons import prefix_groups
 from metrabs_acae.training.run_folder import RunFolder, choose
 
@@ -60,7 +61,8 @@ def train(config: Config, began: float):
     from metrabs_acae.training import distribution
 
     training, settings = config.training, config.run_settings()
-    stem = config.preset if config.model.variant == "separate" else f"{config.preset}-{config.model.variant}"
+    variant = get_variant(config.model.variant)
+    stem = f"{config.preset}-{variant.name}" if variant.needs_acae else config.preset
     if config.files.logdir:
         folder = RunFolder(config.files.logdir, silent=distribution.host_index() > 0)
     else:
@@ -231,14 +233,10 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: 
         seed=training.seed,
     )
     base, steps = training.base_learning_rate, training.training_steps
-    if config.model.variant == "separate":
-        schedule = both = schedules.MainSchedule(base, steps)
-    else:
-        schedule = schedules.FinetuneHeadSchedule(base, steps)
-        both = schedules.FinetuneBackboneSchedule(base, steps), schedule
+    plan = schedules.plan(pose_model.variant.learning_rates, base, steps)
     loss_scale = "dynamic" if training.dynamic_loss_scale else training.loss_scale
     optimizer = build_optimizer(
-        both,
+        plan if len(plan) > 1 else plan[0],
         total_steps=training.decay_steps or steps,
         base_learning_rate=base,
         weight_decay=training.weight_decay,
@@ -252,7 +250,7 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: 
     xla = use_xla(training.jit_compile, replicated=used.kind == "mirrored")
     model.compile(optimizer=optimizer, jit_compile=xla, auto_scale_loss=False)
     optimizer.build(model.trainable_variables)
-    return model, schedule
+    return model, plan[-1]
 
 
 def training_gates(config: Config):

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.heatmaps import (
     CropGrid,
     at_least_float32,
@@ -81,31 +82,21 @@ class HeatmapHeads(keras.layers.Layer):
         logits2d, logits3d = ops.split(at_least_float32(logits), [self.n_points], axis=-1)
         return logits2d, ops.reshape(logits3d, (-1, *logits.shape[1:3], self.depth, self.n_points))
 
-    def set_last_points(self, kernel, bias) -> None:
-        """Copies a head of n <= P points into the last n points of each group of channels.
+    def point_weights(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Kernel [1, 1, C, n (1 + D)] and bias [n (1 + D)] of a range of n points, channels as of a head of these."""
+        kernel, bias = (_by_point(np.array(w), 1 + self.depth)[..., part] for w in self.conv.get_weights())
+        return kernel.reshape(*kernel.shape[:-2], -1), bias.reshape(-1)
 
-        Args:
-            kernel: [1, 1, C, n (1 + D)] in the same channel order.
-            bias: [n (1 + D)].
-        """
-        n_groups = 1 + self.depth
-        kernel, bias = np.asarray(kernel), np.asarray(bias)
-        new_kernel, new_bias = (np.array(w) for w in self.conv.get_weights())
-        n_new = kernel.shape[-1] // n_groups
-        if (
-            kernel.shape != (*new_kernel.shape[:3], n_new * n_groups)
-            or bias.shape != (n_new * n_groups,)
-            or n_new > self.n_points
-        ):
-            raise UserError(
-                f"kernel {list(kernel.shape)} and bias {list(bias.shape)} do not fit a head with kernel "
-                f"{list(new_kernel.shape)}: expected {list(new_kernel.shape[:3])} + n * {n_groups} channels, "
-                f"n at most {self.n_points}."
-            )
-        for new, old in ((new_kernel, kernel), (new_bias, bias)):
-            grouped = new.reshape(*new.shape[:-1], n_groups, self.n_points)  # a view: assigning fills `new`
-            grouped[..., self.n_points - n_new :] = old.reshape(*old.shape[:-1], n_groups, n_new)
-        self.conv.set_weights([new_kernel, new_bias])
+    def set_point_weights(self, part: slice, kernel, bias) -> None:
+        """Gives a range of n points the weights of a head of n points, as `point_weights` gives them."""
+        n_groups, n_new = 1 + self.depth, len(range(self.n_points)[part])
+        new = [np.array(w) for w in self.conv.get_weights()]
+        expected = (*new[0].shape[:3], n_new * n_groups)
+        for name, value, shape in (("kernel", kernel, expected), ("bias", bias, expected[-1:])):
+            require_shape(f"the {name} of {n_new} points", np.asarray(value), shape)
+        for mine, theirs in zip(new, (kernel, bias), strict=True):
+            _by_point(mine, n_groups)[..., part] = _by_point(np.asarray(theirs), n_groups)  # a view: fills `mine`
+        self.conv.set_weights(new)
 
     def get_config(self):
         return {
@@ -147,6 +138,11 @@ class VolumetricHead(keras.layers.Layer):
     def get_config(self):
         config = {"n_points": self.n_points, "depth": self.depth, "grid": asdict(self.grid)}
         return {**super().get_config(), **config}
+
+
+def _by_point(weights: np.ndarray, n_groups: int) -> np.ndarray:
+    """[..., n_groups P] as [..., n_groups, P]."""
+    return weights.reshape(*weights.shape[:-1], n_groups, -1)
 
 
 def require_cells(features_shape, grid: CropGrid) -> None:
