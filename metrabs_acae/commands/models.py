@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metrabs_acae import config as config_lib
 from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
+from metrabs_acae.models.settings import NetworkSettings
 from metrabs_acae.models.variants import get_variant
 from metrabs_acae.skeletons import Skeleton
 from metrabs_acae.training import checkpoints
@@ -17,7 +17,7 @@ ACAE_FILE = "acae.npz"
 """The autoencoder's name in the run folder of a fine-tuning."""
 
 
-def build_pose_model(model: config_lib.Model, skeleton: Skeleton, *, weights: str | None = None, acae=None):
+def build_pose_model(model: NetworkSettings, skeleton: Skeleton, *, weights: str | None = None, acae=None):
     """A `Metrabs` with random or, for the backbone, pretrained weights (`weights` overrides the setting).
 
     `acae` is the autoencoder, for variants that need one.

@@ -9,10 +9,11 @@ import time
 from typing import TYPE_CHECKING
 
 from metrabs_acae.commands import evaluate, export, models, stores, warm_start
-from metrabs_acae.config import Augmentation, Config, flags_of
+from metrabs_acae.config import FREE_ON_RESUME, Augmentation, Config
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
+from metrabs_acae.flags import flags_of
 from metrabs_acae.models.variants import get_variant
 from metrabs_acae.skeletons import prefix_groups
 from metrabs_acae.training.run_folder import RunFolder, choose
@@ -28,6 +29,7 @@ def run(config: Config) -> None:
 
     from metrabs_acae.training import distribution
 
+    config = stores.with_paper_stores(config)
     if config.files.init_path:
         models.find_run(config.files.init_path)
     with distribution.connected(config.devices):
@@ -63,12 +65,13 @@ def train(config: Config, began: float):
     training, settings = config.training, config.run_settings()
     variant = get_variant(config.model.variant)
     stem = f"{config.preset}-{variant.name}" if variant.needs_acae else config.preset
+    others = {"defaults": Config().run_settings(), "free": FREE_ON_RESUME}
     if config.files.logdir:
         folder = RunFolder(config.files.logdir, silent=distribution.host_index() > 0)
     else:
-        folder = choose(models.RUNS, stem, settings)
+        folder = choose(models.RUNS, stem, settings, **others)
     if folder.exists:
-        folder.require_same_settings(settings)
+        folder.require_same_settings(settings, **others)
     with distribution.first_host_first():  # it makes the embedded data if they are wanted and not there
         mixture = stores.training_mixture(
             config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints
@@ -226,8 +229,8 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: 
         groups = joint_group_matrix(prefix_groups(mixture.joint_names_2d, joint_names), len(joint_names))
     model = TrainingModel(
         pose_model,
-        gates=training_gates(config),
-        loss_weights=loss_weights(config),
+        gates=config.gates.of_run(training.training_steps),
+        loss_weights=config.losses,
         joint_groups_2d=groups,
         accum_steps=training.grad_accum_steps,
         seed=training.seed,
@@ -253,22 +256,6 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: 
     return model, plan[-1]
 
 
-def training_gates(config: Config):
-    """When loss terms switch on: the paper's steps or, for short runs, their share of the run; flags override."""
-    import dataclasses
-
-    from metrabs_acae.models.gates import gates_for
-
-    gates = gates_for(config.training.training_steps)
-    if config.training.absloss_start_step is not None:
-        gates = dataclasses.replace(gates, absolute_loss_after=config.training.absloss_start_step)
-    if config.training.teacher_loss_start_step is not None:
-        gates = dataclasses.replace(gates, teacher_loss_after=config.training.teacher_loss_start_step)
-    if config.training.finetune_in_inference_mode is not None:
-        gates = dataclasses.replace(gates, inference_mode_steps=config.training.finetune_in_inference_mode)
-    return gates
-
-
 def augmentation_settings(flags: Augmentation) -> AugmentationSettings:
     """The pipeline's settings: fractions for the flags' percents."""
     return AugmentationSettings(
@@ -286,21 +273,6 @@ def augmentation_settings(flags: Augmentation) -> AugmentationSettings:
         occlusion_prob_2d=flags.occlude_aug_prob_2d,
         background_dir=flags.background_dir,
         occluder_dir=flags.occluder_dir,
-    )
-
-
-def loss_weights(config: Config):
-    from metrabs_acae.models.losses import LossWeights
-
-    training = config.training
-    return LossWeights(
-        absolute=training.absloss_factor,
-        weak_2d=training.loss2d_factor,
-        manifold=training.loss_manif_factor,
-        manifold_2d=training.loss_manif_factor2d,
-        autoencoded=training.allhead_aegt_loss_factor,
-        teacher=training.teacher_loss_factor,
-        stop_gradient_teacher=training.stop_gradient_latent,
     )
 
 

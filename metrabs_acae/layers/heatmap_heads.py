@@ -31,24 +31,14 @@ class HeatmapHeads(keras.layers.Layer):
     Args:
         n_points: number of points P.
         depth: number of depth cells D of the volumetric heatmap.
-        image_size, stride, centered_stride, box_size_mm: see `CropGrid`.
+        grid: how the features lie in the crop, and the size of the volumetric heatmap's cube.
     """
 
-    def __init__(
-        self,
-        n_points: int,
-        *,
-        depth: int = 8,
-        image_size: int = 256,
-        stride: int = 32,
-        centered_stride: bool = True,
-        box_size_mm: float = 2200.0,
-        **kwargs,
-    ):
+    def __init__(self, n_points: int, *, depth: int = 8, grid: CropGrid | dict | None = None, **kwargs):
         super().__init__(**kwargs)
         self.n_points = n_points
         self.depth = depth
-        self.grid = CropGrid(image_size, stride, centered_stride, box_size_mm)
+        self.grid = CropGrid(**grid) if isinstance(grid, dict) else grid or CropGrid()
         self.conv = keras.layers.Conv2D(
             n_points * (1 + depth), 1, kernel_initializer="glorot_uniform", dtype=self.dtype_policy, name="conv"
         )
@@ -64,13 +54,9 @@ class HeatmapHeads(keras.layers.Layer):
     def decode(self, logits):
         """Logits [B, H, W, P (1 + D)] to the two sets of coordinates."""
         logits2d, logits3d = self._split(logits)
-        grid = {
-            "image_size": self.grid.image_size,
-            "stride": self.grid.stride,
-            "centered_stride": self.grid.centered_stride,
-        }
-        coords2d_px = heatmap_to_image(soft_argmax(logits2d, (2, 1)), **grid)
-        coords3d_mm = heatmap_to_metric(soft_argmax(logits3d, (2, 1, 3)), **grid, box_size_mm=self.grid.box_size_mm)
+        cells = self.grid.cells
+        coords2d_px = heatmap_to_image(soft_argmax(logits2d, (2, 1)), **cells)
+        coords3d_mm = heatmap_to_metric(soft_argmax(logits3d, (2, 1, 3)), **cells, box_size_mm=self.grid.box_size_mm)
         return coords2d_px, coords3d_mm
 
     def entropy(self, logits):
@@ -99,15 +85,8 @@ class HeatmapHeads(keras.layers.Layer):
         self.conv.set_weights(new)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "n_points": self.n_points,
-            "depth": self.depth,
-            "image_size": self.grid.image_size,
-            "stride": self.grid.stride,
-            "centered_stride": self.grid.centered_stride,
-            "box_size_mm": self.grid.box_size_mm,
-        }
+        config = {"n_points": self.n_points, "depth": self.depth, "grid": asdict(self.grid)}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable("metrabs_acae")

@@ -27,6 +27,7 @@ from keras import applications, layers, ops
 from metrabs_acae.errors import UserError
 from metrabs_acae.layers.dropout import ExampleDropout
 from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
+from metrabs_acae.layers.kernel_norm import KernelNormLimit
 
 OUTPUT_STRIDE = 32
 
@@ -217,9 +218,9 @@ def _clone_spatial(layer, *, shift, kernel_norm):
     config = layer.get_config()
     if kernel_norm != float("inf"):
         if isinstance(layer, layers.DepthwiseConv2D):
-            config["depthwise_constraint"] = keras.constraints.MaxNorm(kernel_norm, axis=(0, 1))
+            config["depthwise_constraint"] = KernelNormLimit(kernel_norm, axis=(0, 1))
         elif isinstance(layer, layers.Conv2D):
-            config["kernel_constraint"] = keras.constraints.MaxNorm(kernel_norm, axis=(0, 1, 2))
+            config["kernel_constraint"] = KernelNormLimit(kernel_norm, axis=(0, 1, 2))
     kernel_size = (layer.pool_size if isinstance(layer, layers.MaxPooling2D) else layer.kernel_size)[0]
     if layer.strides[0] == 1:
         return layer.__class__.from_config({**config, "padding": "same"})

@@ -18,9 +18,9 @@ class Gates:
 
     weak_perspective_until: int | None = setting(None, at_least=0, flag="weak_perspective_steps")
     """First steps, whose poses are reconstructed with weak perspective; none: min(500, training_steps / 80)."""
-    absolute_loss_after: int | None = setting(None, at_least=0, flag="absloss_start_step")
+    absolute_loss_after: int | None = setting(None, at_least=-1, flag="absloss_start_step")
     """Step after which the absolute loss counts; none: min(5000, training_steps / 8)."""
-    teacher_loss_after: int | None = setting(None, at_least=0, flag="teacher_loss_start_step")
+    teacher_loss_after: int | None = setting(None, at_least=-1, flag="teacher_loss_start_step")
     """Step after which the loss between latents and encoded joints counts; none: min(5000, training_steps / 8)."""
     inference_mode_steps: int | None = setting(None, at_least=0, flag="finetune_in_inference_mode")
     """Last steps, trained with frozen batch normalization statistics; none: min(1000, training_steps / 40)."""

@@ -275,6 +275,5 @@ def training_loss(
 
 def _in_view(pred_px, true_px, grid: CropGrid):
     """Whether the prediction lies in view and the truth at least near it: bool [B, J, 1]."""
-    fov = {"image_size": grid.image_size, "stride": grid.stride, "centered_stride": grid.centered_stride}
-    near = is_within_fov(true_px, **fov, border_factor=NEAR_FOV_BORDER_FACTOR)
-    return ops.logical_and(is_within_fov(pred_px, **fov), near)[..., None]
+    near = is_within_fov(true_px, **grid.cells, border_factor=NEAR_FOV_BORDER_FACTOR)
+    return ops.logical_and(is_within_fov(pred_px, **grid.cells), near)[..., None]

@@ -11,6 +11,7 @@ from keras import ops
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.checks import require_shape
+from metrabs_acae.geometry.heatmaps import CropGrid
 from metrabs_acae.geometry.perspective import reconstruct_absolute
 from metrabs_acae.geometry.points import combine_points
 from metrabs_acae.layers.affine_combination import AffineCombination
@@ -90,10 +91,7 @@ class Metrabs(keras.Model):
         self.head = HeatmapHeads(
             ends[-1],
             depth=depth,
-            image_size=image_size,
-            stride=stride,
-            centered_stride=centered_stride,
-            box_size_mm=box_size_mm,
+            grid=CropGrid(image_size, stride, centered_stride, box_size_mm),
             dtype=head_dtype or keras.config.dtype_policy(),
             name="head",
         )
@@ -136,9 +134,7 @@ class Metrabs(keras.Model):
                 coords2d_px[:, part],
                 coords3d_rel_mm[:, part],
                 intrinsics,
-                image_size=self.grid.image_size,
-                stride=self.grid.stride,
-                centered_stride=self.grid.centered_stride,
+                **self.grid.cells,
                 mix_3d_inside_fov=self.mix_3d_inside_fov if mix is None else mix,
                 weak_perspective=self.weak_perspective if weak_perspective is None else weak_perspective,
             )
@@ -183,9 +179,7 @@ class Metrabs(keras.Model):
             coords2d_px,
             coords3d_rel_mm,
             inputs["intrinsics"],
-            image_size=self.grid.image_size,
-            stride=self.grid.stride,
-            centered_stride=self.grid.centered_stride,
+            **self.grid.cells,
             mix_3d_inside_fov=self.mix_3d_inside_fov,
             weak_perspective=self.weak_perspective,
         )

@@ -6,6 +6,41 @@ from metrabs_acae.settings import setting, settings
 
 
 @settings
+class NetworkSettings:
+    """The network."""
+
+    variant: str = setting("separate")
+    """How the skeletons are kept consistent: separate (not at all), regularize (by a loss), latent (by predicting
+    latents), hybrid (latents and joints), or the name of a variant that you have registered."""
+    stop_gradient_features: bool = setting(False)
+    """Variant hybrid: keep the losses of the latents from reaching the backbone."""
+    merge_joints: bool = setting(False)
+    """Predict one joint for all like-named joints of the skeletons (a baseline)."""
+    backbone: str = setting("mobilenetv3-small")
+    """Backbone from keras.applications."""
+    backbone_weights: str = setting("")
+    """'imagenet', a weights file, or empty for random ones."""
+    proc_side: int = setting(128)
+    """Side of the square crop, px."""
+    depth: int = setting(8, above=0)
+    """Depth cells of the volumetric heatmap."""
+    box_size_mm: float = setting(2200.0, above=0)
+    """Side of the cube that the volumetric heatmap spans, mm."""
+    centered_stride: bool = setting(True)
+    """Centre the receptive fields of the heatmap cells in the crop."""
+    weak_perspective: bool = setting(False)
+    """Reconstruct absolute poses with the weak perspective model at test time."""
+    mix_3d_inside_fov: float = setting(0.5, at_least=0, at_most=1)
+    """Share of the 3D head in the absolute pose of joints inside the picture, at test time."""
+    ghost_bn: int = setting(16, at_least=0)
+    """Group size of ghost batch normalization; 0: ordinary batch normalization."""
+    batch_norm_momentum: float = setting(0.9, at_least=0, at_most=1)
+    """Momentum of the batch normalization statistics."""
+    constrain_kernel_norm: float = setting(20.0, above=0)
+    """Largest norm of a convolution kernel per output channel; inf: no limit."""
+
+
+@settings
 class LossWeights:
     """Weights of the loss terms; the defaults are the paper's."""
 

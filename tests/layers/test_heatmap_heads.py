@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.geometry.heatmaps import CropGrid
 from metrabs_acae.layers.heatmap_heads import HeatmapHeads
 from tests.golden import golden
 
@@ -75,6 +76,6 @@ def test_errors_name_what_does_not_fit(arrays):
 
 
 def test_config_rebuilds_the_layer():
-    layer = HeatmapHeads(5, depth=4, image_size=384, stride=16, centered_stride=False, box_size_mm=2000.0)
+    layer = HeatmapHeads(5, depth=4, grid=CropGrid(384, 16, False, 2000.0))
     again = HeatmapHeads.from_config(layer.get_config())
     assert again.grid == layer.grid and (again.n_points, again.depth) == (5, 4)
