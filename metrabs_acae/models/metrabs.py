@@ -17,6 +17,7 @@ from metrabs_acae.geometry.points import combine_points
 from metrabs_acae.layers.affine_combination import AffineCombination
 from metrabs_acae.layers.blocks import Layout, layout_of
 from metrabs_acae.layers.heatmap_heads import HeatmapHeads
+from metrabs_acae.models.backbones.build import stride_of
 from metrabs_acae.models.gates import Gates
 from metrabs_acae.models.losses import PAPER_WEIGHTS, LossWeights, training_loss
 from metrabs_acae.models.variants import Variant, get_variant
@@ -43,13 +44,15 @@ class Metrabs(keras.Model):
         depth: cells of the volumetric heatmap along depth.
         box_size_mm: side of the volumetric heatmap's cube.
         image_size: crop side, px; taken from the backbone's input shape if that is fixed.
-        stride, centered_stride: of the backbone.
+        stride: of the backbone; None: crop side over the side of its feature map.
+        centered_stride: of the backbone.
         mix_3d_inside_fov, weak_perspective: defaults of the reconstruction at inference.
         stop_gradient_features: where the head predicts latents and joints (hybrid): keep the losses of the latents from
             reaching the backbone.
         head_dtype: dtype policy of the head's convolution; None: the one that is set.
 
-    The computation outside the backbone and the head's convolution is float32 under any dtype policy.
+    The computation outside the backbone and the head's convolution is float32 under any dtype policy. `save` writes all
+    of it into a .keras file, which `keras.saving.load_model` reads where this class has been imported.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Metrabs(keras.Model):
         depth: int = 8,
         box_size_mm: float = 2200.0,
         image_size: int | None = None,
-        stride: int = 32,
+        stride: int | None = None,
         centered_stride: bool = True,
         mix_3d_inside_fov: float = 0.5,
         weak_perspective: bool = False,
@@ -76,6 +79,7 @@ class Metrabs(keras.Model):
         if variant.needs_acae and acae is None:
             raise UserError(f"variant {variant.name!r} needs acae (an object with encoder and decoder).")
         image_size = image_size_of(backbone, image_size)
+        stride = stride or stride_of(backbone, image_size)
         self.backbone = backbone
         self.skeleton = skeleton
         self.variant = variant

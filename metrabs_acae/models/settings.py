@@ -16,10 +16,18 @@ class NetworkSettings:
     """Variant hybrid: keep the losses of the latents from reaching the backbone."""
     merge_joints: bool = setting(False)
     """Predict one joint for all like-named joints of the skeletons (a baseline)."""
-    backbone: str = setting("mobilenetv3-small")
-    """Backbone from keras.applications."""
+    backbone: str = setting(
+        "mobilenetv3-small",
+        used_by=(*("train", "show_batches", "pseudo_labels", "train_acae", "predict", "evaluate", "export", "demo"),),
+    )
+    """Name of a backbone, or MODULE:NAME of a package of one's own: a run with such a one needs the flag again whenever
+    its checkpoint is used."""
     backbone_weights: str = setting("")
-    """'imagenet', a weights file, or empty for random ones."""
+    """'imagenet' (downloaded by Keras), 'pretrained' (what the backbone itself brings), a weights file, or empty for
+    random ones."""
+    trained_convolutions: int | None = setting(None, at_least=0)
+    """Train only the last so many convolutions of the backbone: what stands before them stays as --backbone-weights or
+    --init-path have it; none: all."""
     proc_side: int = setting(128)
     """Side of the square crop, px."""
     depth: int = setting(8, above=0)
