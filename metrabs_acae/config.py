@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 from metrabs_acae.acae.settings import AcaeFit, PseudoLabels
 from metrabs_acae.data.settings import Data
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.settings import Benchmark
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.export_settings import Export
 from metrabs_acae.models.gates import Gates
@@ -117,30 +117,6 @@ class Augmentation:
     """Folder of background pictures, e.g. INRIA Holidays; empty: generated ones."""
     occluder_dir: str = setting("")
     """Folder of RGBA cut-outs of objects, e.g. from Pascal VOC; empty: generated ones."""
-
-
-@settings
-class Benchmark:
-    """Settings of --predict and of --evaluate with prediction files."""
-
-    protocol: Literal["", "generic", "human36m", "h36m", "mpi_inf_3dhp", "mupots", "3dpw"] = setting(
-        "", used_by=("predict", OF_FILES)
-    )
-    """Benchmark's rules; empty: generic or, in --evaluate, those that the file was predicted by."""
-    predictions: str = setting("", used_by=("predict",))
-    """File that --predict writes; empty: predictions/STORE.npz in the run folder."""
-    truth: str = setting("")
-    """Pose store that holds the labels, as STORE or STORE:SPLIT; empty: that which was predicted."""
-    protocol_options: tuple[str, ...] = setting(())
-    """Options of the protocol as NAME=VALUE, e.g. missing=skip; a protocol prints those it has."""
-    boxes_from: Literal["", "store", "detector"] = setting("", used_by=("predict",))
-    """Where --predict has people's boxes from; empty: as the benchmark's protocol says."""
-    real_intrinsics: bool = setting(False, used_by=("predict",))
-    """Use the cameras' intrinsics in 3DPW, too, where a field of view of 55 degrees is assumed otherwise."""
-    report_dir: str = setting("")
-    """Folder for the tables of --evaluate FILE; empty: FILE without its suffix."""
-    report_format: Literal["text", "markdown", "latex", "csv", "json"] = setting("text")
-    """How --evaluate FILE prints them; the folder has all formats but text."""
 
 
 @settings
