@@ -15,6 +15,7 @@ from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import flags_of
 from metrabs_acae.interruption import Interruption
+from metrabs_acae.models.kinds import KINDS
 from metrabs_acae.models.variants import get_variant
 from metrabs_acae.skeletons import prefix_groups
 from metrabs_acae.training.run_folder import RunFolder, choose
@@ -43,14 +44,15 @@ def run(config: Config) -> None:
     if used.engine is not None:  # from here on the first device is enough
         pose_model, _, _ = models.load_pose_model(folder)
     evaluate.evaluate_and_report(pose_model, mixture.skeleton, config, folder)
-    if config.files.export_model:
+    exports = config.files.export_model and KINDS[config.model.model].is_absolute
+    if exports:
         if keras.backend.backend() == "tensorflow":
             export.export_run(pose_model, mixture.skeleton, folder, folder.model, config)
         else:
             export_in_own_process(folder, config)
     folder.write_json("finished.json", {"seconds": round(time.monotonic() - began, 1)})
     folder.log(f"Done in {(time.monotonic() - began) / 60:.1f} minutes. Curves: {folder.curves_png}")
-    if config.files.export_model:
+    if exports:
         folder.log(
             "Try it: python -m metrabs_acae.main --demo PHOTO.jpg --boxes LEFT,TOP,WIDTH,HEIGHT --load-path "
             f"{folder.path}"
@@ -118,12 +120,16 @@ def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mix
 
     settings, training = config.run_settings(), config.training
     weights = "" if config.files.init_path else None
-    pose_model = models.build_pose_model(config.model, mixture.skeleton, weights=weights, acae=acae)
+    stores_3d = [entry.store for entry in mixture.entries if entry.store.kind == "3d"]
+    bones = models.bones_of(config.model, folder, mixture.skeleton, stores_3d)
+    pose_model = models.build_pose_model(config.model, mixture.skeleton, weights=weights, acae=acae, bones=bones)
     if not folder.exists:  # everything that can be wrong with the settings has been found by now
         warm_start.check(config, mixture.skeleton)
         folder.create(settings)
         if acae is not None and used.is_first:
             acae.save(folder.path / models.ACAE_FILE)
+        if bones is not None and used.is_first:
+            bones.save(folder.path / models.BONES_FILE)
         folder.write_json("skeleton.json", mixture.skeleton.to_dict())
     folder.log(f"Run folder: {folder.path}")
     if fixed := describe_frozen(pose_model.backbone):

@@ -9,7 +9,7 @@ from metrabs_acae.models.variants import get_variant
 from metrabs_acae.skeletons import Skeleton
 from metrabs_acae.training.run_folder import RunFolder
 
-SHARED_SETTINGS = ("backbone", "depth", "proc_side", "box_size_mm", "centered_stride")
+SHARED_SETTINGS = ("model", "backbone", "depth", "proc_side", "box_size_mm", "centered_stride")
 """Settings of the network that give its weights their shapes and meaning."""
 
 

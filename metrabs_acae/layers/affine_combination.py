@@ -11,7 +11,7 @@ from keras import ops
 from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.points import combine_points
-from metrabs_acae.layers.blocks import Layout, disassemble
+from metrabs_acae.layers.blocks import Layout, disassemble, named_blocks
 
 WEIGHT_KINDS = ("nonnegative", "affine")
 _SMALLEST_SUM = 1e-6
@@ -137,11 +137,9 @@ class AffineCombination(keras.layers.Layer):
         if self.transposed or not self.chiral:
             raise UserError("Only a chiral layer that is not transposed can take its blocks from a matrix.")
         rows, columns = (slice(None) if order is None else order for order in (self.in_order, self.out_order))
-        half_in, half_out = self.n_sided_in // 2, self.n_sided_out // 2
-        sided, central = disassemble(np.asarray(matrix)[rows][:, columns], half_in, half_out)
-        s, q, c = np.split(sided, [half_in, 2 * half_in])
-        x, z = np.split(central, [half_in])
-        return {name: value for name, value in {"s": s, "q": q, "c": c, "x": x, "z": z}.items() if value.size}
+        n_pairs, n_pairs_out = self.n_sided_in // 2, self.n_sided_out // 2
+        arrays = disassemble(np.asarray(matrix)[rows][:, columns], n_pairs, n_pairs_out)
+        return {name: value for name, value in named_blocks(*arrays, n_pairs).items() if value.size}
 
     @property
     def n_in(self) -> int:

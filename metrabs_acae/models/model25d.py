@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.heatmaps import heatmap_to_25d
 from metrabs_acae.geometry.perspective import back_project, is_within_fov, normalize, project
@@ -18,14 +19,19 @@ class Model25D(VolumetricModel):
     """Absolute 3D poses from crops, from x and y in pixels and depth in mm relative to the pose.
 
     Args:
-        bone_lengths_mm: [number of edges of the skeleton], their means over the training set.
+        bone_lengths_mm: [number of edges of the skeleton], their means over the training set; NaN where not known.
         others: as for `VolumetricModel`.
     """
 
     def __init__(self, backbone, skeleton, *, bone_lengths_mm, **kwargs):
         super().__init__(backbone, skeleton, **kwargs)
         require_shape("bone_lengths_mm", np.asarray(bone_lengths_mm), (len(skeleton.edges),))
-        self.bone_lengths_mm = [float(length) for length in bone_lengths_mm]
+        known = [(edge, float(x)) for edge, x in zip(skeleton.edges, bone_lengths_mm, strict=True) if np.isfinite(x)]
+        if not known:
+            raise UserError(
+                "The 2.5D model needs the length of at least one bone: give stores whose skeletons have edges."
+            )
+        self.bones, self.bone_lengths_mm = zip(*known, strict=True)
 
     def call(self, inputs, training=None):
         """{"image": [B, S, S, 3] in [0, 1], "intrinsics": [B, 3, 3]} to coords3d_mm [B, J, 3], camera frame."""
@@ -36,7 +42,7 @@ class Model25D(VolumetricModel):
             normalized,
             pose[..., 2],
             is_within_fov(pose[..., :2], **self.grid.cells),
-            edges=self.skeleton.edges,
+            edges=self.bones,
             bone_lengths_mm=self.bone_lengths_mm,
         )
         return back_project(normalized, pose[..., 2] + depth[:, None])

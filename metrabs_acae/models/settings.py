@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from metrabs_acae.settings import setting, settings
 
 
@@ -9,6 +11,8 @@ from metrabs_acae.settings import setting, settings
 class NetworkSettings:
     """The network."""
 
+    model: Literal["metrabs", "metro", "model25d"] = setting("metrabs")
+    """metrabs, or a baseline: metro (poses without a place in space) or model25d (their place from bone lengths)."""
     variant: str = setting("separate")
     """How the skeletons are kept consistent: separate (not at all), regularize (by a loss), latent (by predicting
     latents), hybrid (latents and joints), or the name of a variant that you have registered."""
