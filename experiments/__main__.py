@@ -147,8 +147,8 @@ def plan(ordered, scale: Scale, places: Places, jobs: int) -> None:
         print(f"{state:15s} {runner.minutes(step.cost_s):>8s}  {step.name}")
     whole = sum(step.cost_s for step in ordered)
     print(
-        f"{len(ordered)} steps, {jobs} at a time, about {runner.minutes(whole / jobs)} on {scale.costs.machine}; what "
-        f"is missing: about {runner.minutes(missing / jobs)}."
+        f"{len(ordered)} steps, {jobs} at a time, about {runner.minutes(whole / jobs)} on {scale.costs.machine}; "
+        f"what is missing: about {runner.minutes(missing / jobs)}."
     )
 
 
