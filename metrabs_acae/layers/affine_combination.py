@@ -155,11 +155,10 @@ class AffineCombination(keras.layers.Layer):
             rows, columns = columns, rows
         nonnegative = self.weight_kind == "nonnegative"
 
-        initializer = "ones"  # a frozen layer's are set afterwards: a random draw would shift those of other layers
-        if not self.frozen:
-            initializer = keras.initializers.RandomUniform(0.0 if nonnegative else -0.1, 1.0)
-
         def block(name, n_rows, n_columns):
+            initializer = "ones"  # a frozen layer's are set later: a random draw would shift those of other layers
+            if not self.frozen:
+                initializer = keras.initializers.RandomUniform(0.0 if nonnegative else -0.1, 1.0)
             return self.add_weight(
                 name=name,
                 shape=(n_rows, n_columns),

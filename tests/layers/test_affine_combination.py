@@ -135,7 +135,7 @@ def test_a_layer_made_from_a_matrix_is_that_matrix(weights, mirrored):
     """Points in any order; blocks are shared exactly where the matrix commutes with mirroring."""
     rng = np.random.default_rng(4)
     layouts = blocks.layout_of(some_names(5, 3)), blocks.layout_of(some_names(3, 2))
-    matrix = rng.uniform(0 if weights == "nonnegative" else -0.1, 1, [layout.n_points for layout in layouts])
+    matrix = rng.uniform(0 if weights == "nonnegative" else -0.4, 1, [layout.n_points for layout in layouts])
     if mirrored:
         matrix = matrix + matrix[np.ix_(*(layout.mirror for layout in layouts))]
     matrix /= matrix.sum(axis=0)
