@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from metrabs_acae.config import Devices
 from metrabs_acae.errors import UserError
 from metrabs_acae.layers.dropout import ExampleDropout
 from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
@@ -26,6 +25,7 @@ from metrabs_acae.skeletons import Skeleton, prefix_groups
 from metrabs_acae.training import checkpoints, distribution, trainer
 from metrabs_acae.training.optimizers import build_optimizer
 from metrabs_acae.training.schedules import MainSchedule
+from metrabs_acae.training.settings import Devices
 
 SKELETON = Skeleton("s", ("pelv_a", "lhip_a", "rhip_a", "neck_a"))
 SIDE, N3, N2, GROUP, HALF, TOTAL = 64, 8, 4, 2, 3, 6
@@ -54,7 +54,7 @@ def training_model(
         accum_steps=accum,
         seed=5,
     )
-    model.set_places(used.places(N3, N2))
+    model.set_places(used.dealing().places(N3, N2))
     optimizer = build_optimizer(
         MainSchedule(1e-3, TOTAL),
         total_steps=TOTAL,
@@ -84,7 +84,7 @@ def batch_of(step: int) -> dict[str, np.ndarray]:
 
 def dataset_from(first: int, used: distribution.Distribution):
     """What `pipeline.training_dataset` gives for the shares of this process."""
-    shares = distribution.dealt_places(used.n_hosts * used.n_replicas, N3, N2)
+    shares = used.dealing().shares(N3, N2)
     mine = shares if used.n_hosts == 1 else shares[[used.host]]
 
     def parts():
