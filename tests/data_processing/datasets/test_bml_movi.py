@@ -29,7 +29,7 @@ def markers_of(n_mocap, step_mm=15.0):
 def write_calibration(raw, view, name="PG1"):
     """MATLAB's conventions: row vectors, so everything transposed, and pixels counted from 1."""
     (raw / "Calib").mkdir(parents=True, exist_ok=True)
-    radial = np.zeros(2) if view.distortion is None else view.distortion[:2]
+    radial = view.lens.coefficients[:2] or np.zeros(2)
     K = view.K + np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])
     np.savez(raw / "Calib" / f"cameraParams_{name}.npz", IntrinsicMatrix=K.T, RadialDistortion=radial)
     t = -view.R @ view.optical_center_mm
