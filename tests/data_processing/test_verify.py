@@ -6,7 +6,8 @@ import pytest
 from data_processing.__main__ import main
 from data_processing.boxes import box_of_points
 from data_processing.cameras import make_camera, project
-from data_processing.verify import forwardness, verify
+from data_processing.verify import verify
+from metrabs_acae.data.store_checks import forwardness
 from metrabs_acae.data.store import PoseStoreWriter
 from metrabs_acae.skeletons import Skeleton, dataset_skeletons, get_skeleton
 
