@@ -9,7 +9,6 @@ import numpy as np
 from metrabs_acae.commands import embedded, models, stores
 from metrabs_acae.config import Augmentation, Config
 from metrabs_acae.data.bones import BoneStatistics, bone_statistics
-from metrabs_acae.data.records import FISHEYE_LENGTH
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
@@ -184,7 +183,7 @@ def photographs_of(training_stores: list[PoseStore], n_stores: int = 3) -> list:
             image = cv2.imdecode(np.frombuffer(store.images.read(row.image_key), np.uint8), cv2.IMREAD_COLOR_RGB)
         except (OSError, ValueError, UserError):
             continue
-        lens = () if row.camera is None or row.camera.distortion is None else row.camera.distortion
-        if image is not None and row.camera is not None and len(lens) not in (FISHEYE_LENGTH, 14):
-            found.append(Photograph(image, np.array([row.box_ltwh_px]), np.asarray(row.camera.K), np.array(lens)))
+        lens = None if row.camera is None else row.camera.lens.estimator_coefficients
+        if image is not None and lens is not None:
+            found.append(Photograph(image, np.array([row.box_ltwh_px]), np.asarray(row.camera.K), lens))
     return found
