@@ -36,7 +36,7 @@ def evaluate_file(path: Path, flags: Benchmark) -> Result:
     truth = flags.truth or _noted(predictions, "store")
     if not truth:
         raise UserError(f"{path} does not say which pose store was predicted; name the one with the labels by --truth.")
-    store, split = stores.store_and_split(truth)
+    store, split = stores.open_split(truth)
     options = parse_options(protocol, flags.protocol_options)
     return evaluate_predictions(predictions, store, protocol=protocol.name, split=split, **options)
 

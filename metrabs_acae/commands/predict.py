@@ -18,7 +18,7 @@ def run(config: Config) -> None:
     from metrabs_acae.evaluation.protocols import get_protocol
     from metrabs_acae.progress import Progress
 
-    store, split = stores.store_and_split(config.verbs.predict)
+    store, split = stores.open_split(config.verbs.predict)
     protocol = get_protocol(config.benchmark.protocol or "generic").name
     settings = settings_for(protocol, config.benchmark, config.demo_settings.num_aug)
     path = Path(config.files.load_path) if config.files.load_path else models.find_run("").path

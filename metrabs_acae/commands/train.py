@@ -14,6 +14,7 @@ from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import flags_of
+from metrabs_acae.interruption import Interruption
 from metrabs_acae.skeletons import prefix_groups
 from metrabs_acae.training.run_folder import RunFolder, choose
 
@@ -74,6 +75,7 @@ def train(config: Config, began: float):
         mixture = stores.training_mixture(
             config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints
         )
+    said = stores.look_at_own(mixture, config.data)
     acae = warm_start.load_acae(config, folder, mixture.skeleton)
     stores.validation_stores(config.data, mixture)
     stores.test_stores(config.data, config.files.data_dir)
@@ -87,7 +89,7 @@ def train(config: Config, began: float):
     keras.utils.set_random_seed(training.seed)
     set_precision(training.dtype)
     with used.scope():
-        pose_model, finished = train_on(used, config, folder, mixture, acae, began)
+        pose_model, finished = train_on(used, config, folder, mixture, acae, said, began)
     return folder, mixture, used, pose_model, finished
 
 
@@ -108,7 +110,7 @@ def export_in_own_process(folder: RunFolder, config: Config) -> None:
         raise UserError(f"The model is trained, but its export failed: {reason}")
 
 
-def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mixture, acae, began: float):
+def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mixture, acae, said, began: float):
     """(pose model with its final weights, whether the last step was reached), from wherever the run folder stands."""
     from metrabs_acae.models.backbones.freezing import describe_frozen
     from metrabs_acae.training import checkpoints
@@ -127,6 +129,8 @@ def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mix
         folder.log(fixed)
     if used.is_first:
         print(mixture.describe(training.training_steps), flush=True)
+    for line in said:
+        folder.log(line)
     if used.note:
         folder.log(used.note)
     if used.engine is not None:
@@ -197,7 +201,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
     )
     # The log comes before the checkpoint: a resumed run drops later rows, but cannot make up for missing ones.
     writers = [log, saver] if used.is_first else []
-    with cb.OrderlyStop(used.any_host if used.n_hosts > 1 else None) as stop:
+    with Interruption() as interruption:
         try:
             return trainer.run_training(
                 model,
@@ -206,7 +210,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
                 inference_mode_steps=model.gates.inference_mode_steps,
                 log_period=min(training.log_period, training.validate_period, training.checkpoint_period),
                 callbacks=[
-                    stop,
+                    cb.OrderlyStop(interruption, used.any_host if used.n_hosts > 1 else None),
                     input_cost,
                     cb.FiniteLoss(),
                     cb.Validation(validator, period=training.validate_period, total_steps=training.training_steps),

@@ -24,7 +24,7 @@ MIN_HEIGHT_MM, MAX_HEIGHT_MM = 500.0, 2600.0
 UNITS = (("metres", 1000.0), ("inches", 25.4), ("centimetres", 10.0))
 MAX_BAD_FRACTION = 0.01
 NEARLY_ALL = 0.9
-MIN_PEOPLE = 20
+MIN_PEOPLE = 10
 """Fewer people say nothing certain about sides."""
 FULL_MASK = 0.99
 
@@ -53,6 +53,18 @@ def refuse(findings: Findings, what: str, *, hint: str) -> None:
     """UserError with the errors, if there are any."""
     if findings.errors:
         raise UserError(f"{what} cannot be right: {'; '.join(findings.errors)}. {hint}")
+
+
+def sides_in_words(skeleton: Skeleton) -> str:
+    """Which joints change places in a mirrored picture, for the user to see."""
+    names, mirror = skeleton.joint_names, skeleton.mirror
+    pairs = [f"{names[i]} - {names[j]}" for i, j in enumerate(mirror) if i < j]
+    middle = [names[i] for i, j in enumerate(mirror) if i == j]
+    return f"{len(pairs)} left-right pairs ({_shown(pairs)}), {len(middle)} joints in the middle ({_shown(middle)})"
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "") if names else "none"
 
 
 def check_skeleton(findings: Findings, skeleton: Skeleton) -> None:
@@ -147,7 +159,8 @@ def _check_cameras(findings: Findings, split: str, rows: list[Example]) -> None:
     if np.median(tilts) > 90:
         findings.errors.append(f"{split}: most cameras stand on their head: is world_up right?")
     elif (tilts > 60).mean() > 0.2:
-        findings.warnings.append(f"{split}: {(tilts > 60).mean():.0%} of the cameras are tilted by more than 60 degrees")
+        share = (tilts > 60).mean()
+        findings.warnings.append(f"{split}: {share:.0%} of the cameras are tilted by more than 60 degrees")
     if not 0.5 < np.median(field_of_view) < 170:
         findings.errors.append(f"{split}: the median field of view is {np.median(field_of_view):.1f} degrees")
 
