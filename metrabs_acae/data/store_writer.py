@@ -24,6 +24,7 @@ from metrabs_acae.data.records import (
     check_mask,
     fixed_columns,
 )
+from metrabs_acae.data.store_reader import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import Skeleton
 
@@ -168,7 +169,7 @@ class PoseStoreWriter:
         self._assemble()
         shutil.rmtree(self._folder / "columns")
         (self._folder / "store.json").write_text(json.dumps({**self._metadata, "splits": self.counts}, indent=1))
-        findings = self._check()
+        findings = store_checks.check_store(PoseStore(self._folder))
         self.warnings = (*findings.warnings, *(findings.errors if self.allow_suspicious else ()))
         if findings.errors and not self.allow_suspicious:
             refused = self.path.with_name(f"{self.path.name}.refused")
@@ -180,11 +181,6 @@ class PoseStoreWriter:
             )
             store_checks.refuse(findings, f"The labels of {self.path}", hint=hint)
         os.rename(self._folder, self.path)
-
-    def _check(self) -> store_checks.Findings:
-        from metrabs_acae.data.store import PoseStore
-
-        return store_checks.check_store(PoseStore(self._folder))
 
     def discard(self) -> None:
         """Drops everything written so far."""

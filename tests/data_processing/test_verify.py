@@ -55,7 +55,7 @@ def test_a_good_store_passes_and_gets_a_page_with_pictures(tmp_path, capsys):
         (lambda c: c / 10, "look like centimetres"),
         (lambda c: c[get_skeleton("coco").mirror], "left and right are swapped"),
         (lambda c: c * [-1, 1, 1], "left and right are swapped"),
-        (lambda c: c + [0, 0, 3000], "of the joints lie in their person's box"),
+        (lambda c: c + [0, 0, 3000], "the joints lie outside the picture"),
         (lambda c: c + [0, -20000, 0], "stand behind their camera"),
     ],
 )
