@@ -12,6 +12,7 @@ from typing import Literal
 from metrabs_acae.acae.settings import AcaeFit, PseudoLabels
 from metrabs_acae.data.settings import Data
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.settings import Benchmark
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.export_settings import Export
 from metrabs_acae.settings import flag_of, leaves, section, setting, settings, with_values
@@ -154,30 +155,6 @@ class Model:
     """Momentum of the batch normalization statistics."""
     constrain_kernel_norm: float = setting(20.0, above=0)
     """Largest norm of a convolution kernel per output channel; inf: no limit."""
-
-
-@settings
-class Benchmark:
-    """Settings of --predict and of --evaluate with prediction files."""
-
-    protocol: Literal["", "generic", "human36m", "h36m", "mpi_inf_3dhp", "mupots", "3dpw"] = setting(
-        "", used_by=("predict", OF_FILES)
-    )
-    """Benchmark's rules; empty: generic or, in --evaluate, those that the file was predicted by."""
-    predictions: str = setting("", used_by=("predict",))
-    """File that --predict writes; empty: predictions/STORE.npz in the run folder."""
-    truth: str = setting("")
-    """Pose store that holds the labels, as STORE or STORE:SPLIT; empty: that which was predicted."""
-    protocol_options: tuple[str, ...] = setting(())
-    """Options of the protocol as NAME=VALUE, e.g. missing=skip; a protocol prints those it has."""
-    boxes_from: Literal["", "store", "detector"] = setting("", used_by=("predict",))
-    """Where --predict has people's boxes from; empty: as the benchmark's protocol says."""
-    real_intrinsics: bool = setting(False, used_by=("predict",))
-    """Use the cameras' intrinsics in 3DPW, too, where a field of view of 55 degrees is assumed otherwise."""
-    report_dir: str = setting("")
-    """Folder for the tables of --evaluate FILE; empty: FILE without its suffix."""
-    report_format: Literal["text", "markdown", "latex", "csv", "json"] = setting("text")
-    """How --evaluate FILE prints them; the folder has all formats but text."""
 
 
 @settings

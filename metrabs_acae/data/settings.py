@@ -36,8 +36,14 @@ class Data:
     """Let each test pose be the mean over the crop and its mirror image."""
     workers: int | None = setting(None, used_by=("train", "show_batches", "pseudo_labels"), free_on_resume=True)
     """Loader workers; none: one per processor core."""
-    max_bad_fraction: float = setting(0.01, at_least=0, at_most=1, used_by=("train", "predict"), free_on_resume=True)
-    """Training stops when more than this fraction of the examples cannot be read."""
+    max_bad_fraction: float = setting(
+        0.01,
+        at_least=0,
+        at_most=1,
+        used_by=("train", "show_batches", "pseudo_labels", "predict", "evaluate"),
+        free_on_resume=True,
+    )
+    """What is at work stops when more than this fraction of the examples or images cannot be read."""
     allow_suspicious_data: bool = setting(False, free_on_resume=True)
     """Train although the labels of a pose store cannot be right by what the checks at the start say."""
 
