@@ -52,7 +52,7 @@ def decompose(P: np.ndarray, where: str = "P") -> tuple[np.ndarray, np.ndarray, 
     from scipy.linalg import rq
 
     M = P[:, :3]
-    if abs(np.linalg.det(M)) < 1e-12 * np.abs(M).max() ** 3 or not np.isfinite(P).all():
+    if abs(np.linalg.det(M)) <= 1e-12 * np.abs(M).max() ** 3 or not np.isfinite(P).all():
         raise UserError(f"{where}: P has no camera in it, its left 3 x 3 part is singular.")
     if np.linalg.det(M) < 0:  # the same projection, with what is seen in front
         P, M = -P, -M

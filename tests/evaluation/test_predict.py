@@ -14,8 +14,8 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.predict import predict_store
 from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.predictions import load_predictions
-from metrabs_acae.evaluation.views import person_view, project
 from metrabs_acae.evaluation.protocols import get_protocol
+from metrabs_acae.evaluation.views import person_view, project
 from metrabs_acae.inference import PoseEstimator
 from metrabs_acae.inference.detectors import PersonDetector
 from metrabs_acae.skeletons import Skeleton
@@ -145,7 +145,7 @@ def test_broken_images_are_named_and_counted(estimator, store, tmp_path):
     assert 1 not in predictions.frame and predictions.metadata["bad_images"] == ["1.jpg"]
     other = Skeleton("other", ("nose_b",))
     with pytest.raises(UserError, match="none of the joints"):
-        predict_store(estimator, other.joint_names, store, "test", tmp_path / "x.npz", settings=get_protocol("generic").prediction)
+        predict_store(estimator, other.joint_names, store, "test", tmp_path / "x.npz", settings=GENERIC)
 
 
 LENSES = [
@@ -197,4 +197,3 @@ def test_a_view_shows_the_person_whole_with_room_to_turn():
     bounds = [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
     np.testing.assert_allclose(bounds, view.box_ltwh_px, atol=8)  # the lens bends the sides of the box
     np.testing.assert_allclose(project(np.array([[0, 0, 1000.0]]), seen_by), [[50, 45]])
-        predict_store(estimator, other.joint_names, store, "test", tmp_path / "x.npz", settings=GENERIC)
