@@ -151,7 +151,7 @@ def test_broken_images_are_named_and_counted(estimator, store, tmp_path):
 
 LENSES = [
     Lens.brown_conrady((-0.1, 0.02, 0.001, 0.002)),
-    Lens.fisheye((0.3, -0.1, 0.02, 0.01)),
+    Lens.fisheye((-0.2, 0.05, 0.02, 0.01)),
     Lens.fisheye((0, 0, 0, 0)),
     Lens.brown_conrady([-0.3] + [0] * 12 + [0.1]),
 ]
