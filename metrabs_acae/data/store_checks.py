@@ -180,7 +180,7 @@ def _check_pixels(findings: Findings, split: str, pixels: np.ndarray, rows: list
     hint = _axes_hint(rows) if kind == "3d" else ""
     if (inside < 0.1).mean() > NEARLY_ALL:
         findings.errors.append(f"{split}: in nearly all examples the joints lie outside the picture{hint}")
-    elif boxed.mean() < 0.5:
+    elif boxed.mean() < 0.3:
         findings.errors.append(f"{split}: only {boxed.mean():.0%} of the joints lie in their person's box{hint}")
     elif (boxed < 0.5).mean() > 0.05:
         findings.warnings.append(f"{split}: {(boxed < 0.5).mean():.1%} of the people lie mostly off their box")
