@@ -31,6 +31,8 @@ class Settings:
     """Leave the dataset's known faults (`list --name`) as they are; without it they are mended or left out."""
     skip_broken: bool = False
     """Make the store without the units that cannot be converted."""
+    allow_suspicious_data: bool = False
+    """Make the store although its labels cannot be right by what the checks say."""
 
 
 def run(settings: Settings, name: str) -> None:
@@ -62,6 +64,12 @@ def run(settings: Settings, name: str) -> None:
             as_published=settings.as_published,
         ),
     )
-    convert(converter, settings.out, workers=settings.workers, skip_broken=settings.skip_broken)
+    convert(
+        converter,
+        settings.out,
+        workers=settings.workers,
+        skip_broken=settings.skip_broken,
+        allow_suspicious=settings.allow_suspicious_data,
+    )
     counts = ", ".join(f"{split} {n:,}" for split, n in PoseStore(settings.out).splits.items())
     print(f"{settings.out}: {counts}")

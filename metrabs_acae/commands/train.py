@@ -79,6 +79,7 @@ def train(config: Config, began: float):
         mixture = stores.training_mixture(
             config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints
         )
+    said = stores.look_at_own(mixture, config.data)
     acae = warm_start.load_acae(config, folder, mixture.skeleton)
     stores.validation_stores(config.data, mixture)
     stores.test_stores(config.data, config.files.data_dir)
@@ -92,7 +93,7 @@ def train(config: Config, began: float):
     keras.utils.set_random_seed(training.seed)
     set_precision(training.dtype)
     with used.scope():
-        pose_model, finished = train_on(used, config, folder, mixture, acae, began)
+        pose_model, finished = train_on(used, config, folder, mixture, acae, said, began)
     return folder, mixture, used, pose_model, finished
 
 
@@ -113,7 +114,7 @@ def export_in_own_process(folder: RunFolder, config: Config) -> None:
         raise UserError(f"The model is trained, but its export failed: {reason}")
 
 
-def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mixture, acae, began: float):
+def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mixture, acae, said, began: float):
     """(pose model with its final weights, whether the last step was reached), from wherever the run folder stands."""
     from metrabs_acae.models.backbones.freezing import describe_frozen
     from metrabs_acae.training import checkpoints
@@ -136,6 +137,8 @@ def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mix
         folder.log(fixed)
     if used.is_first:
         print(mixture.describe(training.training_steps), flush=True)
+    for line in said:
+        folder.log(line)
     if used.note:
         folder.log(used.note)
     if used.engine is not None:

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from data_processing.cameras import project, project_camera_frame
 from data_processing.datasets import aspset, bml_movi, h36m, jrdb, posetrack, rich, skeletool
-from data_processing.sides import forwardness
+from metrabs_acae.data.store_checks import forwardness
 from metrabs_acae.skeletons import get_skeleton
 
 from ..people import picture, rows_of, write_c3d, write_video
