@@ -76,8 +76,7 @@ def train(config: Config, began: float):
             config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints
         )
     acae = warm_start.load_acae(config, folder, mixture.skeleton)
-    stores.validation_stores(config.data, mixture)
-    stores.test_stores(config.data, config.files.data_dir)
+    evaluate.check_stores(config, stores.validation_stores(config.data, mixture))
     used = distribution.choose(
         config.devices,
         n_3d=mixture.batch_size_3d // training.grad_accum_steps,
