@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "joint_names", "replicas", "skeleton_tables", ""),
+    ("errors", "replicas", "skeleton_tables", ""),
+    ("joint_names",),
     ("dealing", "exit_codes", "files", "interruption", "plugins", "progress", "settings", "skeletons", "tables"),
     ("flags", "geometry"),
     ("layers",),

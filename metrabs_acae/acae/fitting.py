@@ -15,6 +15,7 @@ from metrabs_acae.acae.autoencoder import Acae
 from metrabs_acae.acae.initial import choose_joints, initial_parameters, random_parameters
 from metrabs_acae.acae.settings import AcaeFit
 from metrabs_acae.errors import UserError
+from metrabs_acae.joint_names import read_names
 
 _SELECTION_POSES = 500
 _COMPARISON_POSES = 1024
@@ -73,7 +74,7 @@ def fit_acae(
     """
     from metrabs_acae.acae import kernels
 
-    names = tuple(str(n) for n in joint_names)
+    names = read_names(joint_names)
     _check_choice("weights", weights, ("nonnegative", "affine"))
     _check_choice("loss_space", loss_space, ("image", "3d"))
     _check_choice("start", start, ("joints", "random"))

@@ -15,9 +15,10 @@ from metrabs_acae.evaluation.predictions import (
     integers,
     joint_positions,
     numbers,
-    refuse_metres,
     texts,
 )
+from metrabs_acae.geometry.body_size import require_mm
+from metrabs_acae.joint_names import read_names
 
 if TYPE_CHECKING:
     from metrabs_acae.data.store import PoseStore
@@ -52,9 +53,9 @@ class Truth:
     def __post_init__(self):
         poses = numbers("the truth's poses3d_mm", self.poses3d_mm, (None, None, 3))
         n, n_joints = poses.shape[:2]
-        refuse_metres("the truth's poses3d_mm", poses)
-        names = tuple(texts("the truth's joint_names", self.joint_names, n_joints).tolist())
-        names2d = tuple(self.joint_names_2d) if self.joint_names_2d is not None else names
+        names = read_names(texts("the truth's joint_names", self.joint_names, n_joints))
+        names2d = read_names(self.joint_names_2d) if self.joint_names_2d is not None else names
+        require_mm("the truth's poses3d_mm", poses, names)
         values = {
             "poses3d_mm": poses,
             "joint_names": names,
