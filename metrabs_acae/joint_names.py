@@ -50,7 +50,7 @@ def read_texts(values, what: str) -> list[str]:
     if isinstance(values, str | bytes):
         raise UserError(f"{what} is one text, {values[:40]!r}; a list of texts is expected.")
     try:
-        items = values.tolist() if hasattr(values, "tolist") else list(values)
+        items = list(values)
         items = [item.decode() if isinstance(item, bytes) else item for item in items]
     except UnicodeDecodeError:
         raise UserError(f"{what} holds bytes that are not UTF-8 text.") from None
