@@ -12,7 +12,6 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import map_npz_array
-from metrabs_acae.geometry.body_size import require_mm
 from metrabs_acae.joint_names import read_names
 
 _CHUNK_VALUES = 16_000_000
@@ -33,6 +32,11 @@ class PoseSet:
     poses_mm: np.ndarray
     joint_names: tuple[str, ...]
     provenance: dict = field(default_factory=dict)
+
+    @property
+    def unit_is_known(self) -> bool:
+        """Whether the poses are in mm, whatever their size: pseudo-labels, and files that say so (``"unit": "mm"``)."""
+        return self.provenance.get("unit") == "mm" or "mirrored" in self.provenance
 
 
 def load_poses(path: str | Path) -> PoseSet:
@@ -59,7 +63,7 @@ def load_poses(path: str | Path) -> PoseSet:
 
 
 def check_poses(poses_mm: np.ndarray, joint_names: Sequence[str]) -> None:
-    """Raises UserError for arrays that are not finite poses [K, J, 3] in millimetres. Reads them once, in pieces."""
+    """Raises UserError for arrays that are not finite poses [K, J, 3]. Reads them once, in pieces."""
     shape = np.shape(poses_mm)
     if len(shape) != 3 or shape[2] != 3 or shape[1] != len(joint_names):
         raise UserError(
@@ -75,7 +79,6 @@ def check_poses(poses_mm: np.ndarray, joint_names: Sequence[str]) -> None:
             raise UserError(
                 f"Pose {start + int(np.argmin(finite))} has a coordinate that is NaN or infinite; leave such poses out."
             )
-    require_mm("The array of poses", poses_mm, joint_names)
 
 
 def usable_rows(poses_mm: np.ndarray, loss_space: str) -> np.ndarray:
