@@ -307,12 +307,8 @@ def test_a_bad_models_small_people_are_millimetres_where_the_file_says_so(tmp_pa
     poses, rows = np.tile(POSE / 20, (4, 1, 1)), {"sequence": ["s"] * 4, "frame": np.arange(4)}
     for metadata in ({"unit": "mm"}, {"antialias_factor": 2}):  # the second: --predict before it noted the unit
         assert len(Predictions(poses, NAMES, **rows, metadata=metadata)) == 4
-    for provenance, code in (
-        ('{"unit": "mm"}', 0),
-        ('{"mirrored": true}', 0),
-        ("{}", 2),
-        ("{", 2),
-    ):  # 2nd: pseudo-labels
+    noted = ('{"unit": "mm"}', 0), ('{"mirrored": true}', 0), ("{}", 2), ("{", 2)  # the second: pseudo-labels
+    for provenance, code in noted:
         many = POSE / 20 + np.random.default_rng(0).normal(0, 3, (300, *POSE.shape)) + (0, 0, 4000)
         np.savez(tmp_path / "poses.npz", poses=many, joint_names=np.array(NAMES), provenance=provenance)
         flags = ["--poses-file", str(tmp_path / "poses.npz"), "--acae", str(tmp_path / "acae.npz")]
