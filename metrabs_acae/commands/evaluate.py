@@ -35,7 +35,8 @@ def run(config: Config) -> None:
     config = dataclasses.replace(config, data=dataclasses.replace(settings.data, **given), model=settings.model)
     if not stores.test_stores(config.data, config.files.data_dir):
         raise UserError(NOT_EVALUATED)
-    print(*check_stores(config, []), sep="\n", end="")
+    for line in check_stores(config, []):
+        print(line)
     evaluate_and_report(pose_model, skeleton, config, folder)
 
 
@@ -69,8 +70,7 @@ def evaluate_and_report(pose_model, skeleton: Skeleton, config: Config, folder: 
         results[name] = {**measured, "mirror_averaged": mirrored}
         draw(predictions, store.skeleton, folder, f"test_{name.replace('/', '_')}.png")
     folder.write_json("evaluation.json", results)
-    note = [MIRROR_NOTE] if mirrored else []
-    note = note if results else [NOT_EVALUATED]
+    note = [] if results and not mirrored else [MIRROR_NOTE if results else NOT_EVALUATED]
     (folder.path / "evaluation.md").write_text("\n\n".join(store_tables.render(results, "markdown") + note) + "\n")
     print(*store_tables.render(results, "text"), *note, sep="\n\n", flush=True)
     return results
@@ -108,8 +108,10 @@ class Validator:
             corresponding_joints(self.skeleton, store.skeleton.joint_names)  # better refused now than after training
         for line in check_stores(config, self.stores):
             folder.log(line)
+        root = config.benchmark.root
+        self.stores = [s for s in self.stores if store_tables.STANDARD.applies(s.skeleton.joint_names, root)]
         if not self.stores:
-            folder.log("No validation: no pose store of the run has a valid split; name some with --validate-on.")
+            folder.log("No validation: no store of the run has a valid split and one root; name some by --validate-on.")
         consistent = (s for s in tested if store_tables.CONSISTENCY.applies(s.skeleton.joint_names, ""))
         self.consistency_store = next(consistent, None)
         self.scores = ("mpjpe", "pa_mpjpe", "pck@150") if self.stores else ()

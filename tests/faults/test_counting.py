@@ -226,6 +226,18 @@ def test_nothing_to_evaluate_is_said(folder, capsys):
     assert "No validation" in capsys.readouterr().out
 
 
+def test_a_store_of_two_pelvises_is_not_validated(folder, capsys):
+    """Its poses have no one root, which training found out at its first validation."""
+    rename(folder / "store", "pelv_a", "pelv_b", *NAMES[2:])
+    mixture = Mixture([Entry(PoseStore(folder / "store"), "train", 2)], seed=0)
+    config = parse("--train", "--dataset3d", "store")
+    validator = evaluate.Validator(Network(), mixture, config, RunFolder(folder / "run"))
+    assert "mpjpe" not in validator.names and "No validation" in capsys.readouterr().out
+    validator(1)
+    config = parse("--train", "--dataset3d", "store", "--root", "pelv_b")
+    assert evaluate.Validator(Network(), mixture, config, RunFolder(folder / "run"))(1)["mpjpe"] > 0
+
+
 # People of a picture
 
 
