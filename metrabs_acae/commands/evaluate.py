@@ -13,6 +13,7 @@ from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation import store_tables
 from metrabs_acae.evaluation.crops import CropPredictions, predict_crops, sample_rows
+from metrabs_acae.models.kinds import KINDS
 from metrabs_acae.skeletons import Skeleton, corresponding_joints
 from metrabs_acae.training.run_folder import RunFolder
 
@@ -64,6 +65,7 @@ def evaluate_and_report(pose_model, skeleton: Skeleton, config: Config, folder: 
             batch_size=config.data.batch_size_test,
             keep_images=12,
             max_bad_fraction=config.data.max_bad_fraction,
+            is_absolute=KINDS[config.model.model].is_absolute,
         )
         measured = store_tables.measure(predictions, store.skeleton.joint_names, config.benchmark.root)
         name = store.name if store.name not in results else str(store.path)
@@ -142,6 +144,7 @@ class Validator:
             keep_images=keep_images,
             max_examples=VALIDATION_EXAMPLES,
             max_bad_fraction=self.config.data.max_bad_fraction,
+            is_absolute=KINDS[self.config.model.model].is_absolute,
         )
 
 

@@ -46,6 +46,7 @@ def predict_crops(
     keep_images: int = 0,
     max_examples: int | None = None,
     max_bad_fraction: float = 0.01,
+    is_absolute: bool = True,
 ) -> CropPredictions:
     """Predicts the examples of a split in order; those that cannot be read are named and left out.
 
@@ -55,6 +56,7 @@ def predict_crops(
         max_examples: look only at this many examples, spread evenly over the split.
         max_bad_fraction: how many may be unreadable; one always may in a sample of `max_examples`, which says little
             about the whole.
+        is_absolute: whether predictions have a place in space; if not, they are put where the labels' mean is.
 
     Raises:
         UserError: no examples, none that can be read, or too many that cannot.
@@ -85,6 +87,8 @@ def predict_crops(
     n_broken = len(rows) - sum(map(len, valids))
     if n_broken == len(rows):
         raise UserError(f"None of the {n_broken} examples of split '{split}' of {store.path} can be read.")
+    if not is_absolute:
+        preds = [moved_to_labels(*poses) for poses in zip(preds, trues, valids, strict=True)]
     empty = np.zeros((0, image_size, image_size, 3), np.float32), np.zeros((0, 3, 3), np.float32)
     return CropPredictions(
         np.concatenate(preds).astype(np.float64),
@@ -94,6 +98,12 @@ def predict_crops(
         np.concatenate([*intrinsics, empty[1]])[:keep_images],
         n_broken,
     )
+
+
+def moved_to_labels(pred_mm: np.ndarray, true_mm: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Poses [N, J, 3] moved so that the mean of their labelled joints is that of the labels."""
+    weight = valid[..., None] / np.maximum(valid.sum(axis=1), 1)[:, None, None]
+    return pred_mm + ((true_mm - pred_mm) * weight).sum(axis=1, keepdims=True)
 
 
 def sample_rows(count: int, at_most: int | None) -> np.ndarray:

@@ -82,7 +82,7 @@ def test_channels_and_constraints(name, channels):
             expect_constraint = name.startswith("efficientnet") and "_se_" not in layer.name
             assert (constraint is not None) == expect_constraint, layer.name
             if expect_constraint:
-                assert constraint.max_value == 20
+                assert constraint.limit == 20
                 assert tuple(constraint.axis) == ((0, 1) if is_depthwise else (0, 1, 2))
 
 
