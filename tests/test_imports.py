@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("errors", "replicas", "skeleton_tables", ""),
-    ("joint_names",),
-    ("dealing", "exit_codes", "files", "interruption", "plugins", "progress", "settings", "skeletons", "tables"),
+    ("joint_names", "tables"),
+    ("dealing", "exit_codes", "files", "interruption", "locks", "plugins", "progress", "settings", "skeletons"),
     ("flags", "geometry"),
     ("layers",),
     ("models", "data", "visualization"),
