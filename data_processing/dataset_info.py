@@ -72,6 +72,7 @@ class DatasetInfo:
         units: what the raw numbers are in, and the world's up direction.
         boxes: where person boxes come from; masks likewise.
         sampling: which training frames are kept.
+        n_examples: how many the paper's tools made of it, test set included; 0 where that is not known.
         converter: "module:Class", or empty where the conversion is not implemented yet.
         tested: what else than a fixture in the raw layout and formats the converter was tested on.
         limits: known limits, for the table in the documentation.
@@ -96,7 +97,7 @@ class DatasetInfo:
     masks: str = "none"
     sampling: str = ""
     joints: tuple[str, ...] = ()
-    examples: str = ""
+    n_examples: int = 0
     steps: str = ""
     files: tuple[RemoteFile, ...] = ()
     sequences: tuple[str, ...] = ()

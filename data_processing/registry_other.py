@@ -109,6 +109,33 @@ DATASETS = (
         tested="real: calibration/cameras.yaml",
     ),
     DatasetInfo(
+        name="bedlam",
+        title="BEDLAM",
+        year=2023,
+        role="extra",
+        kind="rendered",
+        licence="registration (MPI), non-commercial",
+        citation="Black et al., BEDLAM: A Synthetic Dataset of Bodies Exhibiting Detailed Lifelike Animated Motion, "
+        "CVPR 2023",
+        url="https://bedlam.is.tue.mpg.de",
+        steps="Register on the page; download the pictures (PNG, 6 frames a second), the masks and the SMPL-X ground "
+        "truth of the training scenes (the files that BEDLAM's training code takes), and unpack them. The neutral "
+        "SMPL-X model is needed as well.",
+        layout="labels/<scene>.npz\n<scene>/png/seq_*/seq_*_<frame>.png\n"
+        "<scene without _6fps>/masks/seq_*/seq_*_<frame>_env.png\n"
+        "body_models/smplx/SMPLX_NEUTRAL.npz (or elsewhere, by --body-models)",
+        skeleton="smplx",
+        splits="all scenes for training",
+        cameras="1280 x 720 (close-ups 720 x 1280), K and rotation per picture",
+        units="m, camera frame; up (0, -1, 0)",
+        boxes="labels' box x 1.1, or the detection with IoU of at least 0.3",
+        masks="from the dataset, all people",
+        sampling="motion 100 mm against the last 100 poses of the person",
+        realistic_background=True,
+        converter=_CONVERTERS + "bedlam:Bedlam",
+        limits="not used in the paper; that the environment is white in its mask is assumed",
+    ),
+    DatasetInfo(
         name="h36m-test",
         title="Human3.6M, test subjects",
         year=2014,

@@ -62,6 +62,7 @@ def run(settings: Settings, name: str) -> None:
             limit=settings.limit,
             body_models=settings.body_models,
             as_published=settings.as_published,
+            unchecked=settings.allow_suspicious_data,
         ),
     )
     convert(

@@ -48,7 +48,7 @@ def describe(info) -> str:
         "boxes": info.boxes,
         "masks": info.masks,
         "frames kept": info.sampling,
-        "examples": info.examples,
+        "examples": f"about {info.n_examples:,} by the paper's tools" if info.n_examples else "",
         "per batch": "/".join(str(n) for n in info.batch) + " (paper's full, medium, small mixture)",
         "colour fix": str(dict(info.color_fix)) if info.color_fix else "",
         "tested on": tested(info) if info.converter else "",

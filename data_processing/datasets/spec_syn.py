@@ -128,12 +128,12 @@ def read_people(path) -> People:
     return People(names, arrays)
 
 
-def read_names(path) -> list[str]:
-    """The array `imgname` of texts."""
+def read_names(path, array: str = "imgname") -> list[str]:
+    """An array of texts."""
     with np.load(path, allow_pickle=False) as data:
-        names = data["imgname"].ravel()
+        names = data[array].ravel()
     if names.dtype.kind not in "SU":
-        raise ValueError("'imgname' is no array of texts")
+        raise ValueError(f"'{array}' is no array of texts")
     return [n.decode() if isinstance(n, bytes) else str(n) for n in names]
 
 

@@ -71,6 +71,7 @@ class ThreeDPeople(Converter):
             coords=points[list(RAW_JOINTS)],
             box=box,
             mask=mask,
+            seen_box=box,
             sequence=folder,
             frame=int("0" + "".join(c for c in path.stem if c.isdigit())),
             activity=action,
