@@ -26,7 +26,7 @@ from metrabs_acae.data.store import PoseStoreWriter
 from metrabs_acae.errors import UserError
 from metrabs_acae.progress import Progress
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def convert(
@@ -36,6 +36,7 @@ def convert(
     workers: int | None = None,
     skip_broken: bool = False,
     progress: bool = True,
+    allow_suspicious: bool = False,
 ) -> Path:
     """Converts a dataset to the pose store `out`, or goes on where an earlier call stopped.
 
@@ -43,6 +44,7 @@ def convert(
         workers: processes; None for one per core, 0 for this process alone.
         skip_broken: make the store without the units that fail; else they are reported at the end and the store is
             not made (what was converted stays, so that the next call only does the failed ones).
+        allow_suspicious: make the store although its labels cannot be right by what `store_checks` say.
 
     Returns:
         the store's path.
@@ -71,7 +73,7 @@ def convert(
         if failures and not skip_broken:
             raise UserError(_failure_text(failures, len(units), work))
         done = [u for u in units if _row_path(work, u).exists()]
-        _assemble(converter, done, failures, work, out, progress)
+        _assemble(converter, done, failures, work, out, progress, allow_suspicious)
     shutil.rmtree(work)
     return out
 
@@ -145,7 +147,7 @@ def _convert_unit(converter: Converter, unit: Unit, work: Path) -> str | None:
     return None
 
 
-def _assemble(converter: Converter, units: list[Unit], failures, work: Path, out: Path, progress: bool) -> None:
+def _assemble(converter, units: list[Unit], failures, work: Path, out: Path, progress: bool, allow_suspicious) -> None:
     info = converter.info
     paths = [_row_path(work, u) for u in units]
     skipped: Counter = Counter()
@@ -180,6 +182,7 @@ def _assemble(converter: Converter, units: list[Unit], failures, work: Path, out
         color_fix=None if info.color_fix is None else dict(info.color_fix),
         clean=info.clean,
         provenance=provenance,
+        allow_suspicious=allow_suspicious,
     )
     bar = Progress(f"{info.name}: examples", n_rows, enabled=progress)
     with writer:

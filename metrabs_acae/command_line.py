@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 
-from metrabs_acae.config import OF_FILES, Config, store_and_count
+from metrabs_acae.config import OF_A_RUN, OF_FILES, Config
 from metrabs_acae.data.augmentation.augmentations import register_augmentation
+from metrabs_acae.data.settings import store_and_count
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import parse
+from metrabs_acae.models.backbones.registry import find_backbone
+from metrabs_acae.models.kinds import KINDS
+from metrabs_acae.models.variants import VARIANTS, get_variant
 from metrabs_acae.plugins import import_named
 from metrabs_acae.presets import PRESETS
 from metrabs_acae.settings import flag_of, leaves, with_values
@@ -61,6 +65,12 @@ def import_named_augmentations(config: Config, arguments: list[str]) -> None:
         register_augmentation(name, import_named(name, "--augmentation"))
 
 
+def backbone_module(arguments: list[str]) -> str:
+    """The MODULE:NAME that --backbone names on this very command line, the only place from which it is imported."""
+    named = _given(arguments, "--backbone", "")
+    return named if ":" in named else ""
+
+
 def check(config: Config) -> None:
     """Raises UserError for combinations of values that cannot work, before anything heavy is loaded."""
     model, training, data, devices = config.model, config.training, config.data, config.devices
@@ -69,6 +79,11 @@ def check(config: Config) -> None:
         raise UserError(f"--proc-side must be a multiple of {stride} and at least {2 * stride}; got {model.proc_side}.")
     if training.dynamic_loss_scale and training.dtype != "float16":
         raise UserError("--dynamic-loss-scale needs --dtype float16.")
+    if ":" not in model.backbone:
+        find_backbone(model.backbone)
+    from_weights = model.backbone_weights or config.files.init_path
+    if config.verbs.train and model.trained_convolutions is not None and not from_weights:
+        raise UserError("--trained-convolutions needs --backbone-weights or --init-path, not random weights.")
     for path in [*data.dataset3d, *data.dataset2d]:
         store_and_count(path)
     if devices.distribution != "multi-host" and (devices.coordinator or devices.n_hosts or devices.host_index):
@@ -84,6 +99,8 @@ def check(config: Config) -> None:
 def _check_used(config: Config, default: Config) -> None:
     """Raises UserError if there is not just one verb, or a setting was given that the verb does not use."""
     verb = OF_FILES if config.verbs.evaluate else config.verbs.chosen
+    if verb in OF_A_RUN and config.model.backbone != default.model.backbone and ":" not in config.model.backbone:
+        raise UserError("The backbone of a run stands in its config.json: give --backbone only for MODULE:NAME.")
     for given, before in zip(leaves(config), leaves(default), strict=True):
         if given.used_by and verb not in given.used_by and given.value != before.value:
             names = " and ".join(map(flag_of, given.used_by))
@@ -92,13 +109,17 @@ def _check_used(config: Config, default: Config) -> None:
 
 def _check_variant(config: Config) -> None:
     model, files = config.model, config.files
-    if model.variant == "separate":
-        if files.acae:
-            raise UserError("--acae needs --variant regularize, latent or hybrid.")
-        return
-    if not files.acae:
-        raise UserError(f"--variant {model.variant} needs --acae FILE, which --train-acae makes.")
-    if not files.init_path:
-        raise UserError(f"--variant {model.variant} needs --init-path RUN, the run of the model to fine-tune.")
-    if model.merge_joints:
-        raise UserError(f"--variant {model.variant} and merged joints exclude each other: give only one of them.")
+    variant = get_variant(model.variant)
+    if not KINDS[model.model].has_variants and (variant.needs_acae or files.init_path):
+        raise UserError(
+            f"--model {model.model} can neither have a --variant nor start from --init-path: leave them out."
+        )
+    if files.acae and not variant.needs_acae:
+        needing = [v.name for v in VARIANTS.values() if v.needs_acae]
+        raise UserError(f"--acae needs --variant {', '.join(needing[:-1])} or {needing[-1]}.")
+    if variant.needs_acae and not files.acae:
+        raise UserError(f"--variant {variant.name} needs --acae FILE, which --train-acae makes.")
+    if variant.learning_rates == "finetune" and not files.init_path:
+        raise UserError(f"--variant {variant.name} needs --init-path RUN, the run of the model to fine-tune.")
+    if variant.needs_acae and model.merge_joints:
+        raise UserError(f"--variant {variant.name} and merged joints exclude each other: give only one of them.")

@@ -10,6 +10,7 @@ from metrabs_acae.commands import evaluate, models, stores
 from metrabs_acae.config import Config
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
+from metrabs_acae.models.kinds import require_absolute
 from metrabs_acae.progress import Progress
 from metrabs_acae.skeletons import corresponding_joints
 
@@ -23,6 +24,7 @@ def run(config: Config) -> None:
     folder = models.find_run(config.files.load_path)
     chosen = choose(config.pseudo_label_settings.pseudo_label_on, run_stores(folder, config))
     pose_model, skeleton, settings = models.load_pose_model(folder)
+    require_absolute(settings.model.model, "--pseudo-labels")
     step, _ = checkpoints.list_checkpoints(folder.checkpoints)[-1]
     min_auc = config.pseudo_label_settings.min_auc
     target = Path(config.files.poses_file or folder.poses)
@@ -76,19 +78,12 @@ def choose(wanted: tuple[str, ...], of_run: list[PoseStore]) -> list[tuple[PoseS
     Raises:
         UserError: nothing chosen, or a store or split that is not there.
     """
-    if not wanted:
-        chosen = [(store, "train") for store in of_run if store.clean]
-        if not chosen:
-            names = ", ".join(s.name for s in of_run)
-            raise UserError(f"None of the run's stores ({names}) is marked clean; choose some with --pseudo-label-on.")
-    else:
-        by_name = {s.name: s for s in of_run}
-        chosen = []
-        for text in wanted:
-            name, colon, split = text.rpartition(":") if ":" in text else (text, "", "train")
-            chosen.append((by_name[name] if name in by_name else PoseStore(name), split if colon else "train"))
+    if wanted:
+        return [stores.open_split(text, "train", known=of_run) for text in wanted]
+    chosen = [(store, "train") for store in of_run if store.clean]
+    if not chosen:
+        names = ", ".join(s.name for s in of_run)
+        raise UserError(f"None of the run's stores ({names}) is marked clean; choose some with --pseudo-label-on.")
     for store, split in chosen:
-        if store.kind != "3d":
-            raise UserError(f"{store.path} is a 2d pose store, which has no cameras; pseudo-labels need 3d ones.")
         stores.require_split(store, split)
     return chosen

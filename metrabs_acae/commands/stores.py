@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from metrabs_acae.commands import embedded
-from metrabs_acae.config import Config, Data, store_and_count
+from metrabs_acae.config import Config
+from metrabs_acae.data import store_checks
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.paper_mixtures import find_stores
+from metrabs_acae.data.settings import Data, store_and_count, store_and_split
 from metrabs_acae.data.shares import in_proportion
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.dealing import Dealing
@@ -55,6 +58,26 @@ def training_mixture(data: Data, *, data_dir: str, seed: int, merge_joints: bool
     return Mixture(entries, seed=seed, merge_joints=merge_joints)
 
 
+def look_at_own(mixture: Mixture, data: Data) -> list[str]:
+    """What `store_checks` say of the user's stores, for the log; UserError where their labels cannot be right."""
+    if not data.dataset3d:
+        return []  # the embedded data are exact
+    said = []
+    for store in dict.fromkeys(entry.store for entry in mixture.entries):
+        findings = store_checks.check_store(store)
+        said.append(f"{store.name}: {store_checks.sides_in_words(store.skeleton)}.")
+        said += [f"Warning: {store.name}, {text}." for text in findings.warnings]
+        if data.allow_suspicious_data:
+            said += [f"Warning: {store.name} is used although its labels look wrong: {e}." for e in findings.errors]
+        else:
+            hint = (
+                f"`python -m data_processing verify {store.path}` shows more; "
+                "--allow-suspicious-data trains with it as it is."
+            )
+            store_checks.refuse(findings, f"The labels of {store.path}", hint=hint)
+    return said
+
+
 def stores_3d(data: Data, data_dir: str) -> list[PoseStore]:
     """The 3D stores that `data` describes."""
     return [PoseStore(path) for path, _ in _wanted(data, data_dir)[0]]
@@ -95,10 +118,13 @@ def test_stores(data: Data, data_dir: str) -> list[PoseStore]:
     return stores
 
 
-def store_and_split(text: str, split: str = "test") -> tuple[PoseStore, str]:
-    """The 3D store and split of STORE or STORE:SPLIT; UserError if it has no examples there."""
-    path, colon, name = text.rpartition(":")
-    store, split = (PoseStore(path), name) if colon and "/" not in name else (PoseStore(text), split)
+def open_split(text: str, split: str = "test", *, known: Sequence[PoseStore] = ()) -> tuple[PoseStore, str]:
+    """The 3D store and split of STORE or STORE:SPLIT; UserError if it has no examples there.
+
+    STORE is the name of one of the `known` stores, or a path.
+    """
+    name, split = store_and_split(text, split)
+    store = {s.name: s for s in known}.get(name) or PoseStore(name)
     require_split(store, split)
     return store, split
 

@@ -16,7 +16,8 @@ from metrabs_acae.data.examples import share_too_low
 from metrabs_acae.data.shuffle import mix_key, shuffled_index
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
-from metrabs_acae.skeletons import COMMON_2D_JOINTS, Skeleton, corresponding_joints, merge_by_name, union
+from metrabs_acae.joint_names import code
+from metrabs_acae.skeletons import COMMON_2D_JOINTS, Skeleton, corresponding_joints, merge_by_name, prefix_groups, union
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,12 @@ class Mixture:
         self.skeleton: Skeleton = union(e.store.skeleton for e in entries_3d)
         if merge_joints:
             self.skeleton, _ = merge_by_name(self.skeleton)
-        base_names = {_base(n) for e in entries_2d for n in e.store.skeleton.joint_names}
+        base_names = {code(n) for e in entries_2d for n in e.store.skeleton.joint_names}
         names_3d = self.skeleton.joint_names
         self.joint_names_2d = tuple(
             n
             for n in COMMON_2D_JOINTS
-            if (n in base_names or not entries_2d) and any(name.startswith(n) for name in names_3d)
+            if (n in base_names or not entries_2d) and any(group.size for group in prefix_groups([n], names_3d))
         )
         if entries_2d and not self.joint_names_2d:
             raise UserError(
@@ -128,10 +129,6 @@ class Mixture:
         names = entry.store.skeleton.joint_names
         if entry.store.kind == "3d":
             return corresponding_joints(self.skeleton, names)
-        base = [_base(n) for n in names]
+        base = [code(n) for n in names]
         pairs = [(self.joint_names_2d.index(n), base.index(n)) for n in self.joint_names_2d if n in base]
         return np.array(pairs, np.int64).reshape(-1, 2).T
-
-
-def _base(name: str) -> str:
-    return name.split("_")[0]

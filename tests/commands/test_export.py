@@ -9,8 +9,9 @@ import pytest
 
 from metrabs_acae.acae import Acae
 from metrabs_acae.commands import export, models
-from metrabs_acae.config import Config, Data
+from metrabs_acae.config import Config
 from metrabs_acae.data.augmentation.augmentations import Augmentations
+from metrabs_acae.data.settings import Data
 from metrabs_acae.inference import export as inference_export
 from metrabs_acae.main import main
 from metrabs_acae.settings import with_values
