@@ -29,6 +29,7 @@ def run(config: Config) -> None:
         image_size=config.model.proc_side,
         augmentations=config.augmentation.in_order(),
         workers=config.data.workers,
+        max_bad_fraction=config.data.max_bad_fraction,
     )
     print(table)
     print(f"Wrote {target}")
