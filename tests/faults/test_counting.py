@@ -13,8 +13,8 @@ from metrabs_acae import command_line
 from metrabs_acae.acae import Acae, fit_acae, load_poses
 from metrabs_acae.commands import evaluate, models
 from metrabs_acae.config import Config
-from metrabs_acae.data.augmentation.geometric import GeometricDraw
 from metrabs_acae.data.examples import crop_coords, make_crop
+from metrabs_acae.data.geometric_draw import GeometricDraw
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.store import CameraParams, PoseStore, PoseStoreWriter
 from metrabs_acae.errors import UserError
