@@ -22,8 +22,8 @@ from metrabs_acae.training.run_folder import RunFolder
 def run(config: Config) -> None:
     """Writes the SavedModel of a run to --export-file, or to the run's own model folder."""
     folder = models.find_run(config.files.load_path)
-    pose_model, skeleton, settings = models.load_pose_model(folder)
-    require_absolute(settings.model.model, "--export")
+    require_absolute(models.settings_of(folder).model.model, "--export")
+    pose_model, skeleton, _ = models.load_pose_model(folder)
     target = Path(config.files.export_file) if config.files.export_file else folder.model
     export_run(pose_model, skeleton, folder, target, config)
     print(f"Wrote {target}" + (f" and {target}.tar.gz" if config.export_settings.archive else ""))
