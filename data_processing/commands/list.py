@@ -51,6 +51,8 @@ def describe(info) -> str:
         "examples": f"about {info.n_examples:,} by the paper's tools" if info.n_examples else "",
         "per batch": "/".join(str(n) for n in info.batch) + " (paper's full, medium, small mixture)",
         "colour fix": str(dict(info.color_fix)) if info.color_fix else "",
+        "disk": info.disk,
+        "release lacks": info.lacking,
         "tested on": tested(info) if info.converter else "",
         "known limits": info.limits,
         "known faults": ("\n" + " " * 18).join(str(f) for f in info.faults),
