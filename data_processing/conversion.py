@@ -26,7 +26,7 @@ from metrabs_acae.data.store import PoseStoreWriter
 from metrabs_acae.errors import UserError
 from metrabs_acae.progress import Progress
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def convert(

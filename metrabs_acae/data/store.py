@@ -7,12 +7,15 @@ Strings and masks are stored end to end (`<column>.data`) with N + 1 positions (
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from metrabs_acae.data.images import BarecatImages, FolderImages
+from metrabs_acae.data.lens import MODELS, PINHOLE, Lens
 from metrabs_acae.data.records import (
     FORMAT,
     RAGGED_COLUMNS,
@@ -25,7 +28,12 @@ from metrabs_acae.data.store_writer import PoseStoreWriter
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import Skeleton
 
-__all__ = ["CameraParams", "Example", "PoseStore", "PoseStoreWriter"]
+__all__ = ["CameraParams", "Example", "Lens", "PoseStore", "PoseStoreWriter"]
+
+log = logging.getLogger(__name__)
+
+UNNAMED_FISHEYE_LENGTH = 4
+"""In stores of schema version 1 so many coefficients are a fisheye lens."""
 
 
 class Ragged:
@@ -82,12 +90,11 @@ class PoseStore:
             raise IndexError(f"{self.name} has {self.splits[split]} rows in split {split}, no row {i}")
         camera = None
         if columns["has_camera"][i]:
-            distortion = columns["distortion"][i]
             camera = CameraParams(
                 R=columns["R"][i],
                 optical_center_mm=columns["optical_center_mm"][i],
                 K=columns["K"][i],
-                distortion=distortion if len(distortion) else None,
+                lens=_lens(columns, i),
                 world_up=columns["world_up"][i],
             )
         counts = columns["mask_counts"][i]
@@ -123,6 +130,8 @@ class PoseStore:
 
         path = self.path / "annotations.h5"
         expected = fixed_columns(self.kind, self.skeleton.n_joints)
+        if self.metadata["schema_version"] == 1:
+            del expected["lens"]
         mapped: dict[str, dict] = {}
         try:
             buffer = np.memmap(path, np.uint8, "r").view(np.ndarray)
@@ -134,11 +143,34 @@ class PoseStore:
                         data = h5[split][f"{name}.data"]
                         columns[name] = Ragged(_map(buffer, data, data.shape[0], dtype, ()), start)
                     mapped[split] = columns
+                    if "lens" not in columns and (np.diff(columns["distortion"].start) == UNNAMED_FISHEYE_LENGTH).any():
+                        _warn_of_unnamed_lenses(self.path)
         except (OSError, KeyError, ValueError) as error:
             raise UserError(
                 f"The annotations of pose store {self.path} cannot be read ({error}); write the store anew."
             ) from None
         return mapped
+
+
+@functools.cache
+def _warn_of_unnamed_lenses(path: Path) -> None:
+    log.warning(
+        "Pose store %s does not say which lens model its cameras have: their four coefficients are taken for OpenCV's "
+        "fisheye model. If they are k1, k2, p1, p2, write the store anew.",
+        path,
+    )
+
+
+def _lens(columns: dict, i: int) -> Lens:
+    coefficients = columns["distortion"][i]
+    if "lens" in columns:
+        number = int(columns["lens"][i])
+        if number >= len(MODELS):
+            raise ValueError(f"the annotation file is damaged at row {i}")
+        return Lens(MODELS[number], coefficients)
+    if not len(coefficients):
+        return PINHOLE
+    return Lens("fisheye" if len(coefficients) == UNNAMED_FISHEYE_LENGTH else "brown_conrady", coefficients)
 
 
 def _map(buffer: np.ndarray, dataset, n_rows: int, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -164,10 +196,10 @@ def _read_description(path: Path) -> dict:
         raise UserError(f"{path / 'store.json'} cannot be read ({error}); write the store anew.") from None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise UserError(f"{path} is not a pose store: its store.json is of another program.")
-    if metadata.get("schema_version") != SCHEMA_VERSION:
+    if metadata.get("schema_version") not in range(1, SCHEMA_VERSION + 1):
         raise UserError(
-            f"Pose store {path} has schema version {metadata.get('schema_version')}, this program reads "
-            f"{SCHEMA_VERSION}; write the store anew."
+            f"Pose store {path} has schema version {metadata.get('schema_version')}, this program reads up to "
+            f"{SCHEMA_VERSION}; write the store anew, or use a newer version of the program."
         )
     needed = {"name", "kind", "skeleton", "splits", "realistic_background", "color_fix", "clean"}
     if missing := needed - metadata.keys():

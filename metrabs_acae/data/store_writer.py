@@ -11,6 +11,7 @@ import numpy as np
 
 from metrabs_acae.data import jpeg
 from metrabs_acae.data.images import check_key, image_size_wh
+from metrabs_acae.data.lens import MODELS
 from metrabs_acae.data.records import (
     FORMAT,
     RAGGED_COLUMNS,
@@ -195,11 +196,11 @@ class PoseStoreWriter:
                 raise UserError("a 3D example needs a camera")
             nan = np.full((3, 3), np.nan)
             absent = {"R": nan, "K": nan, "optical_center_mm": nan[0], "world_up": nan[0]}
-            return {**absent, "has_camera": 0, "distortion": b""}
+            return {**absent, "has_camera": 0, "lens": 0, "distortion": b""}
         camera = check_camera(camera)
         names = ("R", "K", "optical_center_mm", "world_up")
-        distortion = () if camera.distortion is None else camera.distortion
-        return {**{n: getattr(camera, n) for n in names}, "has_camera": 1, "distortion": distortion}
+        lens = {"lens": MODELS.index(camera.lens.model), "distortion": camera.lens.coefficients}
+        return {**{n: getattr(camera, n) for n in names}, "has_camera": 1, **lens}
 
     def _file(self, split: str, column: str):
         key = (split, column)

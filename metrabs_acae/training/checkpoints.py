@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ def checkpoint_variables(training_model) -> dict[str, object]:
     """All state of a training model and its optimizer except metrics, by a name that is unique and stable."""
     metrics = {id(v) for metric in training_model.metrics for v in metric.variables}
     variables = [v for v in training_model.variables if id(v) not in metrics]
+    _require_unique_paths(v for v in variables if not _UNNAMED_SEED.fullmatch(v.path))
     # Keras numbers the seeds of dropout layers by what else the process has built: here they count within the model.
     seeds = [v for v in variables if _UNNAMED_SEED.fullmatch(v.path)]
     number = {id(v): i for i, v in enumerate(seeds)}
@@ -37,6 +39,17 @@ def checkpoint_variables(training_model) -> dict[str, object]:
         own = {id(v) for v in optimizer.variables} - {id(v) for v in inner.variables}
         named.update({f"loss_scale/{v.name}": v for v in optimizer.variables if id(v) in own})
     return named
+
+
+def _require_unique_paths(variables) -> None:
+    """UserError if two variables have one path, since a checkpoint would hold only one of them."""
+    counts = Counter(v.path for v in variables)
+    twice = [path for path, count in counts.items() if count > 1]
+    if twice:
+        raise UserError(
+            f"Several variables of the model have one name, so a checkpoint cannot hold them: {', '.join(twice[:3])}; "
+            "give the layers of the network names of their own."
+        )
 
 
 def array_of(variable) -> np.ndarray:
@@ -102,9 +115,22 @@ def restore_newest(folder: Path, training_model, *, report=print) -> int:
         except UserError as error:
             report(f"{error} Passing over it.")
             continue
-        assign(checkpoint_variables(training_model), arrays, path)
+        assign(checkpoint_variables(training_model), with_blocks(arrays, training_model), path)
         return step
     return 0
+
+
+def with_blocks(arrays: dict[str, np.ndarray], model) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint for a model whose autoencoder is two layers. Older ones hold two matrices instead."""
+    from metrabs_acae.layers import AffineCombination
+
+    arrays = dict(arrays)
+    for layer in model._flatten_layers():
+        matrices = [name for name in arrays if name.endswith(f"/{layer.name}")]
+        if isinstance(layer, AffineCombination) and matrices:
+            for name, value in layer.blocks_of(arrays.pop(matrices[0])).items():
+                arrays[f"model/{layer.blocks[name].path}"] = value
+    return arrays
 
 
 def assign(variables: dict[str, object], arrays: dict[str, np.ndarray], source: Path) -> None:
@@ -145,7 +171,7 @@ def restore_weights(folder: Path, model, *, tag: str = "") -> int:
     if not checkpoints:
         raise UserError(f"There is no checkpoint in {folder}; expected folders named ckpt-00001234.")
     step, path = checkpoints[-1]
-    arrays = read(path)
+    arrays = with_blocks(read(path), model)
     by_path = {}
     for prefix in ("model/", "average/"):
         by_path.update({n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)})
