@@ -22,7 +22,7 @@ class NetworkSettings:
     """Predict one joint for all like-named joints of the skeletons (a baseline)."""
     backbone: str = setting(
         "mobilenetv3-small",
-        used_by=(*("train", "show_batches", "pseudo_labels", "train_acae", "predict", "evaluate", "export", "demo"),),
+        used_by=("train", "show_batches", "pseudo_labels", "train_acae", "predict", "evaluate", "export", "demo"),
     )
     """Name of a backbone, or MODULE:NAME of a package of one's own: a run with such a one needs the flag again whenever
     its checkpoint is used."""
