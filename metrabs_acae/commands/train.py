@@ -78,7 +78,6 @@ def finish(config: Config, folder: RunFolder, mixture: Mixture, used, pose_model
 def run_folder(config: Config) -> RunFolder:
     """The folder that the settings name, or that of an unfinished run of the same settings, or a new one."""
     from metrabs_acae.training import distribution
-    from metrabs_acae.training.compilation import set_precision
 
     settings = config.run_settings()
     variant = get_variant(config.model.variant)
@@ -98,6 +97,7 @@ def train(config: Config, folder: RunFolder, began: float):
     import keras
 
     from metrabs_acae.training import distribution
+    from metrabs_acae.training.compilation import set_precision
 
     training = config.training
     with distribution.first_host_first():  # it makes the embedded data if they are wanted and not there
