@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 
 from metrabs_acae.config import OF_A_RUN, OF_FILES, Config
+from metrabs_acae.data.augmentation.augmentations import register_augmentation
 from metrabs_acae.data.settings import store_and_count
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import parse
 from metrabs_acae.models.backbones.registry import find_backbone
 from metrabs_acae.models.kinds import KINDS
 from metrabs_acae.models.variants import VARIANTS, get_variant
+from metrabs_acae.plugins import import_named
 from metrabs_acae.presets import PRESETS
 from metrabs_acae.settings import flag_of, leaves, with_values
 from metrabs_acae.training.run_folder import RunFolder
@@ -30,6 +32,7 @@ def parse_arguments(arguments: list[str], program: str) -> Config:
     description = f"Train, evaluate, export and show 3D human pose models. Presets: {described}."
     config = parse(Config, arguments, program, default=default, description=description)
     _check_used(config, default)
+    import_named_augmentations(config, arguments)
     check(config)
     return config
 
@@ -53,6 +56,13 @@ def _given(arguments: list[str], flag: str, default: str) -> str:
         if name.replace("_", "-") == flag:
             return value if equals else following
     return default
+
+
+def import_named_augmentations(config: Config, arguments: list[str]) -> None:
+    """Imports those from outside this project that this very command line names, never what only a file says."""
+    words = {word for argument in arguments for word in (argument, argument.partition("=")[2])}
+    for name in filter(words.__contains__, config.augmentation.others):
+        register_augmentation(name, import_named(name, "--augmentation"))
 
 
 def backbone_module(arguments: list[str]) -> str:
@@ -80,6 +90,8 @@ def check(config: Config) -> None:
         raise UserError("--coordinator, --n-hosts and --host-index need --distribution multi-host.")
     if devices.distribution == "multi-host" and not config.files.logdir:
         raise UserError("--distribution multi-host needs --logdir, a folder that all hosts share.")
+    if config.verbs.train or config.verbs.show_batches:
+        config.augmentation.in_order()
     if config.verbs.train:
         _check_variant(config)
 
