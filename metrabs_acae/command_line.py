@@ -65,9 +65,9 @@ def import_named_augmentations(config: Config, arguments: list[str]) -> None:
         register_augmentation(name, import_named(name, "--augmentation"))
 
 
-def backbone_module(arguments: list[str]) -> str:
-    """The MODULE:NAME that --backbone names on this very command line, the only place from which it is imported."""
-    named = _given(arguments, "--backbone", "")
+def named_module(arguments: list[str], flag: str) -> str:
+    """The MODULE:NAME that a flag gives on this very command line, the only place from which it is imported."""
+    named = _given(arguments, flag, "")
     return named if ":" in named else ""
 
 
@@ -99,8 +99,10 @@ def check(config: Config) -> None:
 def _check_used(config: Config, default: Config) -> None:
     """Raises UserError if there is not just one verb, or a setting was given that the verb does not use."""
     verb = OF_FILES if config.verbs.evaluate else config.verbs.chosen
-    if verb in OF_A_RUN and config.model.backbone != default.model.backbone and ":" not in config.model.backbone:
-        raise UserError("The backbone of a run stands in its config.json: give --backbone only for MODULE:NAME.")
+    for name in ("backbone", "variant") if verb in OF_A_RUN else ():
+        given = getattr(config.model, name)
+        if given != getattr(default.model, name) and ":" not in given:
+            raise UserError(f"The {name} of a run stands in its config.json: give --{name} only for MODULE:NAME.")
     for given, before in zip(leaves(config), leaves(default), strict=True):
         if given.used_by and verb not in given.used_by and given.value != before.value:
             names = " and ".join(map(flag_of, given.used_by))
