@@ -99,14 +99,14 @@ EVIDENCE = {
 }
 CHECKS = """## What a conversion checks
 Labels that contradict each other stop a conversion before its pictures are read, with the file, the frames and the
-likely cause: people of impossible size, left and right swapped for a while, nobody in the picture, 3D labels that do not
-project onto the 2D labels or into the boxes of the same people. The causes that are tried are units, a frame too early
-or late, swapped sides, the lens left out or of the other model, R transposed, t taken for the position or the other way
-round, other axes (OpenGL's among them), the calibration of another camera, focal length, size of the picture, principal
-point. `--allow-suspicious-data` converts all the same. What is known to be wrong in a dataset as published is mended or
-left out, said at the start, and written into the store; `--as-published` leaves it. A mask that covers more than 99 % of
-its crop is not stored, and a store of less than half of the examples that the paper's tools made of the dataset is said
-to be one. What is found of plausible damage, by what there is to hold the 3D labels against:
+likely cause: people of impossible size, left and right swapped for a while, nobody in the picture, 3D labels that do
+not project onto the 2D labels or into the boxes of the same people. The causes that are tried are units, a frame too
+early or late, swapped sides, the lens left out or of the other model, R transposed, t taken for the position or the
+other way round, other axes (OpenGL's among them), the calibration of another camera, focal length, size of the picture,
+principal point. `--allow-suspicious-data` converts all the same. What is known to be wrong in a dataset as published is
+mended or left out, said at the start, and written into the store; `--as-published` leaves it. A mask that covers more
+than 99 % of its crop is not stored, and a store of less than half of the examples that the paper's tools made of the
+dataset is said to be one. What is found of plausible damage, by what there is to hold the 3D labels against:
 """
 NOT_FOUND = """
 With a detector (`--detector`), its boxes serve where the dataset has none: then its row is that of boxes (of single
@@ -114,9 +114,9 @@ pictures for HUMBI). Labels and pictures that are shifted against each other alt
 found by boxes or masks only.
 """
 MANUAL = """## Manual work
-What to ask for and what it takes, for the datasets of the paper's mixtures. Crops take 0.07 s of one processor core each
-(measured; with 16 cores 4.4 hours per million) and 77 KB of disk (the paper's 1 TB for 13 million); decoding takes a
-core 1 s for 150 frames of 1920 x 1080. Where files go is the "raw layout" of each dataset below. Without a dataset,
+What to ask for and what it takes, for the datasets of the paper's mixtures. Crops take 0.07 s of one processor core
+each (measured; with 16 cores 1.2 hours per million) and 77 KB of disk (the paper's 1 TB for 13 million); decoding takes
+a core 1 s for 150 frames of 1920 x 1080. Where files go is the "raw layout" of each dataset below. Without a dataset,
 train with `--allow-missing-stores`: the others take its places in the batch, and joints that nobody else labels are
 missing in the output.
 

@@ -1,7 +1,7 @@
 """What the guards find of six kinds of plausible damage, by what a dataset's files allow to hold its labels against.
 
-For the skeleton of every dataset: a person who walks about for 3,000 frames, labels in the world, two calibrated cameras,
-and the evidence that the dataset has. The table of docs/datasets.md is what these tests find.
+For the skeleton of every dataset: a person who walks about for 3,000 frames, labels in the world, two calibrated
+cameras, and the evidence that the dataset has. The table of docs/datasets.md is what these tests find.
 """
 
 import dataclasses
