@@ -8,6 +8,7 @@ overwritten. At the end the rows become the pose store, the pictures are linked 
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import hashlib
 import json
 import multiprocessing
@@ -50,7 +51,7 @@ def convert(
         workers: processes; None for one per core, 0 for this process alone.
         skip_broken: make the store without the units that fail; else they are reported at the end and the store is
             not made (what was converted stays, so that the next call only does the failed ones).
-        allow_suspicious: make the store although its labels cannot be right by what `store_checks` say.
+        allow_suspicious: make the store although its labels cannot be right by what `guards` and `store_checks` say.
 
     Returns:
         the store's path.
@@ -58,6 +59,7 @@ def convert(
     Raises:
         UserError: wrong raw folder, failed units, or another conversion of the same store is running.
     """
+    converter = dataclasses.replace(converter, checked=not allow_suspicious)
     out = Path(out)
     work = out.parent / f".{out.name}.work"
     if out.exists():
@@ -167,7 +169,7 @@ def _convert_unit(converter: Converter, unit: Unit, work: Path) -> str | None:
     output = UnitOutput(work / "images", _row_path(work, unit))
     try:
         converter.convert(unit, output)
-        if not converter.options.unchecked:
+        if converter.checked:
             output.check(unit.name, converter.info.get_skeleton())
     except LabelFault as fault:
         output.rows.discard()

@@ -15,6 +15,7 @@ from data_processing import efficient_crop, guards, images, masks, smpl
 from data_processing.dataset_info import DatasetInfo, KnownFault
 from data_processing.detection import open_detector
 from data_processing.guards import BoxRecord
+from data_processing.options import Options
 from data_processing.rows import Row, RowFile
 from data_processing.segmentation import open_segmenter
 from metrabs_acae.data.images import check_key, image_size_wh
@@ -42,29 +43,6 @@ class Unit:
 
     name: str
     args: tuple = ()
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line chooses for all converters.
-
-    Attributes:
-        split: convert only this split; empty for all.
-        detector, segmenter: see `detection.open_detector` and `segmentation.open_segmenter`.
-        limit: use only the first so many units (a quick look); 0 for all.
-        body_models: folder of the SMPL family's model files (see `smpl.find_model`); empty: body_models in the raw
-            folder.
-        as_published: leave the dataset's known faults as they are.
-        unchecked: do not hold labels against each other (see `guards`).
-    """
-
-    split: str = ""
-    detector: str = "none"
-    segmenter: str = "none"
-    limit: int = 0
-    body_models: str = ""
-    as_published: bool = False
-    unchecked: bool = False
 
 
 class UnitOutput:
@@ -154,6 +132,8 @@ class Converter:
     raw: Path
     options: Options = Options()
     _tools: dict = field(default_factory=dict, compare=False, repr=False)
+    checked: bool = True
+    """Whether labels are held against each other (see `guards`)."""
 
     def units(self) -> list[Unit]:
         raise NotImplementedError
@@ -192,7 +172,7 @@ class Converter:
                 [F, J, 2], the 2D labels of the same joints, the poses must project there.
             sides: left and right are judged too.
         """
-        if self.options.unchecked:
+        if not self.checked:
             return
         name = str(Path(source).relative_to(self.raw)) if Path(source).is_relative_to(self.raw) else str(source)
         skeleton = self.info.get_skeleton()

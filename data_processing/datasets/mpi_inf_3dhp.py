@@ -112,7 +112,7 @@ def check_labels(converter: Converter, folder, camera_index: int, side_faults) -
         sides=bool(side_faults) or not known,
         noise_px=0.3,
     )
-    if len(cameras) > 1 and not converter.options.unchecked:
+    if len(cameras) > 1 and converter.checked:
         near = (camera_index + 1) % len(cameras)
         there = to_world(cameras[near], mend_sides(read_poses(path)[near], side_faults))
         name = f"{folder.parent.name}/{folder.name}/annot.mat"

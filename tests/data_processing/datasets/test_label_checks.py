@@ -8,7 +8,8 @@ import scipy.io
 
 from data_processing import masks
 from data_processing.cameras import project, to_camera
-from data_processing.converter import UnitOutput
+from data_processing.conversion import convert
+from data_processing.converter import Options, UnitOutput
 from data_processing.registry import get_dataset
 from metrabs_acae.errors import UserError
 
@@ -67,8 +68,10 @@ def test_checks_can_be_turned_off(tmp_path, converted):
     )
     with pytest.raises(UserError, match="metres"):
         converted("3dhp", tmp_path / "raw")
-    with pytest.raises(UserError, match="no example was found|other settings"):
-        converted("3dhp", tmp_path / "raw", unchecked=True, out="other")
+    info = get_dataset("3dhp")
+    converter = info.load_converter()(info, tmp_path / "raw", Options())
+    with pytest.raises(UserError, match="no example was found"):  # of millimetres, in the pictures' middle
+        convert(converter, tmp_path / "other", workers=0, progress=False, allow_suspicious=True)
 
 
 def test_an_older_release_with_other_axes_is_named(tmp_path, converted):
