@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "joint_names", "replicas", "skeleton_tables", ""),
+    ("errors", "joint_names", "numpy_runtime", "replicas", "skeleton_tables", ""),
     ("dealing", "exit_codes", "files", "interruption", "plugins", "progress", "settings", "skeletons", "tables"),
     ("flags", "geometry"),
     ("layers",),

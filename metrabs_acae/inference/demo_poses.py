@@ -66,6 +66,8 @@ class Estimator:
         camera = self._camera
         if camera is None:
             camera = demo_inputs.intrinsics_from_fov(self._settings.fov, size_wh)
+        else:
+            demo_inputs.check_view(camera, size_wh, item.name)
         name = {"webcam": f"webcam {item.path}", "image": item.name, "video": item.name}[item.kind]
         return Source(name, size_wh, camera, self.skeleton, self.joint_names, self.edges, tracked, detected)
 
@@ -73,7 +75,8 @@ class Estimator:
         """The people, numbered from 0, of each of some images of equal size.
 
         Args:
-            images: [H, W, 3] each. boxes: [P, 4] for each; None: the detector finds them. camera: [3, 3].
+            images: [H, W, 3] each. camera: [3, 3].
+            boxes: [P, 4] for each, left out where outside of it; None: the detector finds them.
         """
         import tensorflow as tf
 
@@ -91,6 +94,7 @@ class Estimator:
                 **common,
             )
         else:
+            boxes = [demo_inputs.boxes_in_picture(b, i.shape[1::-1]) for b, i in zip(boxes, images, strict=True)]
             ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(boxes), [len(b) for b in boxes])
             result = dict(self._model.estimate_poses_batched(np.stack(images), ragged, **common))
             result["boxes"] = ragged

@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 from hypothesis import strategies as st
 
+from metrabs_acae import numpy_runtime
 from metrabs_acae.errors import UserError
-from metrabs_acae.inference import detectors, export, numpy_runtime
+from metrabs_acae.inference import detectors, export
 from metrabs_acae.inference.image_list import detect_poses_list, estimate_poses_list
 from metrabs_acae.skeletons import available_output_skeletons, get_skeleton
 
