@@ -186,9 +186,9 @@ def parse_intrinsics(intrinsics) -> np.ndarray | None:
     return rules.intrinsics(matrix, _require(""), f"the camera of intrinsics {intrinsics!r}")
 
 
-def check_view(intrinsic_matrix: np.ndarray, image_size_wh: Sequence[int], name: str) -> None:
+def check_view(intrinsic_matrix: np.ndarray, image_size_wh: Sequence[int], name: str, camera: str) -> None:
     """UserError unless the camera can have taken a picture of that size."""
-    rules.view(intrinsic_matrix, *image_size_wh, _require(f"{name}: "), "the camera given with --intrinsics")
+    rules.view(intrinsic_matrix, *image_size_wh, _require(f"{name}: "), camera)
 
 
 def boxes_in_picture(boxes: np.ndarray, image_size_wh: Sequence[int]) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae.data.lens import PINHOLE, Lens
 from metrabs_acae.files import GrowingArray, replacing, write_npz
 
 FORMAT = "metrabs_acae poses 1"
@@ -26,7 +27,7 @@ class Source:
     Attributes:
         name: of the photograph or video.
         image_size_wh: px.
-        intrinsic_matrix: [3, 3] that the poses were estimated with, px.
+        intrinsic_matrix, lens: [3, 3] px, that the poses were estimated with.
         skeleton, joint_names, edges: of the poses; edges are pairs of joint numbers.
         tracked: whether a person has the same number in all frames.
         detected: whether boxes have scores.
@@ -40,6 +41,7 @@ class Source:
     edges: tuple[tuple[int, int], ...]
     tracked: bool = False
     detected: bool = True
+    lens: Lens = PINHOLE
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ def write_json(path: str | Path, log: PoseLog) -> None:
         "source": source.name,
         "image_size_wh": list(source.image_size_wh),
         "intrinsic_matrix": np.asarray(source.intrinsic_matrix, float).tolist(),
+        "lens": source.lens.to_json(),
         "skeleton": source.skeleton,
         "joint_names": list(source.joint_names),
         "edges": [list(map(int, e)) for e in source.edges],
@@ -182,7 +185,7 @@ def _plain(array: np.ndarray, digits: int = DIGITS) -> list:
 def write_poses_npz(path: str | Path, log: PoseLog) -> None:
     """The poses as arrays with one row per person and frame."""
     source = log.source
-    metadata = {"format": FORMAT, "skeleton": source.skeleton, "tracked": source.tracked}
+    metadata = {"format": FORMAT, "skeleton": source.skeleton, "tracked": source.tracked, "lens": source.lens.to_json()}
     arrays = {
         "poses3d_mm": log.column("poses3d"),
         "joint_names": np.array(source.joint_names, str),

@@ -44,7 +44,7 @@ WRONG = {
 def test_real_cameras_are_plausible(name):
     K, lens = REAL[name]
     check_view(check_camera(CameraParams(np.eye(3), np.zeros(3), K, lens)), SIZE)
-    demo_inputs.check_view(K, SIZE, name)
+    demo_inputs.check_view(K, SIZE, name, "the camera")
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -54,7 +54,7 @@ def test_wrong_cameras_are_refused_in_a_sentence(name):
         check_view(check_camera(CameraParams(np.eye(3), np.zeros(3), K, lens)), SIZE)
     if lens is None:
         with pytest.raises(UserError, match=f"walk.mp4: the camera given with --intrinsics must .*{message[-6:]}"):
-            demo_inputs.check_view(K, SIZE, "walk.mp4")
+            demo_inputs.check_view(K, SIZE, "walk.mp4", "the camera given with --intrinsics")
 
 
 def test_the_writer_names_the_row(tmp_path):
