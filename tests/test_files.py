@@ -58,9 +58,7 @@ def test_an_interrupted_partial_file_goes_on_after_its_last_whole_step(tmp_path,
 
 def test_partial_files_of_other_settings_or_versions_are_refused(tmp_path):
     open_partial(tmp_path / "a.npz", mirrored=True).append(rows(0, 1), {"done": 1})
-    with pytest.raises(
-        UserError, match="a.npz.partial holds unfinished poses of other settings; finish"
-    ):
+    with pytest.raises(UserError, match="a.npz.partial holds unfinished poses of other settings; finish"):
         open_partial(tmp_path / "a.npz", mirrored=False)
     (tmp_path / "a.npz.partial" / "index.json").write_text('{"joint_names": [], "settings": {}, "images_done": 3}')
     with pytest.raises(UserError, match="other settings"):
