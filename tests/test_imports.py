@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "joint_names", "numpy_runtime", "replicas", "skeleton_tables", ""),
-    ("dealing", "exit_codes", "files", "interruption", "plugins", "progress", "settings", "skeletons", "tables"),
+    ("errors", "joint_names", "numpy_runtime", "replicas", "skeleton_tables", "tables", ""),
+    ("dealing", "exit_codes", "files", "interruption", "locks", "plugins", "progress", "settings", "skeletons"),
     ("flags", "geometry"),
     ("layers",),
     ("models", "data", "visualization"),

@@ -95,5 +95,5 @@ def load_estimator(path: Path, *, with_detector: bool):
     require_absolute(settings.model.model, "--predict")
     detector = ssdlite_detector() if with_detector and ssdlite_available() else None
     estimator = PoseEstimator(pose_model, skeleton, image_size=pose_model.grid.image_size, detector=detector)
-    step, _ = checkpoints.list_checkpoints(run.checkpoints)[-1]
+    step = checkpoints.newest_step(run.checkpoints)
     return estimator, skeleton.joint_names, {"path": str(path), "step": step}

@@ -25,7 +25,7 @@ def run(config: Config) -> None:
     chosen = choose(config.pseudo_label_settings.pseudo_label_on, run_stores(folder, config))
     pose_model, skeleton, settings = models.load_pose_model(folder)
     require_absolute(settings.model.model, "--pseudo-labels")
-    step, _ = checkpoints.list_checkpoints(folder.checkpoints)[-1]
+    step = checkpoints.newest_step(folder.checkpoints)
     min_auc = config.pseudo_label_settings.min_auc
     target = Path(config.files.poses_file or folder.poses)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import flags_of
 from metrabs_acae.interruption import Interruption
+from metrabs_acae.locks import held
 from metrabs_acae.models.kinds import KINDS
 from metrabs_acae.models.variants import get_variant
 from metrabs_acae.skeletons import prefix_groups
@@ -27,15 +29,30 @@ if TYPE_CHECKING:
 def run(config: Config) -> None:
     """Trains (or goes on training), then evaluates and exports, all in one run folder."""
     began = time.monotonic()
-    import keras
-
     from metrabs_acae.training import distribution
 
     config = stores.with_paper_stores(config)
     if config.files.init_path:
         models.find_run(config.files.init_path)
-    with distribution.connected(config.devices):
-        folder, mixture, used, pose_model, finished = train(config, began)
+    with contextlib.ExitStack() as stack:
+        with distribution.connected(config.devices):
+            folder = run_folder(config)
+            if not folder.silent:
+                stack.enter_context(only_one(folder))
+            mixture, used, pose_model, finished = train(config, folder, began)
+        finish(config, folder, mixture, used, pose_model, finished, began)
+
+
+def only_one(folder: RunFolder):
+    """Keeps other processes from training in the folder; UserError names the one that does."""
+    lock = folder.path.with_name(f".{folder.path.name}.lock")
+    return held(lock, f"{folder.path} is being trained by {{holder}}; wait for it, or give --logdir a new folder.")
+
+
+def finish(config: Config, folder: RunFolder, mixture: Mixture, used, pose_model, finished: bool, began: float) -> None:
+    """Evaluates and exports a model that has been trained to the end."""
+    import keras
+
     if not finished:
         folder.log("Stopped; the same command goes on from here.")
         raise KeyboardInterrupt
@@ -59,13 +76,11 @@ def run(config: Config) -> None:
         )
 
 
-def train(config: Config, began: float):
-    """(run folder, mixture, `Distribution`, pose model with its final weights, whether the last step was reached)."""
-    import keras
-
+def run_folder(config: Config) -> RunFolder:
+    """The folder that the settings name, or that of an unfinished run of the same settings, or a new one."""
     from metrabs_acae.training import distribution
 
-    training, settings = config.training, config.run_settings()
+    settings = config.run_settings()
     variant = get_variant(config.model.variant)
     stem = f"{config.preset}-{variant.name}" if variant.needs_acae else config.preset
     others = {"defaults": Config().run_settings(), "free": FREE_ON_RESUME}
@@ -75,10 +90,21 @@ def train(config: Config, began: float):
         folder = choose(models.RUNS, stem, settings, **others)
     if folder.exists:
         folder.require_same_settings(settings, **others)
+    return folder
+
+
+def train(config: Config, folder: RunFolder, began: float):
+    """(mixture, `Distribution`, pose model with its final weights, whether the last step was reached)."""
+    import keras
+
+    from metrabs_acae.training import distribution
+
+    training = config.training
     with distribution.first_host_first():  # it makes the embedded data if they are wanted and not there
         mixture = stores.training_mixture(
             config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints
         )
+    said = stores.look_at_own(mixture, config.data)
     acae = warm_start.load_acae(config, folder, mixture.skeleton)
     stores.validation_stores(config.data, mixture)
     stores.test_stores(config.data, config.files.data_dir)
@@ -92,8 +118,8 @@ def train(config: Config, began: float):
     keras.utils.set_random_seed(training.seed)
     set_precision(training.dtype)
     with used.scope():
-        pose_model, finished = train_on(used, config, folder, mixture, acae, began)
-    return folder, mixture, used, pose_model, finished
+        pose_model, finished = train_on(used, config, folder, mixture, acae, said, began)
+    return mixture, used, pose_model, finished
 
 
 def export_in_own_process(folder: RunFolder, config: Config) -> None:
@@ -113,7 +139,7 @@ def export_in_own_process(folder: RunFolder, config: Config) -> None:
         raise UserError(f"The model is trained, but its export failed: {reason}")
 
 
-def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mixture, acae, began: float):
+def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mixture, acae, said, began: float):
     """(pose model with its final weights, whether the last step was reached), from wherever the run folder stands."""
     from metrabs_acae.models.backbones.freezing import describe_frozen
     from metrabs_acae.training import checkpoints
@@ -136,6 +162,8 @@ def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mix
         folder.log(fixed)
     if used.is_first:
         print(mixture.describe(training.training_steps), flush=True)
+    for line in said:
+        folder.log(line)
     if used.note:
         folder.log(used.note)
     if used.engine is not None:
@@ -156,6 +184,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
     from metrabs_acae.training import callbacks as cb
     from metrabs_acae.training import checkpoints, trainer
     from metrabs_acae.training.optimizers import learning_rates
+    from metrabs_acae.training.stall import StallWatch
     from metrabs_acae.visualization.curves import plot_curves
 
     training = config.training
@@ -206,7 +235,8 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
     )
     # The log comes before the checkpoint: a resumed run drops later rows, but cannot make up for missing ones.
     writers = [log, saver] if used.is_first else []
-    with Interruption() as interruption:
+    watch = StallWatch(folder.log, exit_after_minutes=training.stall_exit_minutes)
+    with Interruption() as interruption, watch:
         try:
             return trainer.run_training(
                 model,
@@ -216,6 +246,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
                 log_period=min(training.log_period, training.validate_period, training.checkpoint_period),
                 callbacks=[
                     cb.OrderlyStop(interruption, used.any_host if used.n_hosts > 1 else None),
+                    watch,
                     input_cost,
                     cb.FiniteLoss(),
                     cb.Validation(validator, period=training.validate_period, total_steps=training.training_steps),

@@ -52,4 +52,4 @@ def initialize(pose_model, init_path: str) -> int:
     run = models.find_run(init_path)
     initial, _, _ = models.load_pose_model(run)
     pose_model.initialize_from(initial)
-    return checkpoints.list_checkpoints(run.checkpoints)[-1][0]
+    return checkpoints.newest_step(run.checkpoints)

@@ -39,6 +39,9 @@ class Training:
     """Seed of weights, data order and augmentation."""
     jit_compile: bool | None = setting(None, free_on_resume=True)
     """Compile the step with XLA; none: on a GPU only."""
+    stall_exit_minutes: float | None = setting(None, above=0, free_on_resume=True)
+    """End with exit code 75 when no step has ended for so long, for a supervisor to start the command again; none: only
+    say so, after ten minutes."""
 
 
 @settings

@@ -58,7 +58,7 @@ def test_bone_lengths_are_measured_and_kept(run, capsys, tmp_path):
     first = call["bone_lengths"]
     assert export_command(folder, "--detector", "none") == 0
     np.testing.assert_allclose(call["bone_lengths"], first, atol=1e-2)
-    (folder.path / export.BONES_FILE).unlink()
+    (folder.path / models.BONES_FILE).unlink()
     assert export_command(folder, "--detector", "none") == 0
     assert call["bone_lengths"] is None and "--bone-lengths FILE" in capsys.readouterr().out
     assert export_command(folder, "--bone-lengths", "nowhere.json", "--detector", "none") == 2
@@ -96,7 +96,7 @@ def test_bone_lengths_of_a_file_or_none(run, tmp_path):
     assert export_command(folder, "--detector", "none", "--bone-lengths", str(tmp_path / "bones.json")) == 0
     assert call["bone_lengths"][2] == 432 and np.isnan(np.delete(call["bone_lengths"], 2)).all()
     assert export_command(folder, "--detector", "none", "--bone-lengths", "none") == 0
-    assert call["bone_lengths"] is None and not (folder.path / export.BONES_FILE).exists()
+    assert call["bone_lengths"] is None and not (folder.path / models.BONES_FILE).exists()
 
 
 def test_everything_asked_for_is_handed_on(run, tmp_path):

@@ -56,7 +56,8 @@ def camera(i: int) -> CameraParams:
 def store(tmp_path):
     """Sequences named after the person, as in the embedded data; joints in another order than the model's."""
     skeleton = Skeleton("benchmark", ("pelv_a", "lhip_a", "rhip_a", "htop_a"))
-    with PoseStoreWriter(tmp_path / "store", name="store", kind="3d", skeleton=skeleton, licence="CC0") as writer:
+    about = {"name": "store", "kind": "3d", "licence": "CC0", "allow_suspicious": True}  # people in a point
+    with PoseStoreWriter(tmp_path / "store", skeleton=skeleton, **about) as writer:
         for i, n in enumerate(PEOPLE):
             image = np.full((90, 100 if i not in (2, 3) else 120, 3), 40 + i, np.uint8)
             for person in range(n):
@@ -161,7 +162,9 @@ def test_lenses_that_the_estimator_knows_or_not(estimator, tmp_path, lens):
     """Those that it does not know are seen in views without a lens; the poses are in the real camera's frame."""
     center = BOXES[:, :2] + BOXES[:, 2:] / 2
     for name, skewed in (("known", None), ("unknown", lens)):
-        with PoseStoreWriter(tmp_path / name, name=name, skeleton=MODEL, licence="CC0") as writer:
+        with PoseStoreWriter(
+            tmp_path / name, name=name, skeleton=MODEL, licence="CC0", allow_suspicious=True
+        ) as writer:
             for i in range(4):
                 where = {"image_key": f"{i // 2}.jpg", "box_ltwh_px": BOXES[i % 2], "person": i % 2}
                 seen_by = replace(camera(i // 2), lens=skewed)
