@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data_processing import efficient_crop, images, masks, smpl
-from data_processing.dataset_info import DatasetInfo
+from data_processing.dataset_info import DatasetInfo, KnownFault
 from data_processing.detection import open_detector
 from data_processing.rows import Row, RowFile
 from data_processing.segmentation import open_segmenter
@@ -42,6 +42,7 @@ class Options:
         limit: use only the first so many units (a quick look); 0 for all.
         body_models: folder of the SMPL family's model files (see `smpl.find_model`); empty: body_models in the raw
             folder.
+        as_published: leave the dataset's known faults as they are.
     """
 
     split: str = ""
@@ -49,6 +50,7 @@ class Options:
     segmenter: str = "none"
     limit: int = 0
     body_models: str = ""
+    as_published: bool = False
 
 
 class UnitOutput:
@@ -58,6 +60,7 @@ class UnitOutput:
         self.image_folder = image_folder
         self.rows = RowFile(row_path)
         self.skipped: Counter = Counter()
+        self.notes: set[str] = set()
         self._size: tuple[str, tuple[int, int]] = ("", (0, 0))
 
     def write_image(self, key: str, image: np.ndarray | bytes) -> None:
@@ -92,6 +95,10 @@ class UnitOutput:
         """Counts a frame or person that is left out."""
         self.skipped[reason] += 1
 
+    def note(self, text: str) -> None:
+        """Says, in the store's provenance, how the data were read where that was for the converter to decide."""
+        self.notes.add(text)
+
 
 @dataclass(frozen=True)
 class Converter:
@@ -114,6 +121,10 @@ class Converter:
 
     def wants(self, split: str) -> bool:
         return self.options.split in ("", split)
+
+    def faults(self, kind: str, name: str) -> list[KnownFault]:
+        """The known faults of a unit or sequence that are to be mended; none with the option `as_published`."""
+        return [] if self.options.as_published else self.info.faults_of(kind, name)
 
     def detect(self, image: np.ndarray, source, frame: int | None = None) -> np.ndarray:
         """[N, 5] detected people: left, top, width, height, score.

@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "joint_names", "numpy_runtime", "replicas", "skeleton_tables", "tables", ""),
+    ("errors", "numpy_runtime", "replicas", "skeleton_tables", ""),
+    ("joint_names", "tables"),
     ("dealing", "exit_codes", "files", "interruption", "locks", "plugins", "progress", "settings", "skeletons"),
     ("flags", "geometry"),
     ("layers",),

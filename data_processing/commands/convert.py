@@ -27,6 +27,8 @@ class Settings:
     """Convert only the first so many units (videos, sequences) for a quick look; 0: all."""
     body_models: str = ""
     """Folder with the SMPL, SMPL-H and SMPL-X model files that some datasets need; empty: body_models in --raw."""
+    as_published: bool = False
+    """Leave the dataset's known faults (`list --name`) as they are; without it they are mended or left out."""
     skip_broken: bool = False
     """Make the store without the units that cannot be converted."""
     allow_suspicious_data: bool = False
@@ -53,7 +55,14 @@ def run(settings: Settings, name: str) -> None:
     converter = info.load_converter()(
         info,
         settings.raw,
-        Options(settings.split, settings.detector, settings.segmenter, settings.limit, settings.body_models),
+        Options(
+            split=settings.split,
+            detector=settings.detector,
+            segmenter=settings.segmenter,
+            limit=settings.limit,
+            body_models=settings.body_models,
+            as_published=settings.as_published,
+        ),
     )
     convert(
         converter,

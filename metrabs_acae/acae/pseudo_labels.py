@@ -15,6 +15,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.joint_errors import joint_errors
 from metrabs_acae.files import PartialFile, replacing, write_npz
+from metrabs_acae.joint_names import read_names
 
 
 class PoseFileWriter:
@@ -34,7 +35,7 @@ class PoseFileWriter:
         self.path = Path(path)
         if self.path.suffix not in (".npz", ".h5", ".hdf5"):
             raise UserError(f"Pose files end in .npz or .h5, got {self.path}.")
-        self.joint_names = tuple(str(n) for n in joint_names)
+        self.joint_names = read_names(joint_names)
         self.provenance = json.loads(json.dumps(provenance))
         columns = {"poses": ("<f4", (len(self.joint_names), 3)), "source": ("<i4", ()), "row": ("<i8", ())}
         made_with = {"joint_names": self.joint_names, "provenance": self.provenance}

@@ -10,8 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from metrabs_acae.commands import evaluate, export, models, stores, warm_start
-from metrabs_acae.config import FREE_ON_RESUME, Augmentation, Config
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.config import FREE_ON_RESUME, Config
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import flags_of
@@ -106,8 +105,7 @@ def train(config: Config, folder: RunFolder, began: float):
         )
     said = stores.look_at_own(mixture, config.data)
     acae = warm_start.load_acae(config, folder, mixture.skeleton)
-    stores.validation_stores(config.data, mixture)
-    stores.test_stores(config.data, config.files.data_dir)
+    evaluate.check_stores(config, stores.validation_stores(config.data, mixture))
     used = distribution.choose(
         config.devices,
         n_3d=mixture.batch_size_3d // training.grad_accum_steps,
@@ -203,7 +201,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
                 mixture,
                 image_size=config.model.proc_side,
                 start_step=step,
-                augmentation=augmentation_settings(config.augmentation),
+                augmentations=config.augmentation.in_order(),
                 workers=config.data.workers,
                 max_bad_fraction=config.data.max_bad_fraction,
                 dealing=used.dealing(training.grad_accum_steps),
@@ -297,26 +295,6 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: 
     model.compile(optimizer=optimizer, jit_compile=xla, auto_scale_loss=False)
     optimizer.build(model.trainable_variables)
     return model, plan[-1]
-
-
-def augmentation_settings(flags: Augmentation) -> AugmentationSettings:
-    """The pipeline's settings: fractions for the flags' percents."""
-    return AugmentationSettings(
-        geometry=flags.geom_aug,
-        shift=flags.shift_aug / 100,
-        scale_up=flags.scale_aug_up / 100,
-        scale_down=flags.scale_aug_down / 100,
-        rotation_deg=flags.rot_aug,
-        full_rotation_prob=flags.full_rot_aug_prob,
-        partial_visibility_prob=flags.partial_visibility_prob,
-        color=flags.color_aug,
-        background_prob=flags.background_aug_prob,
-        background_prob_realistic=min(0.2, flags.background_aug_prob),
-        occlusion_prob=flags.occlude_aug_prob,
-        occlusion_prob_2d=flags.occlude_aug_prob_2d,
-        background_dir=flags.background_dir,
-        occluder_dir=flags.occluder_dir,
-    )
 
 
 def set_precision(dtype: str) -> None:

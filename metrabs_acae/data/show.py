@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from metrabs_acae import tables
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.data.augmentation.augmentations import Augmentations
+from metrabs_acae.data.augmentation.base import Augmentation
 from metrabs_acae.data.loading import BatchLoader
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
@@ -23,8 +25,9 @@ def show_batches(
     out_png,
     *,
     image_size: int = 256,
-    augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (frozen)
+    augmentations: Sequence[Augmentation] = Augmentations().in_order(),  # noqa: B008 (frozen)
     workers: int | None = None,
+    max_bad_fraction: float = 1.0,
 ) -> str:
     """Writes a contact sheet, one row per dataset, of the crops of the first `n` batches, and returns a table.
 
@@ -36,7 +39,14 @@ def show_batches(
         raise UserError(f"The number of batches to show must be at least 1, not {n}.")
     if Path(out_png).suffix.lower() not in (".png", ".jpg"):
         raise UserError(f"The contact sheet {out_png} must be a .png or .jpg file.")
-    loader = BatchLoader(mixture, image_size=image_size, augmentation=augmentation, workers=workers, n_ahead=1)
+    loader = BatchLoader(
+        mixture,
+        image_size=image_size,
+        augmentations=augmentations,
+        workers=workers,
+        max_bad_fraction=max_bad_fraction,
+        n_ahead=1,
+    )
     batches = loader.batches()
     shown = [next(batches) for _ in range(n)]
     batches.close()

@@ -62,7 +62,7 @@ class PredictionWriter:
         if np.isnan(columns["score"]).all():
             del columns["score"]
         sequences = np.array([*self._sequence_numbers, ""], str)[self._partial.column("sequence")]
-        details = {**self._settings, **metadata, "bad_images": self.bad_images}
+        details = {"unit": "mm", **self._settings, **metadata, "bad_images": self.bad_images}
         predictions = Predictions(joint_names=self.joint_names, sequence=sequences, metadata=details, **columns)
         save_predictions(self.path, predictions)
         self._partial.discard()
