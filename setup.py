@@ -27,7 +27,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["metrabs_acae*", "data_processing*", "experiments*"]),
     include_package_data=True,
-    package_data={"data_processing.synthetic": ["assets/*"], "metrabs_acae.visualization": ["viewer.html"]},
+    package_data={"data_processing.synthetic": ["assets/*"], "metrabs_acae.inference": ["viewer.html"]},
     install_requires=[
         "tensorflow>=2.21",
         "keras>=3.15",
@@ -37,7 +37,6 @@ setup(
         "h5py",
         "opencv-python",
         "deltacamera>=0.9",
-        "boxlib",
         "rlemasklib",
         "simplejpeg",
         "numba",

@@ -103,8 +103,9 @@ def main() -> None:
                             batch_size,
                             precision,
                             SKELETON.n_joints * (1 + DEPTH),
-                            rounds=args.rounds,
-                            steps=args.steps,
+                            images_per_second=lambda step, n=batch_size: images_per_second(
+                                step, n, args.rounds, args.steps
+                            ),
                         )
                         row["flops"] = case.flops
                         report(case, "torch", row, peak, args.out)

@@ -10,13 +10,15 @@ import numpy as np
 import timm
 import torch
 
-from benchmarks.throughput import images_per_second
-
 
 def measure(
-    name: str, size: int, batch_size: int, precision: str, n_head_channels: int, *, rounds: int, steps: int
+    name: str, size: int, batch_size: int, precision: str, n_head_channels: int, *, images_per_second
 ) -> dict[str, float]:
-    """images/s with the batch on the device, "fed" from host memory, and the peak of memory in GB (0 on a CPU)."""
+    """images/s with the batch on the device, "fed" from host memory, and the peak of memory in GB (0 on a CPU).
+
+    Args:
+        images_per_second: function that times `run_step(i)`, a call whose result NumPy can wait for.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True  # XLA's default, too
     trunk = timm.create_model(name, pretrained=False, num_classes=0, global_pool="")
@@ -48,8 +50,8 @@ def measure(
 
     resident = to_device(on_host[0])
     return {
-        "images/s": images_per_second(lambda i: _Result(step(resident)), batch_size, rounds, steps),
-        "fed": images_per_second(lambda i: _Result(step(to_device(on_host[i % 2]))), batch_size, rounds, steps),
+        "images/s": images_per_second(lambda i: _Result(step(resident))),
+        "fed": images_per_second(lambda i: _Result(step(to_device(on_host[i % 2])))),
         "memory": torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else 0.0,
     }
 

@@ -10,6 +10,7 @@ from data_processing import masks
 from data_processing.cameras import project
 from data_processing.images import decode_image
 from data_processing.verify import Report
+from metrabs_acae import tables
 from metrabs_acae.data.store import Example, PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import side
@@ -33,7 +34,8 @@ def write(report: Report, folder: Path) -> Path:
         sheet = _sheet(tiles)
         cv2.imwrite(str(folder / f"{name}.jpg"), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
         lines += ["", f"![examples]({name}.jpg)", "", "Blue: the person's left, red: its right; the box; the mask."]
-    lines += ["", "| fact | |", "|---|---|", *(f"| {k} | {v} |" for k, v in report.facts.items())]
+    facts = [{"fact": k, "": str(v)} for k, v in report.facts.items()]
+    lines += ["", tables.render(facts, "markdown")]
     missing = {k: v for k, v in report.nan_rates.items() if v > 0}
     lines += ["", "Missing labels: " + (", ".join(f"{k} {v:.1%}" for k, v in missing.items()) or "none") + "."]
     left_out = report.store.metadata.get("provenance", {}).get("left_out")

@@ -11,8 +11,8 @@ from experiments.registry import EXPERIMENTS, get_experiments
 from experiments.scales import SCALES, Scale, get_scale
 from experiments.steps import Places, in_order
 from metrabs_acae.errors import UserError
-from metrabs_acae.evaluation.tables import FORMATS
 from metrabs_acae.exit_codes import exit_code
+from metrabs_acae.tables import FORMATS
 
 WORK = Path("runs") / "experiments"
 

@@ -89,10 +89,10 @@ def inconsistency(run: Path, store_path: Path) -> tuple[dict, dict]:
     """
     import numpy as np
 
-    from metrabs_acae.acae.consistency import consistency_metrics, like_named
     from metrabs_acae.commands import models
     from metrabs_acae.commands.evaluate import predictor
     from metrabs_acae.data.store import PoseStore
+    from metrabs_acae.evaluation.consistency import consistency_metrics, like_named
     from metrabs_acae.evaluation.stores import predict_store
     from metrabs_acae.training.run_folder import RunFolder
 

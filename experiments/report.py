@@ -12,7 +12,7 @@ from experiments import results, statistics
 from experiments.experiment import Experiment, Finding
 from experiments.scales import Scale
 from experiments.steps import Places
-from metrabs_acae.evaluation import tables
+from metrabs_acae import tables
 from metrabs_acae.evaluation.results import metric_label, metric_unit
 
 TITLES = {

@@ -19,8 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def work() -> None:
-        config = command_line.parse_arguments(arguments, "python -m metrabs_acae.main")
-        run(command_line.with_paper_stores(config))
+        run(command_line.parse_arguments(arguments, "python -m metrabs_acae.main"))
 
     return exit_code(work)
 

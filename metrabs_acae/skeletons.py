@@ -20,6 +20,9 @@ from metrabs_acae.errors import UserError
 COMMON_2D_JOINTS: tuple[str, ...] = tuple(skeleton_tables.COMMON_2D.split(","))
 """The 17 joints that the 2D datasets share and that supervise the 3D joints weakly."""
 
+_MERGED = "_merged"
+"""What the names of merged skeletons end with."""
+
 
 @dataclass(frozen=True)
 class Skeleton:
@@ -29,11 +32,13 @@ class Skeleton:
         name: what people call it, e.g. ``h36m_17``.
         joint_names: full names, unique.
         edges: pairs of joint indices.
+        merged: whether each joint stands for all like-named joints of several conventions (`merge_by_name`).
     """
 
     name: str
     joint_names: tuple[str, ...]
     edges: tuple[tuple[int, int], ...] = ()
+    merged: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "joint_names", tuple(str(n) for n in self.joint_names))
@@ -68,18 +73,20 @@ class Skeleton:
         """The skeleton of the joints `names`, in that order, with the edges among them."""
         position = {int(old): new for new, old in enumerate(self.indices(names))}
         edges = [(position[a], position[b]) for a, b in self.edges if a in position and b in position]
-        return Skeleton(name or self.name, tuple(names), tuple(edges))
+        return Skeleton(name or self.name, tuple(names), tuple(edges), self.merged)
 
     def to_dict(self) -> dict:
         return {
             "name": self.name,
             "joint_names": list(self.joint_names),
             "edges": [list(e) for e in self.edges],
+            **({"merged": True} if self.merged else {}),
         }
 
     @classmethod
     def from_dict(cls, data: dict) -> Skeleton:
-        return cls(data["name"], tuple(data["joint_names"]), tuple(tuple(e) for e in data["edges"]))
+        merged = data.get("merged", data["name"].endswith(_MERGED))  # before it was stored, only the name said so
+        return cls(data["name"], tuple(data["joint_names"]), tuple(tuple(e) for e in data["edges"]), merged)
 
 
 def side(name: str) -> str:
@@ -171,13 +178,13 @@ def available_output_skeletons(skeleton: Skeleton) -> dict[str, Skeleton]:
     A merged skeleton (`merge_by_name`) offers those whose joints are merged into different ones of its own, under
     its own joint names.
     """
-    have, found, merged = set(skeleton.joint_names), {}, _is_merged(skeleton)
+    have, found = set(skeleton.joint_names), {}
     for name, joints in output_skeletons().items():
-        joints = [_merged_name(j) for j in joints] if merged else joints
+        joints = [_merged_name(j) for j in joints] if skeleton.merged else joints
         if have.issuperset(joints) and len(set(joints)) == len(joints):
             found[name] = skeleton.select(joints, name)
     conventions = dict.fromkeys(n.split("_", 1)[1] for n in skeleton.joint_names if "_" in n)
-    for suffix in () if merged else conventions:
+    for suffix in () if skeleton.merged else conventions:
         joints = [n for n in skeleton.joint_names if n.endswith(f"_{suffix}")]
         name = f"{suffix}_{len(joints)}"
         if name not in found:
@@ -203,7 +210,8 @@ def merge_by_name(skeleton: Skeleton) -> tuple[Skeleton, np.ndarray]:
     index = {n: i for i, n in enumerate(dict.fromkeys(merged_names))}
     target = np.array([index[n] for n in merged_names], np.int64)
     edges = sorted({tuple(sorted((int(target[a]), int(target[b])))) for a, b in skeleton.edges})
-    return Skeleton(f"{skeleton.name}_merged", tuple(index), tuple(e for e in edges if e[0] != e[1])), target
+    edges = tuple(e for e in edges if e[0] != e[1])
+    return Skeleton(skeleton.name + _MERGED, tuple(index), edges, merged=True), target
 
 
 def corresponding_joints(skeleton: Skeleton, names: Iterable[str]) -> np.ndarray:
@@ -212,11 +220,7 @@ def corresponding_joints(skeleton: Skeleton, names: Iterable[str]) -> np.ndarray
     Raises:
         UserError: on a name that it does not have.
     """
-    return skeleton.indices([_merged_name(n) for n in names] if _is_merged(skeleton) else names)
-
-
-def _is_merged(skeleton: Skeleton) -> bool:
-    return all(_merged_name(n) == n for n in skeleton.joint_names)
+    return skeleton.indices([_merged_name(n) for n in names] if skeleton.merged else names)
 
 
 def _merged_name(name: str) -> str:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from metrabs_acae import command_line
 from metrabs_acae import config as config_lib
 from metrabs_acae.errors import UserError
+from metrabs_acae.flags import flags_of
 from metrabs_acae.main import main
+from metrabs_acae.presets import PRESETS
+from metrabs_acae.settings import leaves
+from metrabs_acae.training.run_folder import RunFolder, by_name
+
+OLD_RUNS = Path(__file__).parent / "old_runs"
 
 
 def parse(text: str) -> config_lib.Config:
@@ -70,27 +78,62 @@ def test_settings_that_several_verbs_use():
     assert parse("--evaluate --test-on store --batch-size-test 8").data.test_on == ("store",)
 
 
-def test_every_use_that_is_named_is_of_a_setting_and_a_verb():
-    sections = {f.name: f.default_factory for f in dataclasses.fields(config_lib.Config) if f.name != "preset"}
-    settings = {f.name for section in sections.values() for f in dataclasses.fields(section)}
-    assert set(command_line.USED_BY) <= settings | set(sections)
-    assert set(sections) - {"verbs"} <= set(command_line.USED_BY)
+def test_every_setting_has_one_name_and_every_use_is_a_verb():
+    settings = [leaf for leaf in leaves(config_lib.Config()) if leaf.sections and leaf.sections[0].name != "verbs"]
+    names = [leaf.name for leaf in settings]
+    assert len(set(names)) == len(names)
     verbs = {f.name for f in dataclasses.fields(config_lib.Verbs)}
-    assert all(set(used) <= verbs | {"evaluate FILE"} for used in command_line.USED_BY.values())
+    for leaf in settings:
+        assert leaf.used_by and set(leaf.used_by) <= verbs | {"evaluate FILE"}, leaf.name
+        assert "train" in leaf.used_by or not leaf.stored
+
+
+def test_presets_name_settings_that_there_are():
+    for name, (text, values) in PRESETS.items():
+        found = {leaf.name: leaf.value for leaf in leaves(command_line.preset(name))}
+        assert text and found.items() >= values.items()
 
 
 def test_flags_give_the_settings_that_they_were_made_from():
     export = config_lib.Export(detector="none", archive=True, crop_formats=("onnx", "litert"), crop_batch_size=2)
-    flags = config_lib.flags_of(export)
+    flags = flags_of(export)
     assert flags == ["--detector", "none", "--crop-formats", "onnx", "litert", "--crop-batch-size", "2", "--archive"]
     assert parse(" ".join(["--export", *flags])).export_settings == export
-    assert config_lib.flags_of(config_lib.Files(export_model=False)) == ["--no-export-model"]
+    assert flags_of(config_lib.Files(export_model=False)) == ["--no-export-model"]
 
 
-def test_settings_that_decide_the_result_are_all_but_the_free_ones():
-    base, other = parse("--train"), parse("--train --workers 3 --checkpoint-period 7 --logdir x")
-    assert base.run_settings() == other.run_settings()
-    assert base.run_settings() != parse("--train --seed 3").run_settings()
+def test_settings_that_decide_the_result_are_all_stored_ones_but_the_free():
+    base, other = parse("--train"), parse("--train --workers 3 --checkpoint-period 7 --logdir x --dtype bfloat16")
+    changed = {"workers", "checkpoint_period", "dtype"}
+    before, after = (by_name(c.run_settings()) for c in (base, other))
+    assert {name for name in before if before[name] != after[name]} == changed <= config_lib.FREE_ON_RESUME
+    assert "seed" in before and "seed" not in config_lib.FREE_ON_RESUME and "logdir" not in before
+
+
+@pytest.mark.parametrize(
+    "name, flags",
+    [
+        ("default", "--train"),
+        (
+            "fine_tuned",
+            "--train --preset tiny --variant hybrid --acae acae.npz --init-path runs/tiny-1 --decay-steps 8 "
+            "--dataset3d a b:6 --rot-aug 4 --no-color-aug --no-stop-gradient-latent --constrain-kernel-norm inf",
+        ),
+    ],
+)
+def test_runs_of_older_versions_are_read_and_gone_on_with(name, flags, tmp_path):
+    run = RunFolder(tmp_path)
+    (tmp_path / "config.json").write_bytes((OLD_RUNS / f"{name}.json").read_bytes())
+    same = {"defaults": config_lib.Config().run_settings(), "free": config_lib.FREE_ON_RESUME}
+    run.require_same_settings(parse(flags).run_settings(), **same)
+    run.require_same_settings(parse(f"{flags} --workers 3 --log-period 7").run_settings(), **same)
+    with pytest.raises(UserError, match=r"--seed \(was 1, now 2\)"):
+        run.require_same_settings(parse(f"{flags} --seed 2").run_settings(), **same)
+    stored = by_name(json.loads((tmp_path / "config.json").read_text()))
+    read = by_name(config_lib.Config().with_run_settings(run.read_json("config.json"), tmp_path).run_settings())
+    assert {k: list(v) if isinstance(v, tuple) else v for k, v in read.items() if k in stored} == stored
+    with pytest.raises(UserError, match="settings of another version: no_such_setting"):
+        config_lib.Config().with_run_settings({"model": {"no_such_setting": 1}}, tmp_path)
 
 
 def test_help_answers_at_once():

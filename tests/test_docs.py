@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from metrabs_acae import command_line
+from metrabs_acae.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,5 +40,5 @@ def test_links_lead_to_files(page):
 
 def test_presets_are_listed():
     readme = (ROOT / "README.md").read_text()
-    for name in command_line.preset_names():
+    for name in PRESETS:
         assert f"| `{name}` |" in readme

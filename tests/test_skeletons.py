@@ -99,3 +99,16 @@ def test_a_merged_model_offers_named_skeletons_under_its_merged_names():
         assert offered[name].joint_names == expected
         assert offered[name].edges
     assert offered[""] == merged
+    assert Skeleton.from_dict(merged.to_dict()) == merged
+
+
+def test_a_skeleton_without_suffixes_is_not_merged_unless_it_says_so():
+    own = Skeleton("own", tuple(dict.fromkeys(n.split("_")[0] for n in get_skeleton("h36m_17").joint_names)))
+    assert not own.merged and set(skeletons.available_output_skeletons(own)) == {""}
+    with pytest.raises(UserError, match="no joint pelv_h36m"):
+        skeletons.corresponding_joints(own, ["pelv_h36m"])
+
+
+def test_merged_skeletons_written_before_the_field_existed_are_known_by_their_name():
+    assert Skeleton.from_dict({"name": "union_merged", "joint_names": ["pelv"], "edges": []}).merged
+    assert not Skeleton.from_dict({"name": "union", "joint_names": ["pelv"], "edges": []}).merged

@@ -2,7 +2,7 @@
 
 _HOME = {
     "Acae": "autoencoder",
-    "consistency_metrics": "consistency",
+    "consistency_metrics": ".evaluation.consistency",
     "convert_poses": "convert",
     "fit_acae": "fitting",
     "load_poses": "poses_io",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae import tables
 from metrabs_acae.acae import measure, pictures, poses_io
 from metrabs_acae.acae.autoencoder import Acae
 
@@ -73,24 +74,30 @@ def render(numbers: dict) -> str:
             if numbers["asymmetry_mm"] is None
             else f"Mirror check: latents of mirrored poses differ by at most {numbers['asymmetry_mm']:.1e} mm."
         ),
-        "",
-        "| weights | below 1e-3 | negative | used per point | largest |",
-        "|---|---|---|---|---|",
     ]
-    for name in ("encoder", "decoder"):
-        w = numbers[name]
-        lines.append(
-            f"| {name} | {w['small_fraction']:.1%} | {w['negative_fraction']:.1%} | {w['used_per_point']:.1f} | "
-            f"{w['largest']:.2f} |"
-        )
-    lines += ["", "| skeleton | joints | 2D mm | 3D mm | worst joint (2D mm) |", "|---|---|---|---|---|"]
-    for name, row in numbers["skeletons"].items():
-        lines.append(
-            f"| {name or '(no suffix)'} | {row['n_joints']} | {row['error_2d_mm']:.1f} | {row['error_3d_mm']:.1f} | "
-            f"{row['worst_joint']} ({row['worst_2d_mm']:.1f}) |"
-        )
-    lines += ["", "| latent | joints it drives (decoder weight) |", "|---|---|"]
-    lines += [f"| {name} | {driven} |" for name, driven in numbers["latents"].items()]
+    weights = [
+        {
+            "weights": name,
+            "below 1e-3": f"{w['small_fraction']:.1%}",
+            "negative": f"{w['negative_fraction']:.1%}",
+            "used per point": w["used_per_point"],
+            "largest": w["largest"],
+        }
+        for name, w in ((name, numbers[name]) for name in ("encoder", "decoder"))
+    ]
+    skeletons = [
+        {
+            "skeleton": name or "(no suffix)",
+            "joints": row["n_joints"],
+            "2D mm": row["error_2d_mm"],
+            "3D mm": row["error_3d_mm"],
+            "worst joint (2D mm)": f"{row['worst_joint']} ({row['worst_2d_mm']:.1f})",
+        }
+        for name, row in numbers["skeletons"].items()
+    ]
+    latents = [{"latent": k, "joints it drives (decoder weight)": v} for k, v in numbers["latents"].items()]
+    for rows in (weights, skeletons, latents):
+        lines += ["", tables.render(rows, "markdown", digits={"largest": 2})]
     return "\n".join(lines)
 
 

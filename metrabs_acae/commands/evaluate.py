@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 
-from metrabs_acae.acae.consistency import consistency_metrics
+from metrabs_acae import tables
 from metrabs_acae.acae.pseudo_labels import predict_mirrored
 from metrabs_acae.commands import evaluate_files, models, stores
 from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
-from metrabs_acae.evaluation import tables
+from metrabs_acae.evaluation.consistency import consistency_metrics
 from metrabs_acae.evaluation.stores import StorePredictions, predict_store, score
 from metrabs_acae.skeletons import Skeleton, corresponding_joints
 from metrabs_acae.training.run_folder import RunFolder

@@ -6,10 +6,10 @@ import inspect
 import json
 from pathlib import Path
 
+from metrabs_acae import tables
 from metrabs_acae.commands import stores
 from metrabs_acae.config import Benchmark, Config
 from metrabs_acae.errors import UserError
-from metrabs_acae.evaluation import tables
 from metrabs_acae.evaluation.predictions import Predictions, load_predictions
 from metrabs_acae.evaluation.protocols import evaluate_predictions, get_protocol
 from metrabs_acae.evaluation.protocols.base import Protocol

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.commands import models, stores
+from metrabs_acae.commands import embedded, models, stores
 from metrabs_acae.config import Augmentation, Config
 from metrabs_acae.data.bones import BoneStatistics, bone_statistics
 from metrabs_acae.data.records import FISHEYE_LENGTH
@@ -126,9 +126,8 @@ def find_training_stores(folder: RunFolder, data_dir: str) -> list[PoseStore]:
     if data.dataset3d:
         paths = [stores.store_and_count(text)[0] for text in data.dataset3d]
     else:
-        from data_processing.synthetic.datasets import TRAIN_3D
-
-        paths = [Path(data_dir) / data.synthetic_size / name for name, _ in TRAIN_3D]
+        names = embedded.shares_3d(data.synthetic_mixture)
+        paths = [Path(data_dir) / data.synthetic_size / name for name in names]
     found = []
     for path in paths:
         try:

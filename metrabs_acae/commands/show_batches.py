@@ -13,6 +13,7 @@ def run(config: Config) -> None:
     """Writes batches.png into --out-dir and prints the table."""
     from metrabs_acae.data.show import show_batches
 
+    config = stores.with_paper_stores(config)
     mixture = stores.training_mixture(
         config.data,
         data_dir=config.files.data_dir,

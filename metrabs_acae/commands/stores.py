@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
-from metrabs_acae.acae.consistency import like_named
-from metrabs_acae.config import Data, store_and_count
+from metrabs_acae.commands import embedded
+from metrabs_acae.config import Config, Data, store_and_count
 from metrabs_acae.data.mixture import Entry, Mixture
+from metrabs_acae.data.paper_mixtures import find_stores
 from metrabs_acae.data.shares import in_proportion
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.consistency import like_named
 from metrabs_acae.skeletons import Skeleton
+
+
+def with_paper_stores(config: Config) -> Config:
+    """Names the stores of the presets paper-full, -medium and -small one by one, unless the user has named others."""
+    size = config.preset.removeprefix("paper-")
+    if size == config.preset or config.data.dataset3d:
+        return config
+    n_devices = int(config.devices.devices) if config.devices.devices.isdigit() else 1
+    found = find_stores(
+        size,
+        config.files.data_dir,
+        n_parts=config.training.grad_accum_steps * max(1, n_devices) * (config.devices.n_hosts or 1),
+        allow_missing=config.files.allow_missing_stores,
+        has_converter=embedded.has_converter,
+    )
+    data = dataclasses.replace(
+        config.data,
+        dataset3d=found.dataset3d,
+        dataset2d=config.data.dataset2d or found.dataset2d,
+        test_on=config.data.test_on or found.test_on,
+    )
+    return dataclasses.replace(config, data=data)
 
 
 def training_mixture(data: Data, *, data_dir: str, seed: int, merge_joints: bool = False) -> Mixture:
@@ -62,10 +87,8 @@ def test_stores(data: Data, data_dir: str) -> list[PoseStore]:
     elif data.dataset3d:
         stores = [s for s in (PoseStore(store_and_count(t)[0]) for t in data.dataset3d) if s.splits.get("test")]
     else:
-        from data_processing.synthetic.datasets import BENCHMARKS, CONSISTENCY_STORE
-
-        folder = synthetic_folder(data, data_dir)
-        stores = [PoseStore(folder / name) for name in (*(b.store for b in BENCHMARKS), CONSISTENCY_STORE)]
+        folder = embedded.folder(data_dir, data.synthetic_size, workers=data.workers)
+        stores = [PoseStore(folder / name) for name in embedded.test_stores()]
     for store in stores:
         require_split(store, "test")
     return stores
@@ -84,28 +107,17 @@ def has_several_conventions(skeleton: Skeleton) -> bool:
     return bool(like_named(skeleton.joint_names))
 
 
-def synthetic_folder(data: Data, data_dir: str) -> Path:
-    """Folder with the embedded stores of the asked-for size; generates them unless they are there."""
-    from data_processing.synthetic.generate import generate
-
-    folder = Path(data_dir) / data.synthetic_size
-    generate(folder, size=data.synthetic_size, workers=data.workers)
-    return folder
-
-
 def _wanted(data: Data, data_dir: str) -> tuple[list[tuple[Path, int | None]], list[tuple[Path, int | None]]]:
     """(path, count) of the 3D and 2D stores."""
     if data.dataset3d:
         return [store_and_count(t) for t in data.dataset3d], [store_and_count(t) for t in data.dataset2d]
     if data.dataset2d:
         raise UserError("--dataset2d needs --dataset3d: training needs at least one 3D pose store.")
-    from data_processing.synthetic.datasets import MIXTURES_3D, TRAIN_2D
-
     shared = [
-        in_proportion(dict(MIXTURES_3D[data.synthetic_mixture]), data.batch_size),
-        in_proportion(dict(TRAIN_2D), data.batch_size_2d) if data.batch_size_2d else {},
+        in_proportion(embedded.shares_3d(data.synthetic_mixture), data.batch_size),
+        in_proportion(embedded.shares_2d(), data.batch_size_2d) if data.batch_size_2d else {},
     ]
-    folder = synthetic_folder(data, data_dir)
+    folder = embedded.folder(data_dir, data.synthetic_size, workers=data.workers)
     return tuple([(folder / name, count) for name, count in counts.items()] for counts in shared)
 
 

@@ -9,10 +9,11 @@ import time
 from typing import TYPE_CHECKING
 
 from metrabs_acae.commands import evaluate, export, models, stores, warm_start
-from metrabs_acae.config import Augmentation, Config, flags_of
+from metrabs_acae.config import FREE_ON_RESUME, Augmentation, Config
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
+from metrabs_acae.flags import flags_of
 from metrabs_acae.skeletons import prefix_groups
 from metrabs_acae.training.run_folder import RunFolder, choose
 
@@ -27,6 +28,7 @@ def run(config: Config) -> None:
 
     from metrabs_acae.training import distribution
 
+    config = stores.with_paper_stores(config)
     if config.files.init_path:
         models.find_run(config.files.init_path)
     with distribution.connected(config.devices):
@@ -61,12 +63,13 @@ def train(config: Config, began: float):
 
     training, settings = config.training, config.run_settings()
     stem = config.preset if config.model.variant == "separate" else f"{config.preset}-{config.model.variant}"
+    others = {"defaults": Config().run_settings(), "free": FREE_ON_RESUME}
     if config.files.logdir:
         folder = RunFolder(config.files.logdir, silent=distribution.host_index() > 0)
     else:
-        folder = choose(models.RUNS, stem, settings)
+        folder = choose(models.RUNS, stem, settings, **others)
     if folder.exists:
-        folder.require_same_settings(settings)
+        folder.require_same_settings(settings, **others)
     with distribution.first_host_first():  # it makes the embedded data if they are wanted and not there
         mixture = stores.training_mixture(
             config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints

@@ -105,13 +105,25 @@ def crop_coords(example: Example, store: PoseStore, crop: Crop) -> tuple[np.ndar
     if n_dims == 3:
         coords = crop.to_camera(coords)
     else:
-        valid &= ~(coords[:, 1] > LOWEST_VISIBLE_2D * example.image_size_wh[1])
+        valid &= ~too_low(coords, example.image_size_wh[1])
         coords = crop.from_image(np.nan_to_num(coords))
     valid &= np.isfinite(coords).all(axis=1)
     coords[~valid] = 0
     if crop.flip:
         coords, valid = coords[store.skeleton.mirror], valid[store.skeleton.mirror]
     return coords.astype(np.float32), valid
+
+
+def too_low(coords_px: np.ndarray, image_height: np.ndarray | int) -> np.ndarray:
+    """[..., J] which joints [..., J, 2] lie in the lowest part of the image, where 2D labels do not count."""
+    return coords_px[..., 1] > LOWEST_VISIBLE_2D * image_height
+
+
+def share_too_low(store: PoseStore, split: str, *, at_most: int = 2000) -> float:
+    """The share of a 2D store's labelled joints that are `too_low`, from rows spread evenly over the split."""
+    rows = np.unique(np.linspace(0, store.splits[split] - 1, at_most).round().astype(np.int64))
+    coords, height = store.column(split, "coords")[rows], store.column(split, "image_size_wh")[rows, 1]
+    return float(too_low(coords, height[:, None]).sum() / max(1, np.isfinite(coords).all(-1).sum()))
 
 
 def read_crop(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metrabs_acae import tables
+from metrabs_acae.data.examples import share_too_low
 from metrabs_acae.data.shuffle import mix_key, shuffled_index
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
@@ -135,23 +137,22 @@ class Mixture:
         return parts[0], parts[1]
 
     def describe(self, total_steps: int | None = None) -> str:
-        """The composition as a table: dataset, joints, examples, number per batch, epochs over the run."""
-        header = ("dataset", "kind", "joints", "split", "examples", "per batch", "epochs")
+        """The composition as a table: dataset, joints, examples, number per batch, epochs over the run.
+
+        With 2D stores, too, what percentage of their labelled joints does not count (`examples.share_too_low`).
+        """
         rows = []
         for entry in self.entries:
-            n = entry.store.splits[entry.split]
-            epochs = f"{total_steps * entry.count / n:.2f}" if total_steps else "-"
-            joints = str(entry.store.skeleton.n_joints)
-            rows.append((entry.store.name, entry.store.kind, joints, entry.split, f"{n:,}", str(entry.count), epochs))
-        total = sum(e.store.splits[e.split] for e in self.entries)
-        rows.append(("total", "", str(self.skeleton.n_joints), "", f"{total:,}", str(self.batch_size), ""))
-        widths = [max(len(r[i]) for r in (header, *rows)) for i in range(len(header))]
-        lines = []
-        for row in (header, *rows):
-            cells = zip(row, widths, range(len(row)), strict=True)
-            lines.append("  ".join(v.ljust(w) if i in (0, 1, 3) else v.rjust(w) for v, w, i in cells))
-        rule = "  ".join("-" * w for w in widths)
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+            store, n = entry.store, entry.store.splits[entry.split]
+            row = {"dataset": store.name, "kind": store.kind, "joints": store.skeleton.n_joints, "split": entry.split}
+            row |= {"examples": n, "per batch": entry.count}
+            row["epochs"] = total_steps * entry.count / n if total_steps else None
+            if self.batch_size_2d:
+                row["too low %"] = 100 * share_too_low(store, entry.split) if store.kind == "2d" else ""
+            rows.append(row)
+        total = {"joints": self.skeleton.n_joints, "examples": sum(r["examples"] for r in rows)}
+        rows.append(dict.fromkeys(rows[0], "") | {"dataset": "total", **total, "per batch": self.batch_size})
+        return tables.render(rows, digits={"epochs": 2})
 
     def _joint_indices(self, entry: Entry):
         names = entry.store.skeleton.joint_names

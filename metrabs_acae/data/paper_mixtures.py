@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +45,20 @@ class PaperStores:
     test_on: tuple[str, ...]
 
 
-def find_stores(size: str, folder, *, n_parts: int = 1, allow_missing: bool = False) -> PaperStores:
+def find_stores(
+    size: str,
+    folder,
+    *,
+    n_parts: int = 1,
+    allow_missing: bool = False,
+    has_converter: Callable[[str], bool] = lambda name: True,
+) -> PaperStores:
     """The stores of the mixture "full" (28 + 4), "medium" (14 + 4) or "small" (3 + 4) below a folder, by their names.
 
     Args:
         n_parts: replicas x accumulation steps.
         allow_missing: do without those that are missing; the others take their places in the batch, in proportion.
+        has_converter: whether a command makes the store of a dataset, to be named where it is missing.
 
     Raises:
         UserError: stores are missing; it lists them with the commands that make them.
@@ -58,7 +67,7 @@ def find_stores(size: str, folder, *, n_parts: int = 1, allow_missing: bool = Fa
     wanted_3d, wanted_2d = COUNTS_3D[size], COUNTS_2D.get(n_parts, COUNTS_2D[1])
     missing = [name for name in (*wanted_3d, *wanted_2d) if not _is_there(folder / name)]
     if missing and not allow_missing:
-        raise UserError(_missing_text(size, folder, missing, len(wanted_3d) + len(wanted_2d)))
+        raise UserError(_missing_text(size, folder, missing, len(wanted_3d) + len(wanted_2d), has_converter))
     counts_3d, counts_2d = (
         in_proportion({name: count for name, count in wanted.items() if name not in missing}, sum(wanted.values()))
         for wanted in (wanted_3d, wanted_2d)
@@ -86,13 +95,11 @@ _HELP = (
 )
 
 
-def _missing_text(size: str, folder: Path, missing: list[str], n_wanted: int) -> str:
-    from data_processing.registry import get_dataset
-
+def _missing_text(size: str, folder: Path, missing: list[str], n_wanted: int, has_converter) -> str:
     lines = [f"The mixture paper-{size} has {n_wanted} pose stores. Missing in {folder} ({len(missing)}):"]
     for name in missing:
         command = f"python -m data_processing {name} --raw RAW --out {folder / name}"
-        lines.append(f"  {name:12}  {command if get_dataset(name).converter else 'see docs/datasets.md'}")
+        lines.append(f"  {name:12}  {command if has_converter(name) else 'see docs/datasets.md'}")
     lines.append(_HELP)
     lines.append("With --allow-missing-stores the training goes on without them, --data-dir names another folder.")
     return "\n".join(lines)

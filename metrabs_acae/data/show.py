@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from metrabs_acae import tables
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.loading import BatchLoader
 from metrabs_acae.data.mixture import Mixture
@@ -48,11 +49,11 @@ def show_batches(
         pictures = [_draw(image, px, valid, edges, names) for image, px, valid, _ in examples]
         rows.append((entry.store.name, pictures))
         n_joints = mixture.joint_indices[number].shape[-1]
-        statistics.append((entry.store.name, *_statistics(examples, n_joints, image_size)))
+        statistics.append({"dataset": entry.store.name, **_statistics(examples, n_joints, image_size)})
     sheet = _sheet(rows, image_size)
     Path(out_png).parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(out_png), sheet[..., ::-1])
-    table = _table(statistics)
+    table = tables.render(statistics, digits=2)
     health = loader.health
     return table + (f"\n{health.n_bad} broken examples: " + "; ".join(health.reasons) if health.n_bad else "")
 
@@ -90,30 +91,19 @@ def _draw(image: np.ndarray, joints_px: np.ndarray, valid: np.ndarray, edges, na
     return picture
 
 
-def _statistics(examples, n_joints: int, image_size: int) -> tuple[str, ...]:
+def _statistics(examples, n_joints: int, image_size: int) -> dict:
     valid = np.stack([v for _, _, v, _ in examples])
     pixels = np.stack([p for _, p, _, _ in examples])
     inside = ((pixels > -0.5) & (pixels < image_size - 0.5)).all(axis=-1)
-    labelled = valid.sum() / (len(examples) * n_joints)
-    distance = extent = "-"
-    if examples[0][3] is not None:
-        people = [coords[v] for _, _, v, coords in examples]
-        distance = f"{np.mean([p[:, 2].mean() for p in people]) / 1000:.2f}"
-        extent = f"{np.mean([np.ptp(p, axis=0).max() for p in people]):.0f}"
-    images = np.stack([im for im, _, _, _ in examples])
-    within = (inside & valid).sum() / max(1, valid.sum())
-    brightness = f"{images.mean() / 255:.2f}"
-    return str(len(examples)), f"{labelled:.0%}", f"{within:.0%}", distance, extent, brightness
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    header = ("dataset", "crops", "labelled", "in crop", "distance m", "extent mm", "brightness")
-    widths = [max(len(r[i]) for r in (header, *rows)) for i in range(len(header))]
-    lines = []
-    for row in (header, *rows):
-        first, *rest = (v.rjust(w) if i else v.ljust(w) for i, (v, w) in enumerate(zip(row, widths, strict=True)))
-        lines.append("  ".join((first, *rest)))
-    return "\n".join(lines)
+    people = [coords[v] for _, _, v, coords in examples if coords is not None]
+    return {
+        "crops": len(examples),
+        "labelled %": round(100 * valid.sum() / (len(examples) * n_joints)),
+        "in crop %": round(100 * (inside & valid).sum() / max(1, valid.sum())),
+        "distance m": np.mean([p[:, 2].mean() for p in people]) / 1000 if people else None,
+        "extent mm": round(np.mean([np.ptp(p, axis=0).max() for p in people])) if people else None,
+        "brightness": np.mean([image.mean() for image, _, _, _ in examples]) / 255,
+    }
 
 
 def _sheet(rows: list[tuple[str, list[np.ndarray]]], image_size: int, max_columns: int = 16) -> np.ndarray:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from metrabs_acae.evaluation import tables
+from metrabs_acae import tables
 from metrabs_acae.evaluation.definitions import STANDARD
 
 SHOWN_IN_BREAKDOWNS = ("mpjpe", "pa_mpjpe", "pck@100", "pck@150", "auc@150", "cps@200")

@@ -129,7 +129,7 @@ def draw_people(image: np.ndarray, people: People, source: Source) -> np.ndarray
 
 def write_pose_files(stem: Path, poses: PoseLog, settings: Demo, *, picture: str) -> list[Path]:
     """JSON, NPZ and 3D view, as far as `settings.outputs` asks for them; gives their paths."""
-    from metrabs_acae.visualization.viewer import write_viewer
+    from metrabs_acae.inference.viewer import write_viewer
 
     writers = {
         "json": (".json", write_json),

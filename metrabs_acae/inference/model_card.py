@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from metrabs_acae import tables
 from metrabs_acae.skeletons import Skeleton
 
 SKELETONS_FILE = "skeletons.json"
@@ -34,7 +35,10 @@ def render_card(
         methods += f". The filter of implausible poses checks {bones}, box and agreement of the augmentations"
     else:
         methods += " (exported without a detector: the caller gives the people's boxes)"
-    table = "\n".join(f"| `{n or '(empty)'}` | {s.n_joints} | {len(s.edges)} |" for n, s in skeletons.items())
+    listed = [
+        {"name": f"`{n or '(empty)'}`", "joints": s.n_joints, "edges": len(s.edges)} for n, s in skeletons.items()
+    ]
+    table = tables.render(listed, "markdown")
     sections = _crop_model_section(parity) if parity else ""
     sections += "".join(f"\n## {_title(key)}\n\n{_section(value)}\n" for key, value in more.items())
     entropy = (
@@ -62,8 +66,6 @@ Images are uint8 RGB with values from 0 to 255.
 
 ## Skeletons
 
-| name | joints | edges |
-|---|---|---|
 {table}
 
 Joint names: `model.per_skeleton_joint_names[name]`, or `{SKELETONS_FILE}`.
@@ -108,9 +110,7 @@ def _section(value) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Sequence) and value and all(isinstance(row, Mapping) for row in value):
-        columns = list(value[0])
-        lines = [columns, ["---"] * len(columns), *([str(row.get(c, "")) for c in columns] for row in value)]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return tables.render(value, "markdown")
     if isinstance(value, Mapping | list | tuple):
         return f"```json\n{json.dumps(value, indent=1, default=str)}\n```"
     return str(value)

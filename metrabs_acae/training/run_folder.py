@@ -15,17 +15,15 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
+from metrabs_acae.settings import flag_of
 
 _PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python", "deltacamera", "h5py", "scipy")
-
-
-FREE_ON_RESUME = ("training.dtype", "training.loss_scale", "training.dynamic_loss_scale")
-"""Stored with the settings, but another value may go on with the run: its checkpoints are float32 in any case."""
 
 
 class RunFolder:
@@ -66,17 +64,21 @@ class RunFolder:
         self.write_json("versions.json", versions())
         self.write_json("config.json", settings)
 
-    def require_same_settings(self, settings: dict) -> None:
+    def require_same_settings(
+        self, settings: dict, *, defaults: Mapping = MappingProxyType({}), free: Collection[str] = ()
+    ) -> None:
         """UserError naming what differs, if this run was begun with other settings.
 
-        A setting that did not exist when the run was begun had its default value.
+        Args:
+            settings: as `create` takes them.
+            defaults: the same of no flags; a setting that did not exist when the run was begun had its default.
+            free: names of settings that may differ.
         """
-        now = flatten(json.loads(json.dumps(settings)))
-        defaults = flatten(json.loads(json.dumps(Config().run_settings())))
-        before = {k: v for k, v in defaults.items() if k in now} | flatten(self.read_json("config.json"))
-        different = [k for k in {**before, **now} if before.get(k) != now.get(k) and k not in FREE_ON_RESUME]
+        now, given = by_name(json.loads(json.dumps(settings))), by_name(json.loads(json.dumps(dict(defaults))))
+        before = {k: v for k, v in given.items() if k in now} | by_name(self.read_json("config.json"))
+        different = [k for k in {**before, **now} if before.get(k) != now.get(k) and k not in free]
         if different:
-            listed = ", ".join(f"{k} (was {before.get(k)}, now {now.get(k)})" for k in different[:3])
+            listed = ", ".join(f"{flag_of(k)} (was {before.get(k)}, now {now.get(k)})" for k in different[:3])
             raise UserError(
                 f"The run in {self.path} was begun with other settings: {listed}. "
                 "Use the same flags to go on with it, or give --logdir a new folder."
@@ -106,8 +108,11 @@ class RunFolder:
         print(line, flush=True)
 
 
-def choose(root: Path, stem: str, settings: dict) -> RunFolder:
-    """The newest unfinished run `root/stem-N` of the same settings, else a new one with the next number."""
+def choose(root: Path, stem: str, settings: dict, **others) -> RunFolder:
+    """The newest unfinished run `root/stem-N` of the same settings, else a new one with the next number.
+
+    `others`: see `RunFolder.require_same_settings`.
+    """
     numbers = sorted(
         int(match[1]) for p in root.glob(f"{stem}-*") if (match := re.fullmatch(rf"{re.escape(stem)}-(\d+)", p.name))
     )
@@ -115,7 +120,7 @@ def choose(root: Path, stem: str, settings: dict) -> RunFolder:
         last = RunFolder(root / f"{stem}-{numbers[-1]}")
         if last.exists and not last.finished:
             try:
-                last.require_same_settings(settings)
+                last.require_same_settings(settings, **others)
                 return last
             except UserError:
                 pass
@@ -130,15 +135,12 @@ def newest_finished(root: Path) -> RunFolder:
     return RunFolder(max(ended)[1])
 
 
-def flatten(settings: dict, prefix: str = "") -> dict:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat = {}
+def by_name(settings: Mapping) -> dict:
+    """{"section": {"name": value}} -> {"name": value}."""
+    found = {}
     for key, value in settings.items():
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
+        found.update(by_name(value) if isinstance(value, Mapping) else {key: value})
+    return found
 
 
 def versions() -> dict:

@@ -106,7 +106,7 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(folder, finished
 def test_other_settings_do_not_touch_a_run(folder, finished, capsys):
     before = (finished / "config.json").read_bytes()
     assert main(training_flags(folder, "unbroken", "--seed", "9")) == 2
-    assert "other settings: training.seed (was 1, now 9)" in capsys.readouterr().err
+    assert "other settings: --seed (was 1, now 9)" in capsys.readouterr().err
     assert (finished / "config.json").read_bytes() == before
 
 

@@ -21,9 +21,9 @@ def test_contact_sheet_and_table(tmp_path):
     assert sheet.shape == (2 * 84, 6 * 64, 3)
     assert (sheet[20:84, :64].std() > 10) and (sheet[84 + 20 :, 5 * 64 :] == 24).all()  # 6 and 4 crops
     lines = table.splitlines()
-    assert lines[1].split()[:3] == ["studio", "6", "100%"] and lines[2].split()[4:6] == ["-", "-"]
+    assert lines[2].split()[:3] == ["studio", "6", "100"] and lines[3].split()[4:6] == ["-", "-"]
     # The camera stands 5 m away; the box holds nearly all joints.
-    assert 4.5 < float(lines[1].split()[4]) < 5.5 and int(lines[1].split()[3][:-1]) > 80
+    assert 4.5 < float(lines[2].split()[4]) < 5.5 and int(lines[2].split()[3]) > 80
     with pytest.raises(UserError, match="at least 1"):
         show_batches(mixture, 0, tmp_path / "x.png")
     with pytest.raises(UserError, match="must be a .png or .jpg"):

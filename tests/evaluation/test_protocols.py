@@ -16,9 +16,9 @@ from metrabs_acae.evaluation.protocols import (
     mupots,
     protocols,
 )
-from metrabs_acae.evaluation.tables import FORMATS
 from metrabs_acae.evaluation.truth import Truth, row_names, truth_from_store
 from metrabs_acae.skeletons import get_skeleton
+from metrabs_acae.tables import FORMATS
 from tests import small_stores
 
 H36M = get_skeleton("h36m_17").joint_names

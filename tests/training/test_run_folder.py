@@ -26,8 +26,10 @@ def test_other_settings_are_named(tmp_path):
     run = RunFolder(tmp_path / "r")
     run.create(SETTINGS)
     run.require_same_settings(SETTINGS)
-    with pytest.raises(UserError, match=r"model.depth \(was 8, now 9\)"):
+    with pytest.raises(UserError, match=r"--depth \(was 8, now 9\)"):
         run.require_same_settings({**SETTINGS, "model": {"depth": 9}})
+    run.require_same_settings({**SETTINGS, "model": {"depth": 9}}, free={"depth"})
+    run.require_same_settings({"network": {"depth": 8}, "training": {"seed": 1}})  # only the names count
     assert "python" in run.read_json("versions.json")
 
 
@@ -35,9 +37,9 @@ def test_a_run_of_an_older_version_had_the_defaults_of_settings_that_are_new(tmp
     run = RunFolder(tmp_path / "r")
     settings = Config().run_settings()
     run.create({**settings, "data": {k: v for k, v in settings["data"].items() if k != "batch_size"}})
-    run.require_same_settings(settings)
-    with pytest.raises(UserError, match=r"data.batch_size \(was 28, now 9\)"):
-        run.require_same_settings({**settings, "data": {**settings["data"], "batch_size": 9}})
+    run.require_same_settings(settings, defaults=settings)
+    with pytest.raises(UserError, match=r"--batch-size \(was 28, now 9\)"):
+        run.require_same_settings({**settings, "data": {**settings["data"], "batch_size": 9}}, defaults=settings)
 
 
 def test_a_folder_with_other_files_is_not_touched(tmp_path):

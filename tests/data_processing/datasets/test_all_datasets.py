@@ -13,7 +13,7 @@ from data_processing.images import read_image
 from data_processing.registry import DATASETS
 from metrabs_acae import command_line
 from metrabs_acae.commands.evaluate import predictor
-from metrabs_acae.commands.stores import training_mixture
+from metrabs_acae.commands.stores import training_mixture, with_paper_stores
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.paper_mixtures import BENCHMARKS, COUNTS_2D, COUNTS_3D
@@ -74,7 +74,7 @@ def test_each_store_is_sound(folder, name):
 
 def test_the_mixture_has_555_joints_and_their_mirror_images(folder):
     flags = ["--train", "--preset", "paper-full", "--data-dir", str(folder)]
-    config = command_line.with_paper_stores(command_line.parse_arguments(flags, "metrabs"))
+    config = with_paper_stores(command_line.parse_arguments(flags, "metrabs"))
     mixture = training_mixture(config.data, data_dir="", seed=1)
     assert [(e.store.name, e.count) for e in mixture.entries] == [*(COUNTS_3D["full"] | COUNTS_2D[1]).items()]
     assert (mixture.batch_size_3d, mixture.batch_size_2d, len(mixture.joint_names_2d)) == (96, 32, 17)

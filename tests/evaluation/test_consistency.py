@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from metrabs_acae.acae import consistency_metrics
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.consistency import consistency_metrics
 
 NAMES = ("lkne_h36m", "lank_h36m", "lkne_coco", "lank_coco", "lkne_smpl", "lank_smpl", "nose_coco")
 

@@ -9,8 +9,8 @@ import shutil
 import numpy as np
 import pytest
 
+from metrabs_acae.inference import viewer
 from metrabs_acae.inference.pose_files import People, PoseLog, Source
-from metrabs_acae.visualization import viewer
 
 NAMES = ("pelv_h36m", "lank_h36m", "rank_h36m", "htop_h36m")
 K = np.array([[900, 0, 330], [0, 900, 250], [0, 0, 1.0]])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.evaluation.tables import FORMATS, Interval, PlusMinus, render
+from metrabs_acae.tables import FORMATS, Interval, PlusMinus, render
 
 ROWS = [
     {"model": "a_b", "mpjpe": 57.123, "poses": 3, "pck": Interval(95.25, 94.0, 96.0)},
