@@ -39,7 +39,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from metrabs_acae.models.backbones import BACKBONE_NAMES, build_backbone
+from metrabs_acae.models.backbones import backbone_names, build_backbone
 from metrabs_acae.models.gates import Gates
 from metrabs_acae.models.losses import LossWeights, joint_group_matrix
 from metrabs_acae.models.metrabs import Metrabs
@@ -74,7 +74,7 @@ COLUMNS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     defaults = ["efficientnetv2-s", "efficientnetv2-l", "mobilenetv3-small"]
-    parser.add_argument("--backbones", nargs="+", default=defaults, choices=BACKBONE_NAMES)
+    parser.add_argument("--backbones", nargs="+", default=defaults, choices=backbone_names())
     parser.add_argument("--image-sizes", nargs="+", type=int, default=[256, 384])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[128])
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16", "float16"])

@@ -33,7 +33,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from metrabs_acae.models.backbones import BACKBONE_NAMES, build_backbone
+from metrabs_acae.models.backbones import backbone_names, build_backbone
 from metrabs_acae.models.gates import Gates
 from metrabs_acae.models.losses import joint_group_matrix
 from metrabs_acae.models.metrabs import Metrabs
@@ -62,8 +62,8 @@ def main() -> None:
     parser.add_argument("--parts", action="store_true", help="also show what the parts of a step cost")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "train_step.json")
     args = parser.parse_args()
-    if unknown := set(args.backbones) - set(BACKBONE_NAMES):
-        parser.error(f"there is no backbone {', '.join(sorted(unknown))}: choose from {', '.join(BACKBONE_NAMES)}")
+    if unknown := set(args.backbones) - set(backbone_names()):
+        parser.error(f"there is no backbone {', '.join(sorted(unknown))}: choose from {', '.join(backbone_names())}")
 
     print(f"{'backbone':20} {'batch':>5} {'yardstick':>10} {'ours':>10} {'ratio':>6} {'goal':>6}   (CPU-ms per image)")
     for backbone in args.backbones:

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from metrabs_acae.data.paper_mixtures import COUNTS_2D, COUNTS_3D
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import Skeleton, get_skeleton, union
 
@@ -43,7 +44,6 @@ class DatasetInfo:
         units: what the raw numbers are in, and the world's up direction.
         boxes: where person boxes come from; masks likewise.
         sampling: which training frames are kept.
-        batch: examples per batch in the paper's full (28 datasets), medium (14) and small (3) mixtures.
         converter: "module:Class", or empty where the conversion is not implemented yet.
         tested: what else than a fixture in the raw layout and formats the converter was tested on.
         limits: known limits, for the table in the documentation.
@@ -65,7 +65,6 @@ class DatasetInfo:
     boxes: str = ""
     masks: str = "none"
     sampling: str = ""
-    batch: tuple[int, int, int] = (0, 0, 0)
     joints: tuple[str, ...] = ()
     examples: str = ""
     steps: str = ""
@@ -82,6 +81,11 @@ class DatasetInfo:
     @property
     def store_kind(self) -> str:
         return "2d" if self.role == "2d" else "3d"
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Examples per batch in the paper's full (28 datasets), medium (14) and small (3) mixtures."""
+        return tuple((counts | COUNTS_2D[1]).get(self.name, 0) for counts in COUNTS_3D.values())
 
     def get_skeleton(self) -> Skeleton:
         """The skeleton of the dataset's store: names carry the convention, those of 2D joints do not."""

@@ -31,7 +31,6 @@ DATASETS = (
         cameras="unknown",
         units="px",
         boxes="detection (score above 0.5) matched to the joints' box x 1.25 with IoU above 0.1",
-        batch=(8, 8, 8),
         converter=_CONVERTERS + "mpii:Mpii",
     ),
     DatasetInfo(
@@ -60,7 +59,6 @@ DATASETS = (
         units="px",
         boxes="from the dataset",
         masks="instance masks of the dataset",
-        batch=(8, 8, 8),
         converter=_CONVERTERS + "coco:Coco",
         tested="two photographs with their real annotations",
     ),
@@ -83,7 +81,6 @@ DATASETS = (
         units="px",
         boxes="detection with IoU of at least 0.1 with the labelled box, or that box",
         sampling="a joint moved by half the head box's diagonal or became visible",
-        batch=(8, 8, 8),
         converter=_CONVERTERS + "posetrack:PoseTrack",
     ),
     DatasetInfo(
@@ -106,7 +103,6 @@ DATASETS = (
         units="px",
         boxes="detection with IoU of at least 0.1 with the labels' box x 1.15, or that box",
         sampling="a joint moved by a tenth of the box or became visible; labels lag the images by 2 frames",
-        batch=(8, 8, 8),
         converter=_CONVERTERS + "jrdb:Jrdb",
     ),
     DatasetInfo(

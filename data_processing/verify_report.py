@@ -13,7 +13,7 @@ from data_processing.verify import Report
 from metrabs_acae import tables
 from metrabs_acae.data.store import Example, PoseStore
 from metrabs_acae.errors import UserError
-from metrabs_acae.skeletons import side
+from metrabs_acae.joint_names import side
 
 TILE = 256
 COLORS = {"l": (31, 119, 180), "r": (214, 39, 40), "c": (255, 255, 255)}

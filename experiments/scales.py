@@ -173,13 +173,9 @@ def small() -> Scale:
 
 def paper() -> Scale:
     """The real stores, as `python -m data_processing` makes and names them; batches as in the paper."""
-    from data_processing.registry import DATASETS
+    from metrabs_acae.data.paper_mixtures import COUNTS_2D, COUNTS_3D
 
-    batches = {name: d.batch for name, d in DATASETS.items() if d.role == "3d"}
-    mixtures: dict[str, Mixture] = {
-        mixture: tuple((name, counts[i]) for name, counts in batches.items() if counts[i])
-        for i, mixture in enumerate(("full", "medium", "small"))
-    }
+    mixtures: dict[str, Mixture] = {mixture: tuple(counts.items()) for mixture, counts in COUNTS_3D.items()}
     benchmarks = {"human36m": "h36m-test", "mpi_inf_3dhp": "3dhp-test", "mupots": "mupots", "3dpw": "3dpw"}
     for own in ("h36m", "3dhp", "muco", "surreal"):
         mixtures[f"single-{own}"] = ((own, 96),)
@@ -192,7 +188,7 @@ def paper() -> Scale:
         training_steps=400_000,
         finetuning_steps=40_000,
         mixtures=mixtures,
-        mixture_2d=tuple((name, 8) for name in ("mpii", "coco", "jrdb", "posetrack")),
+        mixture_2d=tuple(COUNTS_2D[1].items()),
         tests=tests,
         benchmarks=benchmarks,
         pseudo_labels_on=("h36m:train", "bml_movi:train"),

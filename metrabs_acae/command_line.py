@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-from metrabs_acae.config import OF_FILES, Config, store_and_count
+from metrabs_acae.config import OF_A_RUN, OF_FILES, Config, store_and_count
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import parse
+from metrabs_acae.models.backbones.registry import find_backbone
 from metrabs_acae.presets import PRESETS
 from metrabs_acae.settings import flag_of, leaves, with_values
 from metrabs_acae.training.run_folder import RunFolder
@@ -51,6 +52,12 @@ def _given(arguments: list[str], flag: str, default: str) -> str:
     return default
 
 
+def backbone_module(arguments: list[str]) -> str:
+    """The MODULE:NAME that --backbone names on this very command line, the only place from which it is imported."""
+    named = _given(arguments, "--backbone", "")
+    return named if ":" in named else ""
+
+
 def check(config: Config) -> None:
     """Raises UserError for combinations of values that cannot work, before anything heavy is loaded."""
     model, training, data, devices = config.model, config.training, config.data, config.devices
@@ -59,6 +66,11 @@ def check(config: Config) -> None:
         raise UserError(f"--proc-side must be a multiple of {stride} and at least {2 * stride}; got {model.proc_side}.")
     if training.dynamic_loss_scale and training.dtype != "float16":
         raise UserError("--dynamic-loss-scale needs --dtype float16.")
+    if ":" not in model.backbone:
+        find_backbone(model.backbone)
+    from_weights = model.backbone_weights or config.files.init_path
+    if config.verbs.train and model.trained_convolutions is not None and not from_weights:
+        raise UserError("--trained-convolutions needs --backbone-weights or --init-path, not random weights.")
     for path in [*data.dataset3d, *data.dataset2d]:
         store_and_count(path)
     if devices.distribution != "multi-host" and (devices.coordinator or devices.n_hosts or devices.host_index):
@@ -72,6 +84,8 @@ def check(config: Config) -> None:
 def _check_used(config: Config, default: Config) -> None:
     """Raises UserError if there is not just one verb, or a setting was given that the verb does not use."""
     verb = OF_FILES if config.verbs.evaluate else config.verbs.chosen
+    if verb in OF_A_RUN and config.model.backbone != default.model.backbone and ":" not in config.model.backbone:
+        raise UserError("The backbone of a run stands in its config.json: give --backbone only for MODULE:NAME.")
     for given, before in zip(leaves(config), leaves(default), strict=True):
         if given.used_by and verb not in given.used_by and given.value != before.value:
             names = " and ".join(map(flag_of, given.used_by))

@@ -14,6 +14,7 @@ from metrabs_acae.settings import flag_of, leaves, section, setting, settings, w
 from metrabs_acae.training.run_folder import by_name
 
 TRAINING = ("train", "show_batches")
+OF_A_RUN = ("pseudo_labels", "train_acae", "predict", "evaluate", "export", "demo")
 OF_FILES = "evaluate FILE"
 """The verb with prediction files, which has other settings than the evaluation of a run."""
 
@@ -57,7 +58,7 @@ class Files:
 
     logdir: str = setting("", used_by=("train",))
     """Run folder of --train; empty: the unfinished or else a new runs/PRESET-NUMBER."""
-    load_path: str = setting("", used_by=("pseudo_labels", "train_acae", "predict", "evaluate", "export", "demo"))
+    load_path: str = setting("", used_by=OF_A_RUN)
     """Run folder (or, for --demo, SavedModel folder) to use; empty: the newest finished run in runs/."""
     init_path: str = setting("", used_by=("train",), stored=True)
     """Run folder whose weights a new training starts from. With --acae its settings are the starting values too."""
@@ -152,10 +153,15 @@ class Model:
     """Variant hybrid: keep the losses of the latents from reaching the backbone."""
     merge_joints: bool = setting(False)
     """Predict one joint for all like-named joints of the skeletons (a baseline)."""
-    backbone: str = setting("mobilenetv3-small")
-    """Backbone from keras.applications."""
+    backbone: str = setting("mobilenetv3-small", used_by=(*TRAINING, *OF_A_RUN))
+    """Name of a backbone, or MODULE:NAME of a package of one's own: a run with such a one needs the flag again whenever
+    its checkpoint is used."""
     backbone_weights: str = setting("")
-    """'imagenet', a weights file, or empty for random ones."""
+    """'imagenet' (downloaded by Keras), 'pretrained' (what the backbone itself brings), a weights file, or empty for
+    random ones."""
+    trained_convolutions: int | None = setting(None, at_least=0)
+    """Train only the last so many convolutions of the backbone: what stands before them stays as --backbone-weights or
+    --init-path have it; none: all."""
     proc_side: int = setting(128)
     """Side of the square crop, px."""
     depth: int = setting(8, above=0)

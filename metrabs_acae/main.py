@@ -12,6 +12,7 @@ import sys
 from metrabs_acae import command_line
 from metrabs_acae.config import Config
 from metrabs_acae.exit_codes import exit_code
+from metrabs_acae.models.backbones.registry import import_backbone
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,17 +20,23 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def work() -> None:
-        run(command_line.parse_arguments(arguments, "python -m metrabs_acae.main"))
+        config = command_line.parse_arguments(arguments, "python -m metrabs_acae.main")
+        run(config, command_line.backbone_module(arguments))
 
     return exit_code(work)
 
 
-def run(config: Config) -> None:
-    """Calls the module of `metrabs_acae.commands` that does what `config.verbs` asks for."""
+def run(config: Config, backbone_module: str = "") -> None:
+    """Calls the module of `metrabs_acae.commands` that does what `config.verbs` asks for.
+
+    `backbone_module` is a MODULE:NAME that the user named, which may be imported.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if config.verbs.export:  # a SavedModel is TensorFlow's; checkpoints of a training on JAX fit as well
         os.environ["KERAS_BACKEND"] = "tensorflow"
     _import_tensorflow_quietly()
+    if backbone_module:
+        import_backbone(backbone_module)
     importlib.import_module(f"metrabs_acae.commands.{config.verbs.chosen}").run(config)
 
 

@@ -7,6 +7,8 @@ is one "replica", and nothing here has an effect.
 from __future__ import annotations
 
 import keras
+import numpy as np
+from keras import ops
 
 
 def count() -> int:
@@ -19,6 +21,11 @@ def index():
     """Number of this replica: 0, or an integer scalar tensor inside a `tf.distribute` replica."""
     context = _context()
     return 0 if context is None else context.replica_id_in_sync_group
+
+
+def own(rows: np.ndarray):
+    """This replica's row of an array [replicas, ...], or the only one."""
+    return rows[0] if len(rows) == 1 else ops.take(rows, index(), axis=0)
 
 
 def total(value):

@@ -16,9 +16,14 @@ import numpy as np
 
 from metrabs_acae import skeleton_tables
 from metrabs_acae.errors import UserError
+from metrabs_acae.joint_names import base_and_convention, code, mirror_name, without_partner
+from metrabs_acae.joint_names import side as side
 
 COMMON_2D_JOINTS: tuple[str, ...] = tuple(skeleton_tables.COMMON_2D.split(","))
 """The 17 joints that the 2D datasets share and that supervise the 3D joints weakly."""
+
+MIN_JOINTS_OF_CONVENTION = 4
+"""What fewer joints end with is taken for a part of their names: no skeleton of its own."""
 
 _MERGED = "_merged"
 """What the names of merged skeletons end with."""
@@ -33,21 +38,26 @@ class Skeleton:
         joint_names: full names, unique.
         edges: pairs of joint indices.
         merged: whether each joint stands for all like-named joints of several conventions (`merge_by_name`).
+        mirror_pairs: names of joints that are each other's mirror images although their names do not say so; twice the
+            same name for a central joint whose name reads as left or right.
     """
 
     name: str
     joint_names: tuple[str, ...]
     edges: tuple[tuple[int, int], ...] = ()
     merged: bool = False
+    mirror_pairs: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "joint_names", tuple(str(n) for n in self.joint_names))
         object.__setattr__(self, "edges", tuple((int(a), int(b)) for a, b in self.edges))
+        object.__setattr__(self, "mirror_pairs", tuple((str(a), str(b)) for a, b in self.mirror_pairs))
         if len(set(self.joint_names)) != len(self.joint_names):
             twice = sorted({n for n in self.joint_names if self.joint_names.count(n) > 1})
             raise UserError(f"Skeleton '{self.name}' names a joint twice: {', '.join(twice)}.")
         if any(not 0 <= i < self.n_joints for edge in self.edges for i in edge):
             raise UserError(f"Skeleton '{self.name}' has an edge to a joint outside 0..{self.n_joints - 1}.")
+        self.indices(n for pair in self.mirror_pairs for n in pair)
 
     @property
     def n_joints(self) -> int:
@@ -57,7 +67,17 @@ class Skeleton:
     def mirror(self) -> np.ndarray:
         """[J] index of each joint's mirror image; its own index where it is central or has no partner."""
         index = {n: i for i, n in enumerate(self.joint_names)}
-        return np.array([index.get(mirror_name(n), i) for i, n in enumerate(self.joint_names)], np.int64)
+        partners = {n: mirror_name(n) for n in self.joint_names} | self._given_partners()
+        return np.array([index.get(partners[n], i) for i, n in enumerate(self.joint_names)], np.int64)
+
+    @property
+    def without_partner(self) -> tuple[str, ...]:
+        """Joints that read as left or right by their names, but whose mirror image is not there."""
+        given = self._given_partners()
+        return tuple(n for n in without_partner(self.joint_names) if n not in given)
+
+    def _given_partners(self) -> dict[str, str]:
+        return {x: y for a, b in self.mirror_pairs for x, y in ((a, b), (b, a))}
 
     def indices(self, names: Iterable[str]) -> np.ndarray:
         """Positions of `names` in this skeleton; UserError on a name that it does not have."""
@@ -73,7 +93,8 @@ class Skeleton:
         """The skeleton of the joints `names`, in that order, with the edges among them."""
         position = {int(old): new for new, old in enumerate(self.indices(names))}
         edges = [(position[a], position[b]) for a, b in self.edges if a in position and b in position]
-        return Skeleton(name or self.name, tuple(names), tuple(edges), self.merged)
+        pairs = tuple(pair for pair in self.mirror_pairs if set(pair) <= set(names))
+        return Skeleton(name or self.name, tuple(names), tuple(edges), self.merged, pairs)
 
     def to_dict(self) -> dict:
         return {
@@ -81,34 +102,30 @@ class Skeleton:
             "joint_names": list(self.joint_names),
             "edges": [list(e) for e in self.edges],
             **({"merged": True} if self.merged else {}),
+            **({"mirror_pairs": [list(pair) for pair in self.mirror_pairs]} if self.mirror_pairs else {}),
         }
 
     @classmethod
     def from_dict(cls, data: dict) -> Skeleton:
         merged = data.get("merged", data["name"].endswith(_MERGED))  # before it was stored, only the name said so
-        return cls(data["name"], tuple(data["joint_names"]), tuple(tuple(e) for e in data["edges"]), merged)
-
-
-def side(name: str) -> str:
-    """``"l"``, ``"r"`` or ``"c"`` (central) for a joint name."""
-    return name[0] if name[:1] in ("l", "r") else "c"
-
-
-def mirror_name(name: str) -> str:
-    """The name of the same joint on the body's other side."""
-    return {"l": "r", "r": "l"}.get(name[:1], name[:1]) + name[1:]
+        return cls(data["name"], data["joint_names"], data["edges"], merged, data.get("mirror_pairs", ()))
 
 
 def parse_edges(paths: str | Iterable[str], joint_names: Sequence[str]) -> tuple[tuple[int, int], ...]:
     """Edges from paths such as ``"htop-head-neck-lsho,pelv-lhip"``, each added with its mirror image.
 
-    Names may leave out the suffix where all joints share one; edges to unknown names are skipped.
+    Names may leave out the suffix where all joints share one.
+
+    Raises:
+        UserError: a path names a joint that is not there.
     """
-    index = {n: i for i, n in enumerate(joint_names)}
-    index.update({n.split("_")[0]: i for i, n in reversed(list(enumerate(joint_names)))})
+    index = {base_and_convention(n)[0]: i for i, n in reversed(list(enumerate(joint_names)))}
+    index.update({n: i for i, n in enumerate(joint_names)})
     edges: dict[tuple[int, int], None] = {}
-    for path in paths.split(",") if isinstance(paths, str) else paths:
+    for path in filter(None, paths.split(",") if isinstance(paths, str) else paths):
         names = [n.strip() for n in path.split("-")]
+        if unknown := [n for n in names if n not in index]:
+            raise UserError(f"The edges '{path}' name joints that are not there: {', '.join(unknown)}.")
         for a, b in itertools.pairwise(names):
             for first, second in ((a, b), (mirror_name(a), mirror_name(b))):
                 if first in index and second in index:
@@ -118,11 +135,24 @@ def parse_edges(paths: str | Iterable[str], joint_names: Sequence[str]) -> tuple
     return tuple(edges)
 
 
-def make_skeleton(name: str, bases: str | Sequence[str], edge_paths: str, suffix: str = "") -> Skeleton:
-    """A skeleton from base names (comma separated) of one convention and its edge paths."""
+def make_skeleton(
+    name: str,
+    bases: str | Sequence[str],
+    edge_paths: str,
+    suffix: str = "",
+    *,
+    mirror: Iterable[tuple[str, str]] = (),
+) -> Skeleton:
+    """A skeleton from base names (comma separated) of one convention and its edge paths.
+
+    Args:
+        mirror: pairs of base names that are mirror images without saying so (`Skeleton.mirror_pairs`).
+    """
     bases = bases.split(",") if isinstance(bases, str) else list(bases)
-    joint_names = tuple(b + (f"_{suffix}" if suffix else "") for b in bases)
-    return Skeleton(name, joint_names, parse_edges(edge_paths, joint_names))
+    ending = f"_{suffix}" if suffix else ""
+    joint_names = tuple(b + ending for b in bases)
+    pairs = tuple((a + ending, b + ending) for a, b in mirror)
+    return Skeleton(name, joint_names, parse_edges(edge_paths, joint_names), mirror_pairs=pairs)
 
 
 @functools.cache
@@ -163,13 +193,15 @@ def union(skeletons: Iterable[Skeleton], name: str = "union") -> Skeleton:
     """All joints of all skeletons in order of first appearance, with all their edges."""
     index: dict[str, int] = {}
     edges: dict[tuple[int, int], None] = {}
+    pairs: dict[tuple[str, str], None] = {}
     for skeleton in skeletons:
+        pairs.update(dict.fromkeys(skeleton.mirror_pairs))
         for joint in skeleton.joint_names:
             index.setdefault(joint, len(index))
         for a, b in skeleton.edges:
             i, j = index[skeleton.joint_names[a]], index[skeleton.joint_names[b]]
             edges.setdefault((min(i, j), max(i, j)))
-    return Skeleton(name, tuple(index), tuple(sorted(edges)))
+    return Skeleton(name, tuple(index), tuple(sorted(edges)), mirror_pairs=tuple(pairs))
 
 
 def available_output_skeletons(skeleton: Skeleton) -> dict[str, Skeleton]:
@@ -183,18 +215,25 @@ def available_output_skeletons(skeleton: Skeleton) -> dict[str, Skeleton]:
         joints = [_merged_name(j) for j in joints] if skeleton.merged else joints
         if have.issuperset(joints) and len(set(joints)) == len(joints):
             found[name] = skeleton.select(joints, name)
-    conventions = dict.fromkeys(n.split("_", 1)[1] for n in skeleton.joint_names if "_" in n)
-    for suffix in () if skeleton.merged else conventions:
-        joints = [n for n in skeleton.joint_names if n.endswith(f"_{suffix}")]
+    for suffix, joints in conventions(skeleton.joint_names).items() if not skeleton.merged else ():
         name = f"{suffix}_{len(joints)}"
-        if name not in found:
+        if suffix and len(joints) >= MIN_JOINTS_OF_CONVENTION and name not in found:
             found[name] = skeleton.select(joints, name)
     return {**found, "": skeleton}
 
 
+def conventions(joint_names: Iterable[str]) -> dict[str, list[str]]:
+    """The joints by the convention that their names end with; under "" those without."""
+    found: dict[str, list[str]] = {}
+    for name in joint_names:
+        found.setdefault(base_and_convention(name)[1], []).append(name)
+    return found
+
+
 def prefix_groups(names2d: Sequence[str], names3d: Sequence[str]) -> list[np.ndarray]:
     """For each 2D joint the indices of the 3D joints whose name starts with it (MeTRAbs's weak 2D supervision)."""
-    return [np.array([i for i, n in enumerate(names3d) if n.startswith(p)], np.int64) for p in names2d]
+    codes = [code(n) for n in names3d]
+    return [np.array([i for i, n in enumerate(codes) if n.startswith(p)], np.int64) for p in names2d]
 
 
 def merge_by_name(skeleton: Skeleton) -> tuple[Skeleton, np.ndarray]:
@@ -211,7 +250,8 @@ def merge_by_name(skeleton: Skeleton) -> tuple[Skeleton, np.ndarray]:
     target = np.array([index[n] for n in merged_names], np.int64)
     edges = sorted({tuple(sorted((int(target[a]), int(target[b])))) for a, b in skeleton.edges})
     edges = tuple(e for e in edges if e[0] != e[1])
-    return Skeleton(skeleton.name + _MERGED, tuple(index), edges, merged=True), target
+    pairs = tuple((_merged_name(a), _merged_name(b)) for a, b in skeleton.mirror_pairs)
+    return Skeleton(skeleton.name + _MERGED, tuple(index), edges, True, tuple(dict.fromkeys(pairs))), target
 
 
 def corresponding_joints(skeleton: Skeleton, names: Iterable[str]) -> np.ndarray:
@@ -224,5 +264,5 @@ def corresponding_joints(skeleton: Skeleton, names: Iterable[str]) -> np.ndarray
 
 
 def _merged_name(name: str) -> str:
-    base, _, suffix = name.partition("_")
+    base, suffix = base_and_convention(name)
     return name if (base, suffix) in skeleton_tables.KEPT_APART else base

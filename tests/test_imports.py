@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "replicas", "skeleton_tables", ""),
-    ("exit_codes", "files", "progress", "settings", "skeletons", "tables"),
+    ("errors", "joint_names", "replicas", "skeleton_tables", ""),
+    ("dealing", "exit_codes", "files", "progress", "settings", "skeletons", "tables"),
     ("flags", "geometry"),
     ("layers",),
     ("models", "data", "visualization"),

@@ -112,3 +112,29 @@ def test_a_skeleton_without_suffixes_is_not_merged_unless_it_says_so():
 def test_merged_skeletons_written_before_the_field_existed_are_known_by_their_name():
     assert Skeleton.from_dict({"name": "union_merged", "joint_names": ["pelv"], "edges": []}).merged
     assert not Skeleton.from_dict({"name": "union", "joint_names": ["pelv"], "edges": []}).merged
+
+
+def test_partners_given_by_hand_count_and_last():
+    own = skeletons.make_skeleton("own", "root,a1,a2,lum", "root-a1", "x", mirror=[("a1", "a2"), ("lum", "lum")])
+    assert list(own.mirror) == [0, 2, 1, 3] and own.without_partner == ()
+    assert Skeleton.from_dict(own.to_dict()) == own
+    assert list(own.select(["a2_x", "a1_x"]).mirror) == [1, 0]
+    both = skeletons.union([get_skeleton("h36m"), own])
+    assert both.mirror[both.indices(["a1_x"])[0]] == both.indices(["a2_x"])[0]
+
+
+def test_a_sided_joint_without_partner_is_named():
+    own = Skeleton("own", ("root", "left_hip", "right_hip", "left_knee"))
+    assert own.without_partner == ("left_knee",) and list(own.mirror) == [0, 2, 1, 3]
+
+
+def test_edges_to_unknown_joints_are_refused():
+    with pytest.raises(UserError, match="name joints that are not there: lkne"):
+        skeletons.make_skeleton("own", "pelv,lhip,rhip", "pelv-lhip-lkne")
+
+
+def test_a_few_joints_with_an_odd_ending_are_no_skeleton_of_their_own():
+    own = Skeleton("own", (*get_skeleton("h36m_17").joint_names, "hip_mine_2", "toe_mine"))
+    assert set(skeletons.available_output_skeletons(own)) == {"h36m_17", "lsp_14"} & set(
+        skeletons.available_output_skeletons(own)
+    ) | {"h36m_17", ""}

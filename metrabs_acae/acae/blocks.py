@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.skeletons import mirror_name, side
+from metrabs_acae.joint_names import mirror_name, side
 
 
 @dataclass(frozen=True)

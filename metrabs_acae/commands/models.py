@@ -31,6 +31,7 @@ def build_pose_model(model: config_lib.Model, skeleton: Skeleton, *, weights: st
         ghost_group_size=model.ghost_bn or None,
         kernel_norm=model.constrain_kernel_norm,
         batch_norm_momentum=model.batch_norm_momentum,
+        trained_convolutions=model.trained_convolutions,
     )
     return Metrabs(
         backbone,

@@ -11,6 +11,7 @@ from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.paper_mixtures import find_stores
 from metrabs_acae.data.shares import in_proportion
 from metrabs_acae.data.store import PoseStore
+from metrabs_acae.dealing import Dealing
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.consistency import like_named
 from metrabs_acae.skeletons import Skeleton
@@ -25,7 +26,7 @@ def with_paper_stores(config: Config) -> Config:
     found = find_stores(
         size,
         config.files.data_dir,
-        n_parts=config.training.grad_accum_steps * max(1, n_devices) * (config.devices.n_hosts or 1),
+        n_parts=Dealing(config.training.grad_accum_steps, max(1, n_devices), config.devices.n_hosts or 1).n_pieces,
         allow_missing=config.files.allow_missing_stores,
         has_converter=embedded.has_converter,
     )

@@ -95,6 +95,8 @@ def export_in_own_process(folder: RunFolder, config: Config) -> None:
     """What --export does, which needs the TensorFlow backend; on the CPU, because this process holds the GPUs."""
     where = ["--load-path", str(folder.path), "--data-dir", config.files.data_dir]
     command = ["--export", *where, *flags_of(config.export_settings)]
+    if ":" in config.model.backbone:
+        command += ["--backbone", config.model.backbone]
     done = subprocess.run(
         [sys.executable, "-m", "metrabs_acae.main", *command],
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
@@ -108,6 +110,7 @@ def export_in_own_process(folder: RunFolder, config: Config) -> None:
 
 def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mixture, acae, began: float):
     """(pose model with its final weights, whether the last step was reached), from wherever the run folder stands."""
+    from metrabs_acae.models.backbones.freezing import describe_frozen
     from metrabs_acae.training import checkpoints
 
     settings, training = config.run_settings(), config.training
@@ -120,6 +123,8 @@ def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mix
             acae.save(folder.path / models.ACAE_FILE)
         folder.write_json("skeleton.json", mixture.skeleton.to_dict())
     folder.log(f"Run folder: {folder.path}")
+    if fixed := describe_frozen(pose_model.backbone):
+        folder.log(fixed)
     if used.is_first:
         print(mixture.describe(training.training_steps), flush=True)
     if used.note:
@@ -163,8 +168,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
                 augmentation=augmentation_settings(config.augmentation),
                 workers=config.data.workers,
                 max_bad_fraction=config.data.max_bad_fraction,
-                micro_batches=training.grad_accum_steps * used.n_replicas,
-                shard=used.shard,
+                dealing=used.dealing(training.grad_accum_steps),
             )
         )
         return used.distribute(datasets[-1])
@@ -234,24 +238,26 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: 
         seed=training.seed,
     )
     base, steps = training.base_learning_rate, training.training_steps
+    of_backbone = pose_model.backbone.trainable_variables
     if config.model.variant == "separate":
         schedule = both = schedules.MainSchedule(base, steps)
     else:
-        schedule = schedules.FinetuneHeadSchedule(base, steps)
-        both = schedules.FinetuneBackboneSchedule(base, steps), schedule
+        schedule = both = schedules.FinetuneHeadSchedule(base, steps)
+        if of_backbone:
+            both = schedules.FinetuneBackboneSchedule(base, steps), schedule
     loss_scale = "dynamic" if training.dynamic_loss_scale else training.loss_scale
     optimizer = build_optimizer(
         both,
         total_steps=training.decay_steps or steps,
         base_learning_rate=base,
         weight_decay=training.weight_decay,
-        backbone_variables=pose_model.backbone.trainable_variables,
+        backbone_variables=of_backbone,
         accum_steps=training.grad_accum_steps,
         ema_momentum=training.ema_momentum if training.ema_momentum < 1 else None,
         loss_scale=loss_scale if training.dtype == "float16" else None,
     )
-    accum = training.grad_accum_steps
-    model.set_places(used.places(mixture.batch_size_3d // accum, mixture.batch_size_2d // accum))
+    dealing = used.dealing(training.grad_accum_steps)
+    model.set_places(dealing.places(mixture.batch_size_3d, mixture.batch_size_2d))
     xla = use_xla(training.jit_compile, replicated=used.kind == "mirrored")
     model.compile(optimizer=optimizer, jit_compile=xla, auto_scale_loss=False)
     optimizer.build(model.trainable_variables)

@@ -58,12 +58,10 @@ def load_training_example(
     seed: tuple[int, ...],
     settings: AugmentationSettings,
     augmenter: AppearanceAugmenter | None,
-    *,
-    partial_visibility: float | None = None,
 ) -> CropExample:
     """One augmented example; `seed` fixes its draws. Raises `BAD_EXAMPLE_ERRORS` where row or image is broken."""
     rng = generator(*seed)
-    draw = draw_geometry(rng, settings, partial_visibility=partial_visibility)
+    draw = draw_geometry(rng, settings)
     example = store.row(split, row)
     crop = make_crop(example, image_size, draw)
     coords, valid = crop_coords(example, store, crop)

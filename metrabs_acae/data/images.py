@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from metrabs_acae.data import jpeg
 from metrabs_acae.errors import UserError
 
 MAX_PIXELS = 100_000_000
 """Pictures and video frames that claim more are not read: most likely their header is damaged."""
-_JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 class FolderImages:
@@ -66,17 +66,5 @@ def image_size_wh(data: bytes) -> tuple[int, int]:
     if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
         return struct.unpack(">II", data[16:24])
     if data[:2] == b"\xff\xd8":
-        position = 2
-        while position + 9 <= len(data):
-            if data[position] != 0xFF:
-                break
-            marker = data[position + 1]
-            if marker == 0xFF:  # fill byte
-                position += 1
-                continue
-            if marker in _JPEG_FRAME_MARKERS:
-                height, width = struct.unpack(">HH", data[position + 5 : position + 9])
-                return width, height
-            (length,) = struct.unpack(">H", data[position + 2 : position + 4])
-            position += 2 + length
+        return jpeg.read_size_wh(data)
     raise ValueError("not a JPEG or PNG file, or one cut off in its header")

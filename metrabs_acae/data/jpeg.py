@@ -9,6 +9,7 @@ JPEG file. Of files without the markers only the rows below the window are left 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,17 +79,8 @@ def restart_interval(n_blocks: int) -> int:
 
 def read_layout(data: bytes) -> Layout:
     """The header's contents; ValueError where there is none (the file may be cut off later on)."""
-    position, frame, interval = 2, None, 0
-    if data[:2] != b"\xff\xd8":
-        raise ValueError("not a JPEG file")
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            break
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        (length,) = struct.unpack_from(">H", data, position + 2)
+    frame, interval = None, 0
+    for marker, position, length in _segments(data):
         if position + 2 + length > len(data):
             break
         if marker in _FRAMES:
@@ -99,8 +91,30 @@ def read_layout(data: bytes) -> Layout:
             if frame is None:
                 break
             return _layout(data, frame, interval, position, length)
-        position += 2 + length
     raise ValueError("the image file is broken or cut off: it has no whole JPEG header")
+
+
+def read_size_wh(data: bytes) -> tuple[int, int]:
+    """Width and height from the first bytes of a file, up to its frame header; ValueError where that is missing."""
+    for marker, position, _ in _segments(data):
+        if marker in _FRAMES and position + 9 <= len(data):
+            height, width = struct.unpack_from(">HH", data, position + 5)
+            return width, height
+    raise ValueError("not a JPEG file, or one cut off in its header")
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, where it stands, length) of the header's segments, as far as there are any; the last may be cut off."""
+    if data[:2] != b"\xff\xd8":
+        raise ValueError("not a JPEG file")
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        if data[position + 1] == 0xFF:  # a fill byte
+            position += 1
+            continue
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        yield data[position + 1], position, length
+        position += 2 + length
 
 
 def _layout(data: bytes, frame: int, interval: int, scan: int, scan_length: int) -> Layout:

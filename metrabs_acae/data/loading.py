@@ -23,6 +23,7 @@ from metrabs_acae.data.augmentation.appearance import AppearanceAugmenter
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.examples import BAD_EXAMPLE_ERRORS, load_training_example
 from metrabs_acae.data.mixture import Entry, Mixture, Plan
+from metrabs_acae.dealing import Dealing
 from metrabs_acae.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -116,12 +117,11 @@ class BatchLoader:
     Args:
         workers: number of threads; None takes the number of usable CPU cores.
         n_ahead: how many batches are in work or ready ahead of the consumer.
-        micro_batches: k splits every batch into k equal parts, delivered one after the other.
-        shard: (index, count) loads only that part of every batch (see `Mixture.part_slots`).
+        dealing: which examples of every batch are loaded, and in how many parts they are delivered.
 
     Attributes:
         meter: `InputMeter`, told of the batches that leave the loader.
-        slots_3d, slots_2d: [micro_batches, n] the slots of the mixture's batch that are loaded, in order.
+        slots_3d, slots_2d: [parts, n] the slots of the mixture's batch that are loaded, in order.
     """
 
     def __init__(
@@ -133,16 +133,14 @@ class BatchLoader:
         workers: int | None = None,
         max_bad_fraction: float = 0.02,
         n_ahead: int = 2,
-        micro_batches: int = 1,
-        shard: tuple[int, int] = (0, 1),
+        dealing: Dealing = Dealing(),  # noqa: B008 (frozen)
     ):
-        self.slots_3d, self.slots_2d = mixture.part_slots(shard=shard, micro_batches=micro_batches)
+        self.slots_3d, self.slots_2d = dealing.slots(mixture.batch_size_3d, mixture.batch_size_2d)
         self.mixture = mixture
         self.image_size = image_size
         self.augmentation = augmentation
         self.workers = workers or len(os.sched_getaffinity(0))
         self.n_ahead = n_ahead
-        self.micro_batches = micro_batches
         self.health = DataHealth(max_bad_fraction)
         self.meter = InputMeter()
         self._augmenter = AppearanceAugmenter(augmentation, image_size) if augmentation.appearance else None
@@ -226,7 +224,6 @@ class BatchLoader:
             seed,
             self.augmentation,
             self._augmenter,
-            partial_visibility=entry.partial_visibility,
         )
 
     def _put(self, loaded, place: int, entry_number: int, batch: dict[str, np.ndarray]) -> None:

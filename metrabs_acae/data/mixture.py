@@ -16,20 +16,17 @@ from metrabs_acae.data.examples import share_too_low
 from metrabs_acae.data.shuffle import mix_key, shuffled_index
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
-from metrabs_acae.skeletons import COMMON_2D_JOINTS, Skeleton, corresponding_joints, merge_by_name, union
+from metrabs_acae.joint_names import code
+from metrabs_acae.skeletons import COMMON_2D_JOINTS, Skeleton, corresponding_joints, merge_by_name, prefix_groups, union
 
 
 @dataclass(frozen=True)
 class Entry:
-    """`count` examples per batch from one split of one store.
-
-    `partial_visibility` is the probability of cropping a random part of the box; None takes the common setting.
-    """
+    """`count` examples per batch from one split of one store."""
 
     store: PoseStore
     split: str
     count: int
-    partial_visibility: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,12 +69,12 @@ class Mixture:
         self.skeleton: Skeleton = union(e.store.skeleton for e in entries_3d)
         if merge_joints:
             self.skeleton, _ = merge_by_name(self.skeleton)
-        base_names = {_base(n) for e in entries_2d for n in e.store.skeleton.joint_names}
+        base_names = {code(n) for e in entries_2d for n in e.store.skeleton.joint_names}
         names_3d = self.skeleton.joint_names
         self.joint_names_2d = tuple(
             n
             for n in COMMON_2D_JOINTS
-            if (n in base_names or not entries_2d) and any(name.startswith(n) for name in names_3d)
+            if (n in base_names or not entries_2d) and any(group.size for group in prefix_groups([n], names_3d))
         )
         if entries_2d and not self.joint_names_2d:
             raise UserError(
@@ -110,32 +107,6 @@ class Mixture:
             row = (row + mix_key(self.seed, self._entry, stream, attempt) % self._size.astype(np.uint64)) % self._size
         return Plan(self._entry, row.astype(np.int64))
 
-    def part_slots(self, *, shard: tuple[int, int] = (0, 1), micro_batches: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """The batch's slots that shard `index` of `count` loads: those of the 3D part and those of the 2D part.
-
-        A micro-batch is a contiguous piece of the 3D part followed by one of the 2D part, and each shard has a
-        contiguous piece of both. So shard i's micro-batch m holds piece `m * count + i` of `micro_batches * count`
-        equal pieces, first of the 3D part, then of the 2D part. Batches of all shards one after the other are a
-        reordered batch of a single host: the result tells which slot stands where.
-
-        Returns:
-            integer arrays [micro_batches, n3] and [micro_batches, n2]; UserError where the parts are not divisible.
-        """
-        index, count = shard
-        if count < 1 or not 0 <= index < count:
-            raise UserError(f"There is no shard {index} of {count}; shards are numbered 0 to {max(count, 1) - 1}.")
-        n_pieces = micro_batches * count
-        parts = []
-        for start, size in ((0, self.batch_size_3d), (self.batch_size_3d, self.batch_size_2d)):
-            if size % n_pieces:
-                raise UserError(
-                    f"A batch part of {size} examples cannot be split into {n_pieces} equal parts "
-                    f"({micro_batches} accumulation steps x {count} shards)."
-                )
-            pieces = start + np.arange(size).reshape(micro_batches, count, size // n_pieces)
-            parts.append(pieces[:, index])
-        return parts[0], parts[1]
-
     def describe(self, total_steps: int | None = None) -> str:
         """The composition as a table: dataset, joints, examples, number per batch, epochs over the run.
 
@@ -158,10 +129,6 @@ class Mixture:
         names = entry.store.skeleton.joint_names
         if entry.store.kind == "3d":
             return corresponding_joints(self.skeleton, names)
-        base = [_base(n) for n in names]
+        base = [code(n) for n in names]
         pairs = [(self.joint_names_2d.index(n), base.index(n)) for n in self.joint_names_2d if n in base]
         return np.array(pairs, np.int64).reshape(-1, 2).T
-
-
-def _base(name: str) -> str:
-    return name.split("_")[0]

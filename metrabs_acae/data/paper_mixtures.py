@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metrabs_acae.data.shares import in_proportion
-from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 
 COUNTS_3D: dict[str, dict[str, int]] = {
@@ -30,7 +29,7 @@ COUNTS_2D: dict[int, dict[str, int]] = {
     3: {"mpii": 8, "coco": 9, "jrdb": 8, "posetrack": 8},
     6: {"mpii": 8, "coco": 8, "jrdb": 7, "posetrack": 7},
 }
-"""Examples per batch of the 2D stores by (replicas x accumulation steps): 32, or the nearest that divides evenly."""
+"""Examples per batch of the 2D stores by `Dealing.n_pieces`: 32, or the nearest that divides evenly."""
 
 BENCHMARKS = ("h36m-test", "3dhp-test", "mupots", "3dpw", "emdb")
 """Stores that are evaluated after training, those of them that are there."""
@@ -56,7 +55,7 @@ def find_stores(
     """The stores of the mixture "full" (28 + 4), "medium" (14 + 4) or "small" (3 + 4) below a folder, by their names.
 
     Args:
-        n_parts: replicas x accumulation steps.
+        n_parts: how many equal pieces the batch is cut into (`Dealing.n_pieces`).
         allow_missing: do without those that are missing; the others take their places in the batch, in proportion.
         has_converter: whether a command makes the store of a dataset, to be named where it is missing.
 
@@ -84,6 +83,8 @@ def _is_there(path: Path) -> bool:
 
 def _benchmarks(folder: Path, names_3d) -> tuple[str, ...]:
     """The benchmarks that are there and whose joints the mixture has."""
+    from metrabs_acae.data.store import PoseStore
+
     joints = {joint for name in names_3d for joint in PoseStore(folder / name).skeleton.joint_names}
     paths = [folder / name for name in BENCHMARKS if _is_there(folder / name)]
     return tuple(str(p) for p in paths if joints.issuperset(PoseStore(p).skeleton.joint_names))

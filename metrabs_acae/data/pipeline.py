@@ -13,6 +13,7 @@ from metrabs_acae.data.loading import BatchLoader
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.data.plain_loading import EvaluationLoader
 from metrabs_acae.data.store import PoseStore
+from metrabs_acae.dealing import Dealing
 from metrabs_acae.skeletons import Skeleton
 
 
@@ -24,8 +25,7 @@ def training_dataset(
     augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (frozen)
     workers: int | None = None,
     max_bad_fraction: float = 0.02,
-    micro_batches: int = 1,
-    shard: tuple[int, int] = (0, 1),
+    dealing: Dealing = Dealing(),  # noqa: B008 (frozen)
 ) -> tf.data.Dataset:
     """Endless training batches, a pure function of the mixture's seed and the step, whatever `workers` is.
 
@@ -36,10 +36,8 @@ def training_dataset(
         start_step: the first batch is that of this step (exact resume).
         workers: number of loading threads; None takes the usable CPU cores.
         max_bad_fraction: loading stops where more of the examples than this are broken.
-        micro_batches: splits each batch into that many equal parts (gradient accumulation).
-        shard: (index, count): of every (micro-)batch only this host's or replica's part, an equal contiguous piece of
-            the 3D-labelled examples followed by one of the 2D-labelled ones (`Mixture.part_slots` numbers them). With
-            all shards' parts one after the other, every example of the whole batch is there once and the same.
+        dealing: which of the examples are loaded here and in how many elements, the micro-batches and replicas one
+            after the other; the dealings of all hosts together have every example of the batch once and the same.
 
     Returns:
         a dataset whose attribute `health` (`DataHealth`) counts broken examples; wrap its consumer in `user_errors`.
@@ -51,8 +49,7 @@ def training_dataset(
         augmentation=augmentation,
         workers=workers,
         max_bad_fraction=max_bad_fraction,
-        micro_batches=micro_batches,
-        shard=shard,
+        dealing=dealing,
     )
     signature = {name: tf.TensorSpec(array.shape, array.dtype, name) for name, array in loader.empty_batch().items()}
     dataset = tf.data.Dataset.from_generator(lambda: loader.batches(start_step), output_signature=signature)

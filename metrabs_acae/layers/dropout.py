@@ -19,7 +19,7 @@ class ExampleDropout(keras.layers.Dropout):
     _places: np.ndarray | None = None
 
     def set_places(self, places: np.ndarray | None) -> None:
-        """As for `GhostBatchNormalization`: [replicas, examples per replica], or None."""
+        """As for `GhostBatchNormalization`."""
         self._places = places
 
     def call(self, inputs, training=False):
@@ -31,5 +31,4 @@ class ExampleDropout(keras.layers.Dropout):
         factors = keras.random.dropout(
             ops.ones((places.size, *rest), self.compute_dtype), self.rate, seed=self.seed_generator
         )
-        mine = places[0] if len(places) == 1 else ops.take(places, replicas.index(), axis=0)
-        return inputs * ops.take(factors, mine, axis=0)
+        return inputs * ops.take(factors, replicas.own(places), axis=0)

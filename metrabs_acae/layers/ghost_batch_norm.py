@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from metrabs_acae import replicas
+from metrabs_acae.dealing import deal_groups
 from metrabs_acae.errors import UserError
 
 
@@ -54,7 +55,7 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
         """Says which place of one device's batch each training example has.
 
         Args:
-            places: [replicas, examples per replica], each number from 0 to the batch size - 1 once; None: as they come.
+            places: as `Dealing.places` has them; None: the examples stand as they come.
 
         Raises:
             UserError: replicas that hold parts of groups, or groups of other sizes than each other.
@@ -179,52 +180,24 @@ class _EqualGroups:
 
 
 class _Dealt:
-    """The groups of one device's batch whose examples are dealt out to replicas: what each of them computes.
-
-    Args:
-        group_size: as for the layer.
-        places: [replicas, examples per replica].
-    """
+    """The groups of one device's batch whose examples are dealt out: what each computation needs of them."""
 
     def __init__(self, group_size, places: np.ndarray):
-        n_replicas, self.n_examples = places.shape
-        if isinstance(group_size, list):
-            group_of_place = np.repeat(np.arange(len(group_size)), group_size)
-        else:
-            group_of_place = np.arange(places.size) // (group_size or places.size)
-        if len(group_of_place) != places.size:
-            raise UserError(f"The ghost batch norm groups {group_size} do not sum to the batch of {places.size}.")
-        whole = np.bincount(group_of_place)
-        group_of = group_of_place[places]
-        numbers = [np.unique(row) for row in group_of]
-        self.local = np.searchsorted(numbers[0], group_of[0])
-        if any(
-            len(mine) != len(numbers[0])
-            or not np.array_equal(np.searchsorted(mine, row), self.local)
-            or not np.array_equal(np.bincount(np.searchsorted(mine, row)), whole[mine])
-            for mine, row in zip(numbers, group_of, strict=True)
-        ):
-            raise UserError(
-                f"Ghost batch normalization groups of {group_size or 'the whole batch'} cannot be dealt whole to "
-                f"{n_replicas} replicas: make the group size divide both the 3D-labelled and the 2D-labelled "
-                "examples of each, or use fewer of them."
-            )
-        self.sizes = whole[numbers[0]]
-        self.later = len(whole) - 1 - np.array(numbers)  # [replicas, G]: how many groups of the batch follow each
+        self.n_examples = places.shape[1]
+        self.dealt = deal_groups(group_size, places)
 
     def groups(self, dtype):
-        size, n_groups = int(self.sizes[0]), len(self.sizes)
-        if np.array_equal(self.local, np.repeat(np.arange(n_groups), size)):
+        local, size, n_groups = self.dealt.local, int(self.dealt.sizes[0]), len(self.dealt.sizes)
+        if np.array_equal(local, np.repeat(np.arange(n_groups), size)):
             return _EqualGroups(n_groups, size, dtype)
-        return _Groups(ops.cast(np.equal(np.arange(n_groups)[:, None], self.local[None, :]), dtype))
+        return _Groups(ops.cast(np.equal(np.arange(n_groups)[:, None], local[None, :]), dtype))
 
     def moving_shares(self, momentum: float, dtype):
         """(shares, keep) as of `GhostBatchNormalization._groups`, such that the mean over replicas is that of one."""
-        n_replicas = len(self.later)
-        shares = (1.0 - momentum) * momentum ** self.later.astype(np.float64)
+        later = self.dealt.later
+        shares = (1.0 - momentum) * momentum ** later.astype(np.float64)
         keep = ops.cast(1.0 - shares.sum(), dtype)
-        shares = ops.cast(n_replicas * shares, dtype)
-        return (shares[0] if n_replicas == 1 else ops.take(shares, replicas.index(), axis=0)), keep
+        return ops.cast(replicas.own(len(later) * shares), dtype), keep
 
 
 def _normalize(x, gamma, beta, mean, inverse_std, groups, space):

@@ -11,6 +11,7 @@ from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.perspective import reconstruct_absolute
 from metrabs_acae.geometry.points import combine_points
 from metrabs_acae.layers.heatmap_heads import HeatmapHeads
+from metrabs_acae.models.backbones.build import stride_of
 from metrabs_acae.models.gates import Gates
 from metrabs_acae.models.losses import PAPER_WEIGHTS, LossWeights, training_loss
 
@@ -36,7 +37,8 @@ class Metrabs(keras.Model):
         depth: cells of the volumetric heatmap along depth.
         box_size_mm: side of the volumetric heatmap's cube.
         image_size: crop side, px; taken from the backbone's input shape if that is fixed.
-        stride, centered_stride: of the backbone.
+        stride: of the backbone; None: crop side over the side of its feature map.
+        centered_stride: of the backbone.
         mix_3d_inside_fov, weak_perspective: defaults of the reconstruction at inference.
         stop_gradient_features: hybrid only: keep the losses of the latent head from reaching the backbone.
 
@@ -53,7 +55,7 @@ class Metrabs(keras.Model):
         depth: int = 8,
         box_size_mm: float = 2200.0,
         image_size: int | None = None,
-        stride: int = 32,
+        stride: int | None = None,
         centered_stride: bool = True,
         mix_3d_inside_fov: float = 0.5,
         weak_perspective: bool = False,
@@ -67,6 +69,7 @@ class Metrabs(keras.Model):
         if variant != "separate" and acae is None:
             raise UserError(f"variant {variant!r} needs acae (an object with encoder and decoder).")
         image_size = image_size_of(backbone, image_size)
+        stride = stride or stride_of(backbone, image_size)
         self.backbone = backbone
         self.skeleton = skeleton
         self.variant = variant

@@ -8,6 +8,7 @@ from keras import ops
 from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.heatmaps import CropGrid
 from metrabs_acae.layers.heatmap_heads import VolumetricHead
+from metrabs_acae.models.backbones.build import stride_of
 from metrabs_acae.models.losses import PAPER_WEIGHTS, LossWeights
 from metrabs_acae.models.metrabs import image_size_of, require_batch
 
@@ -29,18 +30,18 @@ class VolumetricModel(keras.Model):
         depth: int = 8,
         box_size_mm: float = 2200.0,
         image_size: int | None = None,
-        stride: int = 32,
+        stride: int | None = None,
         centered_stride: bool = True,
         name: str | None = None,
     ):
         super().__init__(name=name, dtype="float32")
         self.backbone = backbone
         self.skeleton = skeleton
-        self.grid = CropGrid(image_size_of(backbone, image_size), stride, centered_stride, box_size_mm)
+        size = image_size_of(backbone, image_size)
+        self.grid = CropGrid(size, stride or stride_of(backbone, size), centered_stride, box_size_mm)
         self.head = VolumetricHead(
             skeleton.n_joints, depth=depth, grid=self.grid, dtype=keras.config.dtype_policy(), name="head"
         )
-        size = self.grid.image_size
         self.head.build(backbone.compute_output_shape((None, size, size, 3)))
         self.build()
 

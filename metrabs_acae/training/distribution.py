@@ -25,6 +25,7 @@ import keras
 import numpy as np
 
 from metrabs_acae.config import Devices
+from metrabs_acae.dealing import Dealing, deal_groups
 from metrabs_acae.errors import UserError
 from metrabs_acae.training.checkpoints import array_of
 
@@ -58,33 +59,17 @@ class Distribution:
         """Whether this process is the one that writes files."""
         return self.host == 0
 
-    @property
-    def shard(self) -> tuple[int, int]:
-        """(index, count) of the share of every batch that this process loads."""
-        return self.host, self.n_hosts
-
-    @property
-    def n_replicas(self) -> int:
-        """In how many parts, one after the other, this process's share must be loaded."""
-        return self.n_devices if self.kind == "mirrored" else 1
-
     def scope(self):
         """Context in which models and optimizers are built, and `fit` is called."""
         return contextlib.nullcontext() if self.engine is None else self.engine.scope()
 
-    def places(self, n_3d: int, n_2d: int) -> np.ndarray | None:
-        """Which place of one device's batch each example has where they are dealt out: [replicas, examples], or None.
-
-        One device's batch has the `n_3d` examples first. Each share has an equal piece of these and one of the others.
-        """
-        if self.kind == "mirrored":
-            return dealt_places(self.n_devices, n_3d, n_2d)
-        if self.kind == "multi-host":
-            return dealt_places(self.n_hosts, n_3d, n_2d).reshape(1, -1)
-        return None
+    def dealing(self, accum_steps: int = 1) -> Dealing:
+        """How the devices share a batch; on JAX those of one host share one computation, which has all its examples."""
+        n_replicas = self.n_devices if self.kind == "mirrored" else 1
+        return Dealing(accum_steps, n_replicas, self.n_hosts, self.host)
 
     def distribute(self, dataset):
-        """The `tf.data` dataset of this process's shares (`n_replicas` elements a batch) as `fit` wants it."""
+        """The `tf.data` dataset of this process's shares (an element for each replica) as `fit` wants it."""
         if self.kind != "mirrored":
             return dataset
         import tensorflow as tf
@@ -116,13 +101,6 @@ class Distribution:
                 f"The hosts disagree about {what}: {', '.join(map(str, numbers))}. The run folder and the pose stores "
                 "must be the same on all of them, e.g. on a shared file system."
             )
-
-
-def dealt_places(n_shares: int, n_3d: int, n_2d: int) -> np.ndarray:
-    """[shares, examples]: each share's equal contiguous piece of the first `n_3d` places, then of the other `n_2d`."""
-    first = np.arange(n_3d).reshape(n_shares, -1)
-    second = n_3d + np.arange(n_2d).reshape(n_shares, -1)
-    return np.concatenate([first, second], axis=1)
 
 
 @contextlib.contextmanager
@@ -305,7 +283,9 @@ def _misfit(kind: str, n: int, n_3d: int, n_2d: int, ghost_bn: int, accum_steps:
             return "gradient accumulation (--grad-accum-steps) on several devices works with KERAS_BACKEND=jax only"
         if not ghost_bn:
             return "ordinary batch normalization (--ghost-bn 0) has one group, which several devices cannot share"
-        if n_3d // n % ghost_bn or n_2d // n % ghost_bn:
+        try:
+            deal_groups(ghost_bn, Dealing(n_replicas=n).shares(n_3d, n_2d))
+        except UserError:
             return (
                 f"the {n_3d // n} 3D-labelled and {n_2d // n} 2D-labelled examples of each of {n} devices are no whole "
                 f"groups of --ghost-bn {ghost_bn}"

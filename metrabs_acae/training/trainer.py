@@ -71,7 +71,7 @@ class TrainingModel(keras.Model):
             self.train_function = None
 
     def set_places(self, places: np.ndarray | None) -> None:
-        """Makes a batch whose examples are dealt out mean the same as one device's batch (`Distribution.places`)."""
+        """Makes a batch whose examples are dealt out mean the same as one device's batch (`Dealing.places`)."""
         self.places = places
         for layer in self._flatten_layers():
             if isinstance(layer, (GhostBatchNormalization, ExampleDropout)):
@@ -82,10 +82,9 @@ class TrainingModel(keras.Model):
         if self.places is None:
             mix, order = keras.random.uniform((ops.shape(batch["image"])[0],), seed=self.mix_seed), None
         else:  # the numbers that the same examples would get on one device
-            together = len(self.places) == 1
-            mine = self.places[0] if together else ops.take(self.places, replicas.index(), axis=0)
-            mix = ops.take(keras.random.uniform((self.places.size,), seed=self.mix_seed), mine)
-            order = np.argsort(self.places[0]) if together else None
+            drawn = keras.random.uniform((self.places.size,), seed=self.mix_seed)
+            mix = ops.take(drawn, replicas.own(self.places))
+            order = np.argsort(self.places[0]) if len(self.places) == 1 else None
         total, terms, _ = self.pose_model.compute_losses(
             batch,
             step=self.batches_seen // self.accum_steps,

@@ -84,6 +84,10 @@ def test_broken_files(image):
     for broken in (b"", b"\xff\xd8", data[:100], b"\x89PNG" + data, b"\xff\xd8" + bytes(50)):
         with pytest.raises(ValueError, match="JPEG"):
             jpeg.read_layout(broken)
+        with pytest.raises(ValueError, match="JPEG"):
+            jpeg.read_size_wh(broken[:100])
+    layout = jpeg.read_layout(data)
+    assert jpeg.read_size_wh(data[: layout.frame + 4]) == (layout.width, layout.height)
     with pytest.raises(UserError, match="uint8"):
         jpeg.encode(image.astype(np.float32))
 

@@ -58,18 +58,6 @@ def test_every_epoch_has_every_example_once_and_a_new_order(stores):
     np.testing.assert_array_equal(mixture.plan(10**9).row, Mixture(mixture.entries, seed=1).plan(10**9).row)
 
 
-def test_shards_of_micro_batches_partition_the_slots(stores):
-    mixture = Mixture([Entry(stores[n], "train", k) for n, k in (("a", 8), ("b", 4), ("c", 8))], seed=1)
-    assert [s.ravel().tolist() for s in mixture.part_slots()] == [list(range(12)), list(range(12, 20))]
-    micro = mixture.part_slots(micro_batches=2)
-    assert micro[0].tolist() == [[*range(6)], [*range(6, 12)]]
-    first, second = (mixture.part_slots(shard=(i, 2), micro_batches=2) for i in range(2))
-    # Side by side the shards' micro-batches hold what a single host's micro-batch does.
-    for part in range(2):
-        np.testing.assert_array_equal(np.concatenate([first[part], second[part]], axis=1), micro[part])
-    assert first[0].tolist() == [[0, 1, 2], [6, 7, 8]] and second[1].tolist() == [[14, 15], [18, 19]]
-
-
 def test_replacements_are_other_rows_and_reproducible(stores):
     mixture = Mixture([Entry(stores["b"], "train", 4)], seed=1)
     plans = [mixture.plan(3, attempt).row for attempt in range(20)]

@@ -5,6 +5,7 @@ import tensorflow as tf
 from metrabs_acae.data import examples, loading, pipeline
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Entry, Mixture
+from metrabs_acae.dealing import Dealing
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import Skeleton
 from tests.data.stores import JOINTS, skeleton, write_toy_store
@@ -73,7 +74,7 @@ def test_the_stream_is_a_function_of_seed_and_step_only(mixture):
 
 def test_micro_batches_are_slices_of_the_batch(mixture):
     whole = batches(mixture, 2)
-    parts = batches(mixture, 4, micro_batches=2)
+    parts = batches(mixture, 4, dealing=Dealing(2))
     for step in range(2):
         for part in range(2):
             batch = parts[2 * step + part]
@@ -83,23 +84,23 @@ def test_micro_batches_are_slices_of_the_batch(mixture):
             np.testing.assert_array_equal(batch["valid3d"], whole[step]["valid3d"][5 * part :][:5])
             np.testing.assert_array_equal(batch["coords2d_px"], whole[step]["coords2d_px"][3 * part :][:3])
     with pytest.raises(UserError, match="cannot be split into 3"):
-        batches(mixture, 1, micro_batches=3)
+        batches(mixture, 1, dealing=Dealing(3))
 
 
-def test_shards_together_are_the_batch(mixture):
+def test_hosts_together_are_the_batch(mixture):
     """Each of two hosts loads its half of both parts of every batch."""
     whole = batches(mixture, 2)
     for index in range(2):
-        for step, part in enumerate(batches(mixture, 2, shard=(index, 2))):
+        for step, part in enumerate(batches(mixture, 2, dealing=Dealing(n_hosts=2, host=index))):
             for name in ("image", "intrinsics"):
                 half3, half2 = np.split(whole[step][name][:10], 2), np.split(whole[step][name][10:], 2)
                 np.testing.assert_array_equal(part[name], np.concatenate([half3[index], half2[index]]))
             for name in ("coords3d_mm", "valid3d", "coords2d_px", "valid2d"):
                 np.testing.assert_array_equal(part[name], np.split(whole[step][name], 2)[index])
     with pytest.raises(UserError, match="10 examples cannot be split into 4 equal parts"):
-        batches(mixture, 1, micro_batches=2, shard=(0, 2))
-    with pytest.raises(UserError, match="no shard 2 of 2"):
-        batches(mixture, 1, shard=(2, 2))
+        batches(mixture, 1, dealing=Dealing(2, n_hosts=2))
+    with pytest.raises(UserError, match="no host 2 of 2"):
+        batches(mixture, 1, dealing=Dealing(n_hosts=2, host=2))
 
 
 def test_a_mixture_without_2d_stores(stores):

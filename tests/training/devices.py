@@ -54,7 +54,7 @@ def training_model(
         accum_steps=accum,
         seed=5,
     )
-    model.set_places(used.places(N3, N2))
+    model.set_places(used.dealing().places(N3, N2))
     optimizer = build_optimizer(
         MainSchedule(1e-3, TOTAL),
         total_steps=TOTAL,
@@ -84,7 +84,7 @@ def batch_of(step: int) -> dict[str, np.ndarray]:
 
 def dataset_from(first: int, used: distribution.Distribution):
     """What `pipeline.training_dataset` gives for the shares of this process."""
-    shares = distribution.dealt_places(used.n_hosts * used.n_replicas, N3, N2)
+    shares = used.dealing().shares(N3, N2)
     mine = shares if used.n_hosts == 1 else shares[[used.host]]
 
     def parts():

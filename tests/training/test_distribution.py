@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from metrabs_acae.config import Devices
+from metrabs_acae.dealing import Dealing
 from metrabs_acae.errors import UserError
 from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
 from metrabs_acae.training import distribution
@@ -121,16 +122,11 @@ def test_a_run_of_jax_goes_on_with_tensorflow(on_jax):
             np.testing.assert_array_equal(checkpoints.array_of(variable), one[f"{HALF}/{name}"], err_msg=name)
 
 
-def test_shares_are_contiguous_pieces_of_both_parts():
-    places = distribution.dealt_places(2, 4, 2)
-    np.testing.assert_array_equal(places, [[0, 1, 4], [2, 3, 5]])
-
-
 def test_the_groups_of_dealt_examples_and_their_order_are_those_of_one_device():
     """All shares in one array, as hosts of a JAX training see them."""
     rng = np.random.default_rng(0)
     x = rng.normal(2, 3, size=(N3 + N2, 4, 4, 3)).astype(np.float32)
-    places = distribution.dealt_places(2, N3, N2).reshape(1, -1)
+    places = Dealing(n_hosts=2).places(N3, N2)
     for group in (GROUP, 3, [5, 7]):  # with 3 and [5, 7] hosts hold parts of groups
         whole, dealt = (GhostBatchNormalization(group, momentum=0.9) for _ in range(2))
         dealt.set_places(places)
@@ -142,7 +138,7 @@ def test_the_groups_of_dealt_examples_and_their_order_are_those_of_one_device():
 
 def test_groups_that_cannot_be_dealt_whole_are_refused():
     with pytest.raises(UserError, match="cannot be dealt whole to 2 replicas"):
-        GhostBatchNormalization(4).set_places(distribution.dealt_places(2, 12, 4))
+        GhostBatchNormalization(4).set_places(Dealing(n_replicas=2).places(12, 4))
 
 
 @pytest.mark.parametrize(

@@ -29,16 +29,12 @@ class GeometricDraw:
     flip: bool = False
 
 
-def draw_geometry(
-    rng: np.random.Generator, settings: AugmentationSettings, *, partial_visibility: float | None = None
-) -> GeometricDraw:
+def draw_geometry(rng: np.random.Generator, settings: AugmentationSettings) -> GeometricDraw:
     """Draws the geometry of one crop. Every draw takes place whatever the settings, so that switching one
     augmentation off leaves the others as they were."""
     has_part, flips, is_full, angle, radius, zoom, roll, part_seed = rng.random(8).tolist()
-    if partial_visibility is None:
-        partial_visibility = settings.partial_visibility_prob
     part = None
-    if has_part < partial_visibility:  # draws of its own: their number is random
+    if has_part < settings.partial_visibility_prob:  # draws of its own: their number is random
         part = draw_box_part(np.random.default_rng(int(part_seed * 2**53)))
     if not settings.geometry:
         return GeometricDraw(part=part)
