@@ -11,14 +11,14 @@ import pytest
 import tensorflow as tf
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.models.pretrained.lite_networks import (
+from metrabs_acae.models.backbones.lite_networks import (
     BLAZEPOSE,
     EFFICIENTNET_LITE,
     MOBILENET_V2,
     build_lite_network,
 )
-from metrabs_acae.models.pretrained.lite_weights import fill, save_npz
-from metrabs_acae.models.pretrained.torch_file import MAGIC, read_torch_weights
+from metrabs_acae.models.backbones.lite_weights import fill, save_npz
+from metrabs_acae.models.backbones.torch_file import MAGIC, read_torch_weights
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parents[1] / "data_processing" / "synthetic" / "assets" / "coffee.jpg"

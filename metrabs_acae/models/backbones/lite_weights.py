@@ -57,7 +57,7 @@ def _from_npz(path: Path, network: keras.Model) -> Iterator[np.ndarray]:
 
 def _from_tflite(path: Path, network: keras.Model) -> Iterator[np.ndarray]:
     """Up to the one convolution that is shaped as the network's last."""
-    from metrabs_acae.models.pretrained.tflite import TfliteFile, convolution_weights
+    from metrabs_acae.models.backbones.tflite import TfliteFile, convolution_weights
 
     file = TfliteFile(path)
     last = [w for w in network.weights if w.name == "kernel"][-1]
@@ -70,7 +70,7 @@ def _from_tflite(path: Path, network: keras.Model) -> Iterator[np.ndarray]:
 
 
 def _from_torch(path: Path, _) -> Iterator[np.ndarray]:
-    from metrabs_acae.models.pretrained.torch_file import read_torch_weights
+    from metrabs_acae.models.backbones.torch_file import read_torch_weights
 
     for name, array in read_torch_weights(path).items():
         if array.ndim == 4:  # [out, in, h, w], and [channels, 1, h, w] where depthwise
