@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
-import itertools
 import sys
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.exit_codes import exit_code
+from metrabs_acae.flags import parse
 
 # Command: the module with its `Settings` (flags) and `run(settings)`, and what it is; imported when asked for.
 COMMANDS = {
@@ -51,38 +49,13 @@ def _run(name: str, flags: list[str]) -> int | None:
     program = f"python -m data_processing {name}"
     if name in COMMANDS:
         module = importlib.import_module(COMMANDS[name][0])
-        return module.run(_parse(module.Settings, flags, program))
+        return module.run(parse(module.Settings, flags, program))
     from data_processing.registry import DATASETS
 
     if name not in DATASETS:
         raise UserError(f"There is no dataset or command '{name}'; known ones: {', '.join([*COMMANDS, *DATASETS])}.")
     module = importlib.import_module(CONVERT)
-    return module.run(_parse(module.Settings, flags, program), name)
-
-
-def _parse(settings_class, flags: list[str], program: str):
-    """The settings that the flags say; --help prints and exits, a wrong flag raises UserError."""
-    import tyro
-
-    messages = io.StringIO()
-    asks_help = any(flag in ("-h", "--help") for flag in flags)
-    try:
-        with contextlib.nullcontext() if asks_help else contextlib.redirect_stderr(messages):
-            return tyro.cli(settings_class, args=flags, prog=program)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise UserError(f"{_essence(messages.getvalue())}; see `{program} --help`.") from None
-
-
-def _essence(message: str) -> str:
-    """What stands between the title and the first rule of a framed parser message."""
-    lines = [line.strip(" │|╭╮╰╯") for line in message.splitlines()]
-    filled = [bool(line.strip(" ─-")) for line in lines]
-    title = filled.index(True) if True in filled else len(lines)
-    after = itertools.dropwhile(lambda i: not filled[i], range(title + 1, len(lines)))
-    text = " ".join(lines[i] for i in itertools.takewhile(lambda i: filled[i], after))
-    return (text or "The flags cannot be read").rstrip(".")
+    return module.run(parse(module.Settings, flags, program), name)
 
 
 if __name__ == "__main__":

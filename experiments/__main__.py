@@ -2,96 +2,134 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
 
 from experiments import report, results, runner
 from experiments.registry import EXPERIMENTS, get_experiments
-from experiments.scales import SCALES, Scale, get_scale
+from experiments.scales import Scale, get_scale
 from experiments.steps import Places, in_order
 from metrabs_acae.errors import UserError
 from metrabs_acae.exit_codes import exit_code
-from metrabs_acae.tables import FORMATS
+from metrabs_acae.flags import parse
+from metrabs_acae.settings import setting, settings
 
+PROGRAM = "python -m experiments"
+ROOT = Path(__file__).parents[1]
 WORK = Path("runs") / "experiments"
 
 
-class Parser(argparse.ArgumentParser):
-    """Wrong arguments end in one sentence, like any other bad input."""
+@settings
+class Where:
+    """What all commands have."""
 
-    def error(self, message: str):
-        raise UserError(f"{message[0].upper()}{message[1:].rstrip('.')}. See python -m experiments --help.")
+    scale: str = setting("small")
+    """tiny, small or paper."""
+    work_dir: str = setting("")
+    """Runs and other large files; empty: runs/experiments/SCALE."""
+    results_dir: str = setting("")
+    """Results; empty: experiments/results/SCALE."""
+    stores: str = setting("")
+    """Pose stores; empty: synthetic-data/SIZE; at the paper's scale: pose-stores."""
+
+
+@settings
+class Status(Where):
+    """What has been run."""
+
+    seeds: tuple[int, ...] = setting(())
+    """Seeds; empty: the scale's."""
+
+
+@settings
+class Named(Where):
+    names: Positional[tuple[str, ...]] = setting(())
+    """Experiments, or all."""
+
+
+@settings
+class Run(Named, Status):
+    """Run what is missing; can be killed and started again."""
+
+    jobs: int | None = setting(None, at_least=1)
+    """Steps at a time, each on its share of the cores; none: the scale's."""
+    dry_run: bool = setting(False)
+    """Only list the steps with their expected cost."""
+
+
+@settings
+class Table(Named, Status):
+    """Print the tables of stored results."""
+
+    format: Literal["text", "markdown", "latex", "csv", "json"] = setting("text")
+    """How they are printed."""
+
+
+@settings
+class Plot(Named):
+    """Draw the figures of stored results."""
+
+    out: Path = setting(ROOT / "docs" / "img" / "experiments")
+    """Folder of the pictures."""
+
+
+@settings
+class List(Where):
+    """What there is."""
+
+
+@settings
+class Page(Where):
+    """Write the page of results."""
+
+    out: Path = setting(ROOT / "docs" / "results.md")
+    """The page."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code, see `metrabs_acae.exit_codes`; 2 for a failed step as well."""
-
-    def work() -> None:
-        settings = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-        settings.function(settings)
-
-    return exit_code(work, interrupted="Interrupted; the same command goes on from here.")
-
-
-def parser() -> Parser:
-    whole = Parser(prog="python -m experiments", description=__doc__)
-    verbs = whole.add_subparsers(dest="verb", required=True, parser_class=Parser)
-    places = argparse.ArgumentParser(add_help=False)
-    places.add_argument("--scale", default="small", help=f"{', '.join(SCALES)} (default: small)")
-    places.add_argument("--work-dir", help=f"runs and other large files (default: {WORK}/SCALE)")
-    places.add_argument("--results-dir", help="results (default: experiments/results/SCALE)")
-    places.add_argument("--stores", help="pose stores (default: synthetic-data/SIZE; paper: pose-stores)")
-    seeds = argparse.ArgumentParser(add_help=False)
-    seeds.add_argument("--seeds", type=int, nargs="+", help="default: the scale's")
-
-    def add(name: str, function, help: str, *parents, several: bool | None = None):
-        verb = verbs.add_parser(name, help=help, description=help, parents=[places, *parents])
-        verb.set_defaults(function=function)
-        if several is not None:
-            verb.add_argument("names", nargs="+" if several else 1, metavar="NAME", help="an experiment, or all")
-        return verb
-
-    run_verb = add("run", run, "Run what is missing; can be killed and started again.", seeds, several=True)
-    run_verb.add_argument(
-        "--jobs", type=int, help="steps at a time, each on its share of the cores (default: the scale's)"
-    )
-    run_verb.add_argument("--dry-run", action="store_true", help="only list the steps with their expected cost")
-    table_verb = add("table", table, "Print the tables of stored results.", seeds, several=True)
-    table_verb.add_argument("--format", choices=FORMATS, default="text")
-    plot_verb = add("plot", plot, "Draw the figures of stored results.", several=True)
-    plot_verb.add_argument("--out", help="folder of the pictures (default: docs/img/experiments)")
-    add("status", status, "What has been run.", seeds)
-    add("list", list_experiments, "What there is.")
-    page_verb = add("page", page, "Write the page of results, docs/results.md.")
-    page_verb.add_argument("--out", default=str(Path(__file__).parents[1] / "docs" / "results.md"))
-    return whole
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(f"Usage: {PROGRAM} COMMAND ...; COMMAND --help shows the flags")
+        for name, (flags, _) in COMMANDS.items():
+            print(f"  {name:8} {flags.__doc__}")
+        return 0
+    return exit_code(lambda: _run(arguments), interrupted="Interrupted; the same command goes on from here.")
 
 
-def places_of(settings, scale: Scale) -> Places:
+def _run(arguments: list[str]) -> None:
+    name = arguments[0] if arguments else ""
+    if name not in COMMANDS:
+        raise UserError(f"There is no command '{name}'; known ones: {', '.join(COMMANDS)}.")
+    flags, function = COMMANDS[name]
+    function(parse(flags, arguments[1:], f"{PROGRAM} {name}"))
+
+
+def places_of(flags: Where, scale: Scale) -> Places:
     stores = Path("synthetic-data") / scale.subfolder if scale.synthetic_size else Path("pose-stores")
     return Places(
-        Path(settings.work_dir or WORK / scale.name),
-        Path(settings.results_dir or results.ROOT / scale.name),
-        Path(settings.stores or stores),
+        Path(flags.work_dir or WORK / scale.name),
+        Path(flags.results_dir or results.ROOT / scale.name),
+        Path(flags.stores or stores),
     )
 
 
-def _scale_and_seeds(settings) -> tuple[Scale, tuple[int, ...]]:
-    scale = get_scale(settings.scale)
-    return scale, tuple(getattr(settings, "seeds", None) or scale.seeds)
+def _scale_and_seeds(flags: Status) -> tuple[Scale, tuple[int, ...]]:
+    scale = get_scale(flags.scale)
+    return scale, tuple(flags.seeds or scale.seeds)
 
 
-def run(settings) -> None:
-    scale, seeds = _scale_and_seeds(settings)
-    places = places_of(settings, scale)
-    chosen = get_experiments(settings.names)
+def run(flags: Run) -> None:
+    scale, seeds = _scale_and_seeds(flags)
+    places = places_of(flags, scale)
+    chosen = get_experiments(flags.names)
     # Seed by seed: what is there after an hour is complete for the first seeds.
     steps = [step for seed in seeds for e in chosen for step in e.steps(scale, (seed,))]
-    jobs = scale.jobs if settings.jobs is None else settings.jobs
-    if jobs < 1:
-        raise UserError(f"--jobs is {jobs}; it must be at least 1.")
-    if settings.dry_run:
+    jobs = scale.jobs if flags.jobs is None else flags.jobs
+    if flags.dry_run:
         plan(in_order(steps), scale, places, jobs)
         return
     done = runner.run(steps, scale, places, jobs=jobs, report=lambda line: print(line, flush=True))
@@ -109,34 +147,32 @@ def plan(ordered, scale: Scale, places: Places, jobs: int) -> None:
         print(f"{state:15s} {runner.minutes(step.cost_s):>8s}  {step.name}")
     whole = sum(step.cost_s for step in ordered)
     print(
-        f"{len(ordered)} steps, {jobs} at a time, about {runner.minutes(whole / jobs)} on {scale.costs.machine}; what "
-        f"is missing: about {runner.minutes(missing / jobs)}."
+        f"{len(ordered)} steps, {jobs} at a time, about {runner.minutes(whole / jobs)} on {scale.costs.machine}; "
+        f"what is missing: about {runner.minutes(missing / jobs)}."
     )
 
 
-def table(settings) -> None:
-    scale, seeds = _scale_and_seeds(settings)
+def table(flags: Table) -> None:
+    scale, seeds = _scale_and_seeds(flags)
     shown = [
-        report.render(e, scale, places_of(settings, scale), settings.format, seeds)
-        for e in get_experiments(settings.names)
+        report.render(e, scale, places_of(flags, scale), flags.format, seeds) for e in get_experiments(flags.names)
     ]
     print("\n\n".join(shown))
 
 
-def plot(settings) -> None:
+def plot(flags: Plot) -> None:
     from experiments import plots
 
-    scale = get_scale(settings.scale)
-    folder = Path(settings.out or Path(__file__).parents[1] / "docs" / "img" / "experiments")
-    for experiment in get_experiments(settings.names):
-        path = folder / f"{experiment.name}-{scale.name}.png"
-        plots.draw(experiment, scale, places_of(settings, scale), path)
+    scale = get_scale(flags.scale)
+    for experiment in get_experiments(flags.names):
+        path = flags.out / f"{experiment.name}-{scale.name}.png"
+        plots.draw(experiment, scale, places_of(flags, scale), path)
         print(f"Wrote {path}")
 
 
-def status(settings) -> None:
-    scale, seeds = _scale_and_seeds(settings)
-    places = places_of(settings, scale)
+def status(flags: Status) -> None:
+    scale, seeds = _scale_and_seeds(flags)
+    places = places_of(flags, scale)
     for experiment in EXPERIMENTS.values():
         ordered = in_order(experiment.steps(scale, seeds))
         states = [runner.state(s, places) for s in ordered]
@@ -149,17 +185,27 @@ def status(settings) -> None:
         )
 
 
-def list_experiments(settings) -> None:
+def list_experiments(flags: List) -> None:
     for experiment in EXPERIMENTS.values():
         print(f"{experiment.name}: {experiment.title}. Varies {experiment.varies}. Paper: {experiment.paper}.")
 
 
-def page(settings) -> None:
+def page(flags: Page) -> None:
     from experiments import page as writer
 
-    scale = get_scale(settings.scale)
-    writer.write(Path(settings.out), scale, places_of(settings, scale))
-    print(f"Wrote {settings.out}")
+    scale = get_scale(flags.scale)
+    writer.write(flags.out, scale, places_of(flags, scale))
+    print(f"Wrote {flags.out}")
+
+
+COMMANDS = {
+    "run": (Run, run),
+    "table": (Table, table),
+    "plot": (Plot, plot),
+    "status": (Status, status),
+    "list": (List, list_experiments),
+    "page": (Page, page),
+}
 
 
 if __name__ == "__main__":

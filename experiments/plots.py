@@ -11,7 +11,6 @@ from experiments.experiment import Experiment
 from experiments.scales import Scale
 from experiments.steps import Places
 from metrabs_acae.errors import UserError
-from metrabs_acae.evaluation.results import metric_label, metric_unit
 from metrabs_acae.files import replacing
 
 
@@ -48,8 +47,8 @@ def _stats(values: dict[int, float]) -> tuple[float, float]:
 
 
 def _axis_label(metric: str) -> str:
-    unit = "mm" if metric.endswith("_mm") else metric_unit(metric)
-    return f"{report.TITLES.get(metric, metric_label(metric))}{f', {unit}' if unit else ''}"
+    number = report.number(metric)
+    return f"{number.heading}, {number.unit}" if number.unit else number.heading
 
 
 def _bars(figure, experiment, collected, scale, places) -> None:
@@ -96,7 +95,7 @@ def _split_bars(figure, experiment, collected, scale, places) -> None:
     for i, metric in enumerate(metrics):
         means, spreads = zip(*(_stats(collected.get(label, group, metric)) for label in labels), strict=True)
         at = np.arange(len(labels)) + (i - (len(metrics) - 1) / 2) * width
-        axes.bar(at, means, width, yerr=spreads, label=report.TITLES.get(metric, metric), capsize=2)
+        axes.bar(at, means, width, yerr=spreads, label=report.number(metric).heading, capsize=2)
     axes.set_xticks(range(len(labels)), labels, fontsize=8)
     axes.set_ylabel("mm")
     axes.legend(fontsize=8)

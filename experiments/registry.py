@@ -28,6 +28,8 @@ EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in M
 
 def get_experiments(names: list[str] | tuple[str, ...]) -> list[Experiment]:
     """The named experiments; ``all``: every one. UserError lists the names."""
+    if not names:
+        raise UserError(f"Name experiments, or all; there are {', '.join(EXPERIMENTS)}.")
     chosen = []
     for name in EXPERIMENTS if "all" in names else names:
         if name not in EXPERIMENTS:

@@ -13,23 +13,25 @@ from experiments.experiment import Experiment, Finding
 from experiments.scales import Scale
 from experiments.steps import Places
 from metrabs_acae import tables
-from metrabs_acae.evaluation.results import metric_label, metric_unit
+from metrabs_acae.evaluation import consistency, definitions
+from metrabs_acae.evaluation.definitions import Number
 
-TITLES = {
-    "disagreement_mm": "disagreement",
-    "disagreement_depth_mm": "in depth",
-    "disagreement_plane_mm": "in plane",
-    "bone_length_spread_mm": "bone length spread",
-    "error_2d_mm": "error in plane",
-    "error_3d_mm": "error in 3D",
-    "main_loss_mm": "main loss",
-    "encoder_zeros": "zeros in encoder %",
-    "decoder_zeros": "zeros in decoder %",
-    "asymmetry_mm": "mirror asymmetry",
-}
+NUMBERS = (
+    *consistency.NUMBERS,
+    Number("error_2d_mm", "mm", "error in plane"),
+    Number("error_3d_mm", "mm", "error in 3D"),
+    Number("main_loss_mm", "mm", "main loss", digits=2),
+    Number("encoder_zeros", "%", "zeros in encoder %"),
+    Number("decoder_zeros", "%", "zeros in decoder %"),
+    Number("asymmetry_mm", "mm", "mirror asymmetry", digits=3),
+)
+"""What is shown beside the metrics of `definitions`."""
 FINDINGS = f"Expected findings (difference of two rows, {statistics.CONFIDENCE:.0%} t interval, paired by seed)"
-DIGITS = {"mirror asymmetry": 3, "main loss": 2}
-"""Decimals of columns; 1 for the others."""
+
+
+def number(name: str) -> Number:
+    """What a stored number is: its unit and heading."""
+    return definitions.number(name, NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,14 @@ def render(experiment: Experiment, scale: Scale, places: Places, fmt: str = "tex
     if fmt in ("csv", "json"):
         rows = [{"group": group, **row} for group, rows in found.items() for row in _flat(rows)]
         return tables.render(rows, fmt)
-    parts = [tables.render(rows, fmt, title=title(group), digits=DIGITS) for group, rows in found.items()]
+    digits = {n.heading: n.digits for n in NUMBERS}
+    parts = [tables.render(rows, fmt, title=title(group), digits=digits) for group, rows in found.items()]
     if not parts:
         parts = [f"No step of '{experiment.name}' at scale '{scale.name}' has been run."]
     parts.append(_as_list(FINDINGS, finding_lines(experiment, scale, collected), fmt))
     if experiment.known:
         rows = [
-            {"model": k.model, "benchmark": k.benchmark, metric_label(k.metric): k.value, "source": k.source}
+            {"model": k.model, "benchmark": k.benchmark, number(k.metric).heading: k.value, "source": k.source}
             for k in experiment.known
         ]
         heading = "Published, on the real benchmarks (not comparable with embedded data)"
@@ -129,7 +132,7 @@ def group_tables(experiment: Experiment, collected: Collected) -> dict[str, list
                     seeds = max(seeds, len(values))
                     spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
                     cell = tables.PlusMinus(float(np.mean(values)), spread) if len(values) > 1 else values[0]
-                    row[TITLES.get(metric, metric_label(metric))] = cell
+                    row[number(metric).heading] = cell
             if seeds:
                 rows.append({**row, "seeds": seeds})
         if rows:
@@ -156,11 +159,11 @@ def finding_lines(experiment: Experiment, scale: Scale, collected: Collected) ->
 
 def statement(finding: Finding, collected: Collected) -> str:
     first, second = collected.pair(finding)
-    unit = "mm" if finding.metric.endswith("_mm") else metric_unit(finding.metric)
+    metric = number(finding.metric)
     comparison = statistics.compare(first, second, expected=finding.expected)
     where = "mean of the benchmarks" if finding.group == ex.BENCHMARKS else finding.group
-    what = TITLES.get(finding.metric, metric_label(finding.metric))
-    return f"{statistics.sentence(comparison, unit)} ({finding.first} less {finding.second}: {what}, {where})"
+    said = statistics.sentence(comparison, metric.unit)
+    return f"{said} ({finding.first} less {finding.second}: {metric.heading}, {where})"
 
 
 def provenance_line(collected: Collected, fmt: str) -> str:

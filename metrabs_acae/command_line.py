@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from metrabs_acae.config import OF_A_RUN, OF_FILES, Config, store_and_count
+from metrabs_acae.config import OF_A_RUN, OF_FILES, Config
+from metrabs_acae.data.settings import store_and_count
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import parse
 from metrabs_acae.models.backbones.registry import find_backbone

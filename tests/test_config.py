@@ -13,8 +13,10 @@ import pytest
 
 from metrabs_acae import command_line
 from metrabs_acae import config as config_lib
+from metrabs_acae.data.settings import store_and_count, store_and_split
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import flags_of
+from metrabs_acae.inference.export_settings import Export
 from metrabs_acae.main import main
 from metrabs_acae.presets import PRESETS
 from metrabs_acae.settings import leaves
@@ -95,7 +97,7 @@ def test_presets_name_settings_that_there_are():
 
 
 def test_flags_give_the_settings_that_they_were_made_from():
-    export = config_lib.Export(detector="none", archive=True, crop_formats=("onnx", "litert"), crop_batch_size=2)
+    export = Export(detector="none", archive=True, crop_formats=("onnx", "litert"), crop_batch_size=2)
     flags = flags_of(export)
     assert flags == ["--detector", "none", "--crop-formats", "onnx", "litert", "--crop-batch-size", "2", "--archive"]
     assert parse(" ".join(["--export", *flags])).export_settings == export
@@ -146,7 +148,20 @@ def test_help_answers_at_once():
 
 
 def test_store_paths_with_counts():
-    assert config_lib.store_and_count("a/b:12") == (config_lib.Path("a/b"), 12)
-    assert config_lib.store_and_count("a/b") == (config_lib.Path("a/b"), None)
+    assert store_and_count("a/b:12") == (Path("a/b"), 12)
+    assert store_and_count("a/b") == (Path("a/b"), None)
     with pytest.raises(UserError):
-        config_lib.store_and_count("a/b:0")
+        store_and_count("a/b:0")
+
+
+@pytest.mark.parametrize(
+    "text, parts",
+    [
+        ("a/b:valid", ("a/b", "valid")),
+        ("a/b", ("a/b", "train")),
+        ("name:valid", ("name", "valid")),
+        ("host:dir/b", ("host:dir/b", "train")),
+    ],
+)
+def test_stores_with_splits(text, parts):
+    assert store_and_split(text, "train") == parts

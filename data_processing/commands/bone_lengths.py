@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from metrabs_acae.settings import settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Measures the bones of 3D pose stores: mean, standard deviation and number of examples of each."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from metrabs_acae.settings import setting, settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Finds a camera from pairs of 3D points and pixels, e.g. motion capture and detected joints."""
 
@@ -22,7 +23,7 @@ class Settings:
     distortion from such points."""
     image_size: tuple[int, int] | None = None
     """Width and height in px (for field-of-view and lens)."""
-    inlier_px: float = 15.0
+    inlier_px: float = setting(15.0, above=0)
     """Pairs further off than this are wrong ones (for robust)."""
     up: tuple[float, float, float] = (0.0, 0.0, 1.0)
     """The world's up direction."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from metrabs_acae.settings import setting, settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Converts a dataset to a pose store. Started again after an interruption it goes on where it stopped."""
 
@@ -16,13 +17,13 @@ class Settings:
     """The pose store to make."""
     split: str = ""
     """Convert only this split (train, valid, test); empty: all."""
-    workers: int | None = None
+    workers: int | None = setting(None, at_least=0)
     """Processes; none: one per processor core; 0: no other process."""
     detector: str = "none"
     """Finds people: none, json:FILE, ssdlite, onnx:FILE or savedmodel:FOLDER."""
     segmenter: str = "none"
     """Finds people's pixels, for background replacement: none, masks:FOLDER, onnx:FILE or savedmodel:FOLDER."""
-    limit: int = 0
+    limit: int = setting(0, at_least=0)
     """Convert only the first so many units (videos, sequences) for a quick look; 0: all."""
     body_models: str = ""
     """Folder with the SMPL, SMPL-H and SMPL-X model files that some datasets need; empty: body_models in --raw."""
@@ -43,8 +44,6 @@ def run(settings: Settings, name: str) -> None:
     info = get_dataset(name)
     if settings.split and settings.split not in SPLITS:
         raise UserError(f"'{settings.split}' is not a split; use {', '.join(SPLITS)}.")
-    if (settings.workers or 0) < 0 or settings.limit < 0:
-        raise UserError("--workers and --limit must not be negative.")
     check_detector(settings.detector)
     check_segmenter(settings.segmenter)
     if not settings.raw.is_dir():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from metrabs_acae.settings import setting, settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Cuts people out of pictures as the converters do: turned to the box, at most 384 px tall, with room to augment.
 
@@ -20,7 +21,7 @@ class Settings:
     """Folder that the paths are relative to."""
     out: Path
     """Folder for the crops; `crops.json` in it is the list with the crops' paths, boxes, cameras and encoded masks."""
-    extra: float = 1.0
+    extra: float = setting(1.0, at_least=0.1, at_most=10)
     """Enlarges the region further, e.g. 1.8 to train on partly visible people."""
     whole_field: bool = False
     """Keep the region even where the picture does not cover it (black there)."""
@@ -34,8 +35,6 @@ def run(settings: Settings) -> None:
     from metrabs_acae.errors import UserError
     from metrabs_acae.progress import Progress
 
-    if not 0.1 <= settings.extra <= 10:
-        raise UserError(f"--extra is {settings.extra}; it must lie in 0.1..10.")
     people = read_json(settings.people, list)
     if not people:
         raise UserError(f"{settings.people} lists nobody.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from metrabs_acae.settings import setting, settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Detects people in every picture and video below a folder; started again, it goes on where it stopped."""
 
@@ -16,7 +17,7 @@ class Settings:
     """JSON file: key (path below the root; for videos path/frame number) -> boxes."""
     detector: str = "ssdlite"
     """ssdlite, onnx:FILE or savedmodel:FOLDER."""
-    every: int = 1
+    every: int = setting(1, at_least=1)
     """Of videos only every so manieth frame."""
     skip_broken: bool = False
     """Write the file without the pictures and videos that cannot be read."""
@@ -36,8 +37,6 @@ def run(settings: Settings) -> None:
 
     check_suffix(settings.out, (".json",))
     check_detector(settings.detector)
-    if settings.every < 1:
-        raise UserError(f"--every is {settings.every}; it must be at least 1.")
     paths = find_files(settings.root, PICTURES + VIDEOS)
     partial = settings.out.with_name(settings.out.name + ".unfinished")
     how = [settings.detector, settings.every, str(settings.root.resolve())]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tyro.conf import Positional
 
+from metrabs_acae.settings import settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Downloads a dataset, or prints the steps that a person must take. Interrupted downloads go on where they were."""
 
@@ -16,7 +17,7 @@ class Settings:
     """Dataset, as in `list`."""
     out: Path
     """Raw folder."""
-    sequences: list[str] = field(default_factory=list)
+    sequences: tuple[str, ...] = ()
     """Only these sequences, where the dataset has some."""
     unpack: bool = True
     """Unpack the archives."""

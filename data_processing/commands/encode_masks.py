@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from metrabs_acae.settings import setting, settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Run-length encodes mask pictures, in the compressed form of COCO, which pose stores hold too."""
 
@@ -16,7 +17,7 @@ class Settings:
     """JSON to write: {path of the picture below the folder: [{"size": [height, width], "counts": text}, ...]}."""
     boxes: Path | None = None
     """JSON {picture: [[left, top, width, height], ...]}: one mask per box, the connected part that fits it best."""
-    threshold: int = 127
+    threshold: int = setting(127, at_least=0, at_most=254)
     """People are where the picture's first channel is above this."""
 
 
@@ -28,8 +29,6 @@ def run(settings: Settings) -> None:
     from metrabs_acae.progress import Progress
 
     check_suffix(settings.out, (".json",))
-    if not 0 <= settings.threshold <= 254:
-        raise UserError(f"--threshold is {settings.threshold}; it must lie in 0..254.")
     paths = {p.relative_to(settings.masks).as_posix(): p for p in sorted(settings.masks.rglob("*.png"))}
     if not paths:
         raise UserError(f"There is no mask picture (.png) in {settings.masks}.")

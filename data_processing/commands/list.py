@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from metrabs_acae.settings import settings
 
 
-@dataclass(frozen=True)
+@settings
 class Settings:
     """Shows every dataset, or all that is known of one."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from metrabs_acae.settings import setting, settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Gives every labelled person its detection, one to one, with the largest sum of IoU."""
 
@@ -16,9 +17,9 @@ class Settings:
     """JSON: {picture: [[left, top, width, height, score], ...]}, as `detect` writes it."""
     out: Path
     """JSON to write: {picture: [{"detection": index, "iou": ..., "box": [...]} or null, ...]}, one entry per label."""
-    min_iou: float = 0.1
+    min_iou: float = setting(0.1, at_least=0, at_most=1)
     """Pairs that overlap no more than this are no match."""
-    max_area_ratio: float = float("inf")
+    max_area_ratio: float = setting(float("inf"), above=0)
     """Nor are detections of this many times the label's area or more."""
 
 
@@ -29,8 +30,6 @@ def run(settings: Settings) -> None:
     from metrabs_acae.errors import UserError
 
     check_suffix(settings.out, (".json",))
-    if not 0 <= settings.min_iou <= 1 or not settings.max_area_ratio > 0:
-        raise UserError("--min-iou must lie in 0..1 and --max-area-ratio above 0.")
     labels, detections = read_json(settings.labels, dict), read_json(settings.detections, dict)
     result, n_matched, n_people = {}, 0, 0
     for key, listed in labels.items():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from metrabs_acae.settings import setting, settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Writes the predictions from which `movi-phones` calibrates the phones; videos that are done are left alone."""
 
@@ -20,7 +21,7 @@ class Settings:
     """Finds the actor: json:FILE, ssdlite, onnx:FILE or savedmodel:FOLDER; none: the model's own detector."""
     skeleton: str = ""
     """Skeleton of the model to take MoVi's joints from; empty: all its joints."""
-    batch: int = 8
+    batch: int = setting(8, at_least=1)
     """Frames at a time."""
 
 
@@ -31,8 +32,6 @@ def run(settings: Settings) -> None:
     from metrabs_acae.errors import UserError
     from metrabs_acae.progress import Progress
 
-    if settings.batch < 1:
-        raise UserError(f"--batch is {settings.batch}; it must be at least 1.")
     videos = sorted(
         p for p in settings.raw.rglob("*.mp4") if (m := VIDEO.fullmatch(p.name)) and m["camera"].startswith("CP")
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from metrabs_acae.settings import setting, settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Keeps a frame only when the person has moved since the frames kept before."""
 
@@ -15,15 +16,15 @@ class Settings:
     """.npz or .json with `poses` [frames, joints, 3 or 2], missing joints NaN (null in JSON)."""
     out: Path
     """.npz or .json to write: `indices` [K] of the frames kept, `keep` [frames]."""
-    threshold_mm: float = 100.0
+    threshold_mm: float = setting(100.0, at_least=0)
     """How far some joint must have moved, in the unit of the poses (mm; px for 2D ones)."""
-    ring: int = 0
+    ring: int = setting(0, at_least=0)
     """Compare with each of the last so many kept poses; 0: with the last one only."""
     missing: Literal["default", "moved", "unmoved"] = "default"
     """What a missing joint counts as; default: moved, with --ring unmoved."""
     appearing: bool = False
     """A joint that is labelled now and was not in the kept pose counts as moved, a vanished one does not."""
-    min_joints: int = 1
+    min_joints: int = setting(1, at_least=1)
     """How many joints must have moved (not with --ring)."""
 
 
@@ -35,8 +36,6 @@ def run(settings: Settings) -> None:
     from metrabs_acae.errors import UserError
 
     check_suffix(settings.out)
-    if not settings.threshold_mm >= 0 or settings.ring < 0 or settings.min_joints < 1:
-        raise UserError("--threshold-mm and --ring must not be negative, --min-joints must be at least 1.")
     if settings.ring and settings.min_joints > 1:
         raise UserError("--min-joints and --ring do not go together.")
     poses = read_arrays(settings.poses, ["poses"])["poses"]

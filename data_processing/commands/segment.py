@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from metrabs_acae.settings import settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Segments people in every picture below a folder; masks that exist are left alone."""
 

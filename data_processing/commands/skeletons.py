@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from metrabs_acae.settings import settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Writes skeletons.md with a picture of every convention, and the generated part of datasets.md."""
 

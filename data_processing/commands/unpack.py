@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from tyro.conf import Positional
 
+from metrabs_acae.settings import settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Unpacks zip and tar archives; one that would write outside the folder is refused."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from tyro.conf import Positional
 
+from metrabs_acae.settings import setting, settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Checks pose stores: pictures, missing labels, units, sides, cameras, boxes, bone lengths, duplicates."""
 
@@ -16,7 +17,7 @@ class Settings:
     """Pose stores."""
     out: Path = Path("verify")
     """Folder of the reports."""
-    rows: int = 2000
+    rows: int = setting(2000, at_least=0)
     """Examples per split to examine closely, evenly spread; 0: all."""
 
 
@@ -28,8 +29,6 @@ def run(settings: Settings) -> int:
 
     if not settings.stores:
         raise UserError("Which pose stores? Say `verify STORE...`.")
-    if settings.rows < 0:
-        raise UserError(f"--rows is {settings.rows}; it must not be negative (0 is all).")
     broken, unreadable = 0, []
     for path in settings.stores:
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from metrabs_acae.settings import setting, settings
 
-@dataclass(frozen=True)
+
+@settings
 class Settings:
     """Renders people with exact labels and writes them as pose stores: no download, no licence to sign."""
 
@@ -17,7 +18,7 @@ class Settings:
     """Folder that gets one pose store per dataset."""
     seed: int = 0
     """Another seed makes other people, poses and pictures."""
-    workers: int | None = None
+    workers: int | None = setting(None, at_least=1)
     """Processes; none: one per processor core. The result is the same for any number."""
     stores: tuple[str, ...] = ()
     """Names of the stores to write; empty: all."""

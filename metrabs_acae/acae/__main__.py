@@ -3,70 +3,50 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
-import tyro
+from tyro.conf import Positional
 
+from metrabs_acae.acae.settings import AcaeFit
 from metrabs_acae.errors import UserError
+from metrabs_acae.exit_codes import exit_code
+from metrabs_acae.flags import parse
+from metrabs_acae.settings import section, setting, settings
+
+PROGRAM = "python -m metrabs_acae.acae"
 
 
-@dataclass(frozen=True)
+@settings
 class Fit:
     """Fit an autoencoder to poses [K, J, 3] in mm with joint names, and write a report."""
 
-    poses: tyro.conf.Positional[Path]
+    poses: Positional[Path] = setting()
     """.npz or .h5 with `poses` and `joint_names`."""
-    out: tyro.conf.Positional[Path]
+    out: Positional[Path] = setting()
     """acae.npz to write."""
-    n_latents: int = 48
-    """Number of latent points."""
-    n_center_latents: int = 8
-    """How many of them lie on the body's symmetry plane."""
-    weights: Literal["nonnegative", "affine"] = "nonnegative"
-    """Convex combinations, or signed weights as in the paper."""
-    sparsity: float = 0.6
-    """Factor of the L1 regularizer (signed weights only)."""
-    loss_space: Literal["image", "3d"] = "image"
-    """Compare positions in the image plane, or in space."""
-    chiral: bool = True
-    """Mirrored poses get mirrored latents, exactly."""
-    head_weight: float = 2.0
-    """Factor on the errors of head and face joints."""
-    threshold: float = 0.0
-    """Set smaller weights to zero after the fit."""
-    steps: int = 5000
-    """Steps of the final run."""
-    n_restarts: int = 8
-    """Short runs to choose from."""
-    batch_size: int = 32
-    """Poses per step."""
-    seed: int = 0
+    fit: AcaeFit = section(AcaeFit)
+    seed: int = setting(0)
     """Seed of the fit."""
 
     def run(self) -> None:
-        import dataclasses
-
         from metrabs_acae.acae.command import train_acae
 
-        settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        train_acae(settings.pop("poses"), settings.pop("out"), **settings)
+        train_acae(self.poses, self.out, self.fit, seed=self.seed)
 
 
-@dataclass(frozen=True)
+@settings
 class Convert:
     """Convert poses of one skeleton to another: an .npz with `poses` [N, J, 3] in, another out."""
 
-    source: Annotated[str, tyro.conf.arg(name="from")]
+    source: str = setting(flag="from")
     """Skeleton of the input, e.g. h36m_17."""
-    target: Annotated[str, tyro.conf.arg(name="to")]
+    target: str = setting(flag="to")
     """Skeleton of the output, e.g. smpl_24; all: every joint."""
-    acae: Path
+    acae: Path = setting()
     """acae.npz, which must have the joints of both."""
-    in_file: tyro.conf.Positional[Path]
+    in_file: Positional[Path] = setting()
     """.npz with `poses` (and, to be checked, `joint_names`)."""
-    out_file: tyro.conf.Positional[Path]
+    out_file: Positional[Path] = setting()
     """.npz to write."""
 
     def run(self) -> None:
@@ -76,17 +56,26 @@ class Convert:
         print(f"Wrote {self.out_file}: poses {list(shape)} of {self.target}.")
 
 
+COMMANDS = {"fit": Fit, "convert": Convert}
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 0 done, 2 bad input (one sentence on stderr)."""
-    command = tyro.extras.subcommand_cli_from_dict(
-        {"fit": Fit, "convert": Convert}, args=arguments, description=__doc__
-    )
-    try:
-        command.run()
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """The exit code, see `exit_codes`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"Usage: {PROGRAM} COMMAND ...; COMMAND --help shows the flags")
+        for name, command in COMMANDS.items():
+            print(f"  {name:8} {command.__doc__}")
+        return 0 if arguments else 2
+    return exit_code(lambda: _run(*arguments))
+
+
+def _run(name: str, *flags: str) -> None:
+    if name not in COMMANDS:
+        raise UserError(f"There is no command '{name}'; known ones: {', '.join(COMMANDS)}.")
+    # Beside the fit alone the short names of its settings say enough.
+    own_name = {"name": lambda field: field.name} if name == "fit" else {}
+    parse(COMMANDS[name], list(flags), f"{PROGRAM} {name}", **own_name).run()
 
 
 if __name__ == "__main__":

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from metrabs_acae.acae.settings import AcaeFit
 from metrabs_acae.errors import UserError
 
-HEAD_WEIGHT = 2.0
-"""Default factor on head and face joints. The paper weights them higher but gives no number."""
 _TEST_BLOCKS = 10
 
 
 def train_acae(
     poses_path: str | Path,
     out_path: str | Path,
+    settings: AcaeFit | None = None,
     *,
-    n_latents: int = 48,
-    n_center_latents: int = 8,
-    weights: Literal["nonnegative", "affine"] = "nonnegative",
-    sparsity: float = 0.6,
-    loss_space: Literal["image", "3d"] = "image",
-    chiral: bool = True,
-    head_weight: float = HEAD_WEIGHT,
-    threshold: float = 0.0,
     hold_out: bool = True,
     report_dir: str | Path | None = None,
     seed: int = 0,
-    n_restarts: int = 8,
-    steps: int = 5000,
-    batch_size: int = 32,
     progress: Callable[[str], None] = print,
 ) -> dict:
     """Fits an autoencoder to the poses of a file, saves it and writes a report.
@@ -41,11 +30,10 @@ def train_acae(
     Args:
         poses_path: .npz or .h5 with `poses` [K, J, 3] mm, camera frame, and `joint_names` [J].
         out_path: acae.npz to write.
-        head_weight: factor on the errors of head and face joints.
-        threshold: weights smaller than this become zero after the fit (0: none; 1e-3 is usual).
+        settings: of the fit.
         hold_out: keep every tenth block of poses out of the fit and measure on them.
         report_dir: folder of the report; None: `out_path` without its suffix, plus "-report".
-        The others: see `fit_acae`.
+        seed, progress: see `fit_acae`.
 
     Returns:
         the report's numbers.
@@ -57,8 +45,6 @@ def train_acae(
     out_path = Path(out_path)
     if out_path.suffix != ".npz":
         raise UserError(f"The autoencoder is written to an .npz file; got the name {out_path}.")
-    if not head_weight > 0:
-        raise UserError(f"The factor on head joints must be above 0, got {head_weight}.")
     pose_set = load_poses(poses_path)
     train_rows, test_rows = split_rows(len(pose_set.poses_mm)) if hold_out else (None, None)
     progress(
@@ -66,22 +52,16 @@ def train_acae(
         + (f", {len(test_rows)} of them held out." if test_rows is not None else ".")
     )
     began = time.monotonic()
+    of_fit = dataclasses.asdict(settings or AcaeFit())
+    head_weight, threshold = of_fit.pop("head_weight"), of_fit.pop("threshold")
     acae = fit_acae(
         pose_set.poses_mm,
         pose_set.joint_names,
         rows=train_rows,
-        n_latents=n_latents,
-        n_center_latents=n_center_latents,
-        weights=weights,
-        sparsity=sparsity,
-        loss_space=loss_space,
-        chiral=chiral,
         joint_weights=head_weights(pose_set.joint_names, head_weight) if head_weight != 1 else None,
         seed=seed,
-        n_restarts=n_restarts,
-        steps=steps,
-        batch_size=batch_size,
         progress=progress,
+        **of_fit,
     )
     if threshold > 0:
         acae = acae.thresholded(threshold)

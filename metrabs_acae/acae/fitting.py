@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from metrabs_acae.acae import blocks, poses_io
 from metrabs_acae.acae.autoencoder import Acae
 from metrabs_acae.acae.initial import choose_joints, initial_parameters, random_parameters
+from metrabs_acae.acae.settings import AcaeFit
 from metrabs_acae.errors import UserError
 
 _SELECTION_POSES = 500
@@ -27,18 +28,18 @@ def fit_acae(
     poses_mm: np.ndarray,
     joint_names: Sequence[str],
     *,
-    n_latents: int = 48,
-    n_center_latents: int = 8,
-    weights: Literal["nonnegative", "affine"] = "nonnegative",
-    sparsity: float = 0.6,
-    loss_space: Literal["image", "3d"] = "image",
-    chiral: bool = True,
+    n_latents: int = AcaeFit.n_latents,
+    n_center_latents: int = AcaeFit.n_center_latents,
+    weights: Literal["nonnegative", "affine"] = AcaeFit.weights,
+    sparsity: float = AcaeFit.sparsity,
+    loss_space: Literal["image", "3d"] = AcaeFit.loss_space,
+    chiral: bool = AcaeFit.chiral,
     joint_weights: np.ndarray | Mapping[str, float] | None = None,
     start: Literal["joints", "random"] = "joints",
     seed: int = 0,
-    n_restarts: int = 8,
-    steps: int = 5000,
-    batch_size: int = 32,
+    n_restarts: int = AcaeFit.n_restarts,
+    steps: int = AcaeFit.steps,
+    batch_size: int = AcaeFit.batch_size,
     learning_rate: float = 0.01,
     rows: np.ndarray | None = None,
     workers: int | None = None,

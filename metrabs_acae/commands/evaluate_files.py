@@ -8,37 +8,62 @@ from pathlib import Path
 
 from metrabs_acae import tables
 from metrabs_acae.commands import stores
-from metrabs_acae.config import Benchmark, Config
+from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.accumulators import paired_difference
 from metrabs_acae.evaluation.predictions import Predictions, load_predictions
-from metrabs_acae.evaluation.protocols import evaluate_predictions, get_protocol
+from metrabs_acae.evaluation.protocols import get_protocol, protocol_from_flag
 from metrabs_acae.evaluation.protocols.base import Protocol
 from metrabs_acae.evaluation.results import Result
+from metrabs_acae.evaluation.settings import Benchmark
 
 
 def run(config: Config) -> None:
-    """Writes each file's report, with all tables, into a folder beside the file, and prints it."""
+    """Writes each file's report, with all tables, into a folder beside the file, and prints it.
+
+    Of several files each further one is compared with the first.
+    """
+    flags, results = config.benchmark, []
     for name in config.verbs.evaluate:
-        result = evaluate_file(Path(name), config.benchmark)
-        folder = Path(config.benchmark.report_dir or Path(name).with_suffix(""))
-        if config.benchmark.report_dir and len(config.verbs.evaluate) > 1:
+        result = score_file(Path(name), flags)
+        folder = Path(flags.report_dir or Path(name).with_suffix(""))
+        if flags.report_dir and len(config.verbs.evaluate) > 1:
             folder /= Path(name).stem
         write_report(result, folder)  # first, so that it is there even where `| head` ends the printing
-        print(result.report(config.benchmark.report_format), flush=True)
-        if config.benchmark.report_format == "text":
+        print(result.report(flags.report_format), flush=True)
+        if flags.report_format == "text":
             print(f"\nWrote the tables to {folder}")
+        results.append(result)
+    if flags.report_format == "text":
+        for name, result in zip(config.verbs.evaluate[1:], results[1:], strict=True):
+            print(f"\n{comparison(result, results[0], f'{name} less {config.verbs.evaluate[0]}')}")
 
 
-def evaluate_file(path: Path, flags: Benchmark) -> Result:
+def comparison(result: Result, other: Result, title: str) -> str:
+    """How much a file's metrics are above another's, with paired intervals, or why that cannot be said."""
+    try:
+        differences = paired_difference(result.scored, other.scored)
+    except UserError as error:
+        return f"{title}: {error}"
+    rows = []
+    for name, interval in differences.items():
+        number = result.number(name)
+        rows.append({"metric": number.heading, "unit": number.unit, "difference": tables.Interval(*interval)})
+    return tables.render(rows, title=title)
+
+
+def score_file(path: Path, flags: Benchmark) -> Result:
     """Scores one file; what the flags leave open is as the file's metadata say."""
     predictions = load_predictions(path)
-    protocol = get_protocol(flags.protocol or _noted(predictions, "protocol") or "generic")
+    if flags.protocol:
+        protocol = protocol_from_flag(flags.protocol)
+    else:
+        protocol = get_protocol(_noted(predictions, "protocol") or "generic")
     truth = flags.truth or _noted(predictions, "store")
     if not truth:
         raise UserError(f"{path} does not say which pose store was predicted; name the one with the labels by --truth.")
-    store, split = stores.store_and_split(truth)
-    options = parse_options(protocol, flags.protocol_options)
-    return evaluate_predictions(predictions, store, protocol=protocol.name, split=split, **options)
+    store, split = stores.open_split(truth)
+    return protocol.evaluate_on(predictions, store, split, **parse_options(protocol, flags.protocol_options))
 
 
 def _noted(predictions: Predictions, key: str) -> str:

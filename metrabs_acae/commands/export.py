@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.commands import embedded, models, stores
+from metrabs_acae.commands import embedded, models
 from metrabs_acae.config import Augmentation, Config
 from metrabs_acae.data.bones import BoneStatistics, bone_statistics
 from metrabs_acae.data.records import FISHEYE_LENGTH
+from metrabs_acae.data.settings import store_and_count
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
@@ -51,7 +52,7 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
         n_latents = acae.n_latents
         card["output"] = f"The network's joints, encoded and decoded by an autoencoder of {n_latents} latents."
     ranges = augmentation_ranges(models.settings_of(folder).augmentation)
-    card["test-time_augmentation"] = describe_augmentation(ranges, settings.tta_rotation)
+    card["test-time_augmentation"] = describe_augmentation(ranges, settings.rotation_mode)
     card |= {"settings": folder.read_json("config.json"), "versions": folder.read_json("versions.json")}
     if (folder.path / "evaluation.json").exists():
         card["evaluation"] = folder.read_json("evaluation.json")
@@ -63,7 +64,7 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
         output_skeletons=available_output_skeletons(skeleton),
         detector=detector,
         bone_lengths=None if bones is None else bones.means_of(skeleton),
-        rotation_mode=settings.tta_rotation,
+        rotation_mode=settings.rotation_mode,
         augmentation_ranges=ranges,
         model_card=card,
         archive=settings.archive,
@@ -124,7 +125,7 @@ def find_training_stores(folder: RunFolder, data_dir: str) -> list[PoseStore]:
     """The 3D stores that a run was trained on, as far as they are still there; none are made."""
     data = models.settings_of(folder).data
     if data.dataset3d:
-        paths = [stores.store_and_count(text)[0] for text in data.dataset3d]
+        paths = [store_and_count(text)[0] for text in data.dataset3d]
     else:
         names = embedded.shares_3d(data.synthetic_mixture)
         paths = [Path(data_dir) / data.synthetic_size / name for name in names]

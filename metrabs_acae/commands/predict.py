@@ -7,26 +7,28 @@ from contextlib import closing
 from pathlib import Path
 
 from metrabs_acae.commands import models, stores
-from metrabs_acae.config import Benchmark, Config
+from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.prediction_settings import PredictionSettings
+from metrabs_acae.evaluation.settings import Benchmark
 from metrabs_acae.training.run_folder import RunFolder
 
 
 def run(config: Config) -> None:
     """Predicts the store of --predict in the way of --protocol; the same command goes on with an interrupted run."""
     from metrabs_acae.evaluation.predict import predict_store
-    from metrabs_acae.evaluation.protocols import get_protocol
+    from metrabs_acae.evaluation.protocols import protocol_from_flag
     from metrabs_acae.progress import Progress
 
-    store, split = stores.store_and_split(config.verbs.predict)
-    protocol = get_protocol(config.benchmark.protocol or "generic").name
-    settings = settings_for(protocol, config.benchmark, config.demo_settings.num_aug)
+    protocol = protocol_from_flag(config.benchmark.protocol or "generic")
+    store, split = stores.open_split(config.verbs.predict)
+    settings = settings_for(protocol.prediction, config.benchmark, config.demo_settings.num_aug)
     path = Path(config.files.load_path) if config.files.load_path else models.find_run("").path
     estimator, joint_names, model = load_estimator(path, with_detector=settings.boxes == "detector")
     target = config.benchmark.predictions
     if not target:
         target = (path if RunFolder(path).exists else Path()) / "predictions" / f"{store.name}.npz"
-    print(f"{store.name}:{split} as {protocol}: {describe(settings)}", flush=True)
+    print(f"{store.name}:{split} as {protocol.name}: {describe(settings)}", flush=True)
     with closing(Progress("Images", None)) as bar:
         predictions = predict_store(
             estimator,
@@ -35,7 +37,7 @@ def run(config: Config) -> None:
             split,
             target,
             settings=settings,
-            metadata={"protocol": protocol, "model": model},
+            metadata={"protocol": protocol.name, "model": model},
             max_bad_fraction=config.data.max_bad_fraction,
             progress=lambda done, total, people: bar.to(done, total, remark=f"{people} people"),
         )
@@ -45,11 +47,8 @@ def run(config: Config) -> None:
     )
 
 
-def settings_for(protocol: str, flags: Benchmark, num_aug: int | None):
-    """The benchmark's settings, changed by flags."""
-    from metrabs_acae.evaluation.prediction_settings import SETTINGS
-
-    settings = SETTINGS[protocol]
+def settings_for(settings: PredictionSettings, flags: Benchmark, num_aug: int | None) -> PredictionSettings:
+    """A benchmark's settings, changed by flags."""
     changes = {}
     if flags.boxes_from:
         changes["boxes"] = flags.boxes_from
@@ -60,7 +59,7 @@ def settings_for(protocol: str, flags: Benchmark, num_aug: int | None):
     return dataclasses.replace(settings, **changes)
 
 
-def describe(settings) -> str:
+def describe(settings: PredictionSettings) -> str:
     if settings.boxes == "detector":
         most = "" if settings.max_detections < 0 else f", at most {settings.max_detections}"
         boxes = f"detected people (score from {settings.detector_threshold:g}{most})"

@@ -76,19 +76,12 @@ def choose(wanted: tuple[str, ...], of_run: list[PoseStore]) -> list[tuple[PoseS
     Raises:
         UserError: nothing chosen, or a store or split that is not there.
     """
-    if not wanted:
-        chosen = [(store, "train") for store in of_run if store.clean]
-        if not chosen:
-            names = ", ".join(s.name for s in of_run)
-            raise UserError(f"None of the run's stores ({names}) is marked clean; choose some with --pseudo-label-on.")
-    else:
-        by_name = {s.name: s for s in of_run}
-        chosen = []
-        for text in wanted:
-            name, colon, split = text.rpartition(":") if ":" in text else (text, "", "train")
-            chosen.append((by_name[name] if name in by_name else PoseStore(name), split if colon else "train"))
+    if wanted:
+        return [stores.open_split(text, "train", known=of_run) for text in wanted]
+    chosen = [(store, "train") for store in of_run if store.clean]
+    if not chosen:
+        names = ", ".join(s.name for s in of_run)
+        raise UserError(f"None of the run's stores ({names}) is marked clean; choose some with --pseudo-label-on.")
     for store, split in chosen:
-        if store.kind != "3d":
-            raise UserError(f"{store.path} is a 2d pose store, which has no cameras; pseudo-labels need 3d ones.")
         stores.require_split(store, split)
     return chosen

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from metrabs_acae.commands import embedded
-from metrabs_acae.config import Config, Data, store_and_count
+from metrabs_acae.config import Config
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.paper_mixtures import find_stores
+from metrabs_acae.data.settings import Data, store_and_count, store_and_split
 from metrabs_acae.data.shares import in_proportion
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.dealing import Dealing
@@ -95,10 +97,13 @@ def test_stores(data: Data, data_dir: str) -> list[PoseStore]:
     return stores
 
 
-def store_and_split(text: str, split: str = "test") -> tuple[PoseStore, str]:
-    """The 3D store and split of STORE or STORE:SPLIT; UserError if it has no examples there."""
-    path, colon, name = text.rpartition(":")
-    store, split = (PoseStore(path), name) if colon and "/" not in name else (PoseStore(text), split)
+def open_split(text: str, split: str = "test", *, known: Sequence[PoseStore] = ()) -> tuple[PoseStore, str]:
+    """The 3D store and split of STORE or STORE:SPLIT; UserError if it has no examples there.
+
+    STORE is the name of one of the `known` stores, or a path.
+    """
+    name, split = store_and_split(text, split)
+    store = {s.name: s for s in known}.get(name) or PoseStore(name)
     require_split(store, split)
     return store, split
 

@@ -14,6 +14,7 @@ from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import flags_of
+from metrabs_acae.interruption import Interruption
 from metrabs_acae.skeletons import prefix_groups
 from metrabs_acae.training.run_folder import RunFolder, choose
 
@@ -197,7 +198,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
     )
     # The log comes before the checkpoint: a resumed run drops later rows, but cannot make up for missing ones.
     writers = [log, saver] if used.is_first else []
-    with cb.OrderlyStop(used.any_host if used.n_hosts > 1 else None) as stop:
+    with Interruption() as interruption:
         try:
             return trainer.run_training(
                 model,
@@ -206,7 +207,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
                 inference_mode_steps=model.gates.inference_mode_steps,
                 log_period=min(training.log_period, training.validate_period, training.checkpoint_period),
                 callbacks=[
-                    stop,
+                    cb.OrderlyStop(interruption, used.any_host if used.n_hosts > 1 else None),
                     input_cost,
                     cb.FiniteLoss(),
                     cb.Validation(validator, period=training.validate_period, total_steps=training.training_steps),

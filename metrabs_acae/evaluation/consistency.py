@@ -13,8 +13,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.definitions import Number
 from metrabs_acae.evaluation.joint_errors import checked_poses
 
+NUMBERS = (
+    Number("disagreement_mm", "mm", "disagreement"),
+    Number("disagreement_depth_mm", "mm", "in depth"),
+    Number("disagreement_plane_mm", "mm", "in plane"),
+    Number("bone_length_spread_mm", "mm", "bone length spread"),
+)
+POINTS = Number("n_points", label="points")
+"""Anatomical points compared."""
 LIMBS = (("hip", "kne"), ("kne", "ank"), ("sho", "elb"), ("elb", "wri"))
 """Bones, by the base names of their ends, that nearly every convention has."""
 

@@ -1,6 +1,6 @@
-"""What a metric is, and the table of all metrics.
+"""What the numbers of an evaluation are, and the table of all metrics.
 
-Every metric here is one mean: an alignment of the prediction to the truth, an elementwise score of the joint error,
+Every metric is one mean: an alignment of the prediction to the truth, an elementwise score of the joint error,
 and whether the score is averaged over all valid joints (of all poses) or taken at each pose's worst valid joint and
 averaged over poses.
 
@@ -11,8 +11,9 @@ Definitions: MPJPE and PA-MPJPE after Ionescu et al. (TPAMI 2014); PCK and its s
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,30 +53,47 @@ def trapezoid_margin(distance, threshold_mm, n_thresholds=51):
 
 
 @dataclass(frozen=True)
-class Metric:
-    """One metric.
+class Number:
+    """What a number in a result is, and how it is printed.
+
+    Attributes:
+        name: its key in results.
+        unit: ``"mm"``, ``"%"``, or ``""`` for counts and ratios.
+        label: its heading; empty: the name.
+        digits: decimals.
+    """
+
+    name: str
+    unit: str = ""
+    label: str = ""
+    digits: int = 1
+
+    @property
+    def heading(self) -> str:
+        return self.label or self.name
+
+
+@dataclass(frozen=True)
+class Metric(Number):
+    """A number that is the mean of a score.
 
     Attributes:
         name: e.g. ``"pck@100"``.
         alignment: ``"root"``, ``"procrustes"`` or ``"none"``, see `joint_errors`.
-        score: elementwise function of distances in mm.
+        score: elementwise function of distances in mm; a family's may have a parameter `threshold_mm`.
         worst_joint: score each pose at its worst valid joint, instead of every joint.
         joints: indices of the joints scored; None: all. The alignment always uses all joints.
     """
 
-    name: str
-    alignment: str
-    score: Callable[[np.ndarray], np.ndarray]
+    unit: str = "%"
+    alignment: str = "root"
+    score: Callable[..., np.ndarray] = error
     worst_joint: bool = False
     joints: tuple[int, ...] | None = None
 
     @property
-    def unit(self) -> str:
-        return "mm" if self.score is error else "%"
-
-    @property
-    def label(self) -> str:
-        return self.name.upper().replace("_", "-")
+    def heading(self) -> str:
+        return self.label or self.name.upper().replace("_", "-")
 
     def joint_scores(self, distance: np.ndarray, scored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[N, J] (or, with `worst_joint`, [N, 1]) scores, zero where nothing is scored, and the mask of what is."""
@@ -87,25 +105,28 @@ class Metric:
         return np.where(scored, self.score(distance), 0.0), scored
 
 
-FAMILIES = {
-    # name: (alignment, elementwise score, at the worst joint)
-    "mpjpe": ("root", error, False),
-    "pa_mpjpe": ("procrustes", error, False),
-    "a_mpjpe": ("none", error, False),
-    "pck": ("root", below, False),
-    "pa_pck": ("procrustes", below, False),
-    "apck": ("none", below, False),
-    "auc": ("root", margin, False),
-    "a_auc": ("none", margin, False),
-    "auc31": ("root", stepped_margin, False),
-    "a_auc31": ("none", stepped_margin, False),
-    "pa_auc31": ("procrustes", stepped_margin, False),
-    "auc51": ("root", trapezoid_margin, False),
-    "cps": ("root", below, True),
-    "auc_cps": ("root", margin, True),
-    "ncps": ("procrustes", at_most, True),
-    "auc_ncps": ("procrustes", margin, True),
+FAMILIES: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric("mpjpe", "mm"),
+        Metric("pa_mpjpe", "mm", alignment="procrustes"),
+        Metric("a_mpjpe", "mm", alignment="none"),
+        Metric("pck", score=below),
+        Metric("pa_pck", score=below, alignment="procrustes"),
+        Metric("apck", score=below, alignment="none"),
+        Metric("auc", score=margin),
+        Metric("a_auc", score=margin, alignment="none"),
+        Metric("auc31", score=stepped_margin),
+        Metric("a_auc31", score=stepped_margin, alignment="none"),
+        Metric("pa_auc31", score=stepped_margin, alignment="procrustes"),
+        Metric("auc51", score=trapezoid_margin),
+        Metric("cps", score=below, worst_joint=True),
+        Metric("auc_cps", score=margin, worst_joint=True),
+        Metric("ncps", score=at_most, alignment="procrustes", worst_joint=True),
+        Metric("auc_ncps", score=margin, alignment="procrustes", worst_joint=True),
+    )
 }
+"""By name. To add one: a line here or, from elsewhere, `register`."""
 
 STANDARD = (
     "mpjpe", "pa_mpjpe", "a_mpjpe", "pck@50", "pck@100", "pck@150", "auc@50", "auc@100", "auc@150",
@@ -115,8 +136,27 @@ STANDARD = (
 """The 19 numbers of the WACV 2023 evaluation."""
 
 
+POSES = Number("n_poses", label="poses")
+RECALL = Number("recall", "%", "RECALL")
+CONSTANT_POSE = Number("constant_pose_mpjpe", "mm", "constant pose")
+RATIO = Number("ratio", label="ratio", digits=3)
+"""MPJPE over the error of the best constant pose."""
+
+
+def register(metric: Metric) -> Metric:
+    """Adds a metric of one's own: from then on its name is understood wherever metrics are named.
+
+    Raises:
+        UserError: the name is taken or holds an ``@``, which thresholds follow.
+    """
+    if "@" in metric.name or FAMILIES.get(metric.name, metric) != metric:
+        raise UserError(f"A metric cannot be called '{metric.name}': that name is taken or holds an @.")
+    FAMILIES[metric.name] = metric
+    return metric
+
+
 def make_metric(name: str, *, joints: Sequence[int] | None = None, rename: str | None = None) -> Metric:
-    """The metric called `name`: a family of `FAMILIES` and, except for errors, ``@`` and a threshold in mm.
+    """The metric called `name`: one of `FAMILIES` and, where its score has a threshold, ``@`` and that in mm.
 
     Raises:
         UserError: no such metric.
@@ -124,22 +164,36 @@ def make_metric(name: str, *, joints: Sequence[int] | None = None, rename: str |
     family, _, threshold = name.partition("@")
     if family not in FAMILIES:
         raise UserError(f"There is no metric '{name}'; known families: {', '.join(FAMILIES)}.")
-    alignment, score, worst_joint = FAMILIES[family]
-    if (score is error) == bool(threshold):
+    metric = FAMILIES[family]
+    joints = None if joints is None else tuple(int(j) for j in joints)
+    metric = replace(metric, name=rename or name, joints=joints)
+    if ("threshold_mm" in inspect.signature(metric.score).parameters) != bool(threshold):
         expected = "takes no threshold" if threshold else f"needs a threshold in mm, e.g. '{family}@150'"
         raise UserError(f"Metric '{name}' {expected}.")
-    if threshold:
-        try:
-            threshold_mm = float(threshold)
-        except ValueError:
-            threshold_mm = np.nan
-        if not (np.isfinite(threshold_mm) and threshold_mm > 0):
-            raise UserError(f"Metric '{name}' has no positive number after the @.")
-        score = functools.partial(score, threshold_mm=threshold_mm)
-    joints = None if joints is None else tuple(int(j) for j in joints)
-    return Metric(rename or name, alignment, score, worst_joint, joints)
+    if not threshold:
+        return metric
+    try:
+        threshold_mm = float(threshold)
+    except ValueError:
+        threshold_mm = np.nan
+    if not (np.isfinite(threshold_mm) and threshold_mm > 0):
+        raise UserError(f"Metric '{name}' has no positive number after the @.")
+    return replace(metric, score=functools.partial(metric.score, threshold_mm=threshold_mm))
 
 
-def make_metrics(names: Sequence[str] = STANDARD, *, joints: Sequence[int] | None = None) -> tuple[Metric, ...]:
-    """Several metrics of the same joints."""
-    return tuple(make_metric(n, joints=joints) for n in names)
+def make_metrics(
+    names: Sequence[str | Metric] = STANDARD, *, joints: Sequence[int] | None = None
+) -> tuple[Metric, ...]:
+    """Several metrics of the same joints, by name; a `Metric` stays as it is."""
+    return tuple(n if isinstance(n, Metric) else make_metric(n, joints=joints) for n in names)
+
+
+def number(name: str, known: Iterable[Number] = ()) -> Number:
+    """What the number called `name` is: one of `known`, a metric, or a number without a unit."""
+    for candidate in known:
+        if candidate.name == name:
+            return candidate
+    try:
+        return make_metric(name)
+    except UserError:
+        return Number(name)

@@ -1,4 +1,4 @@
-"""How each benchmark's images are shown to the model: boxes, camera, test-time augmentation (as in WACV 2023)."""
+"""How a benchmark's images are shown to the model: boxes, camera, test-time augmentation (as in WACV 2023)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class PredictionSettings:
             of the detector, see `PoseEstimator.detect_poses`.
         known_camera: use the intrinsics, distortion and upward direction of the image's camera; else assume a field of
             view of `fov_degrees` along the larger side, and that up is up in the image.
-        num_aug: test-time augmentations averaged; antialias_factor: supersampling of the crops.
+        num_aug: test-time augmentations averaged (the paper's scripts: 1).
+        antialias_factor: supersampling of the crops.
     """
 
     boxes: str = "store"
@@ -28,13 +29,3 @@ class PredictionSettings:
     fov_degrees: float = 55.0
     num_aug: int = 1
     antialias_factor: int = 2
-
-
-SETTINGS = {
-    "generic": PredictionSettings(),
-    "human36m": PredictionSettings(),
-    "mpi_inf_3dhp": PredictionSettings(boxes="detector", detector_threshold=0.0, max_detections=1),
-    "mupots": PredictionSettings(boxes="detector"),
-    "3dpw": PredictionSettings(boxes="detector", suppress_implausible_poses=True, known_camera=False),
-}
-"""By protocol. The number of augmentations is the paper's scripts' where known (Human3.6M, 3DPW: 1), else 1, too."""

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from metrabs_acae import tables
+from metrabs_acae.evaluation import definitions
+from metrabs_acae.evaluation.accumulators import PoseMetrics
 from metrabs_acae.evaluation.definitions import STANDARD
 
 SHOWN_IN_BREAKDOWNS = ("mpjpe", "pa_mpjpe", "pck@100", "pck@150", "auc@150", "cps@200")
-"""Of the paper's 19 metrics, those in printed breakdowns; CSV and JSON have all."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Result:
         intervals: metric name -> (low, high), 95 % bootstrap over sequences, of the first row.
         breakdowns: ``"activity"``, ``"sequence"``, ``"joint"``, ... -> rows.
         counts: what was scored, matched, missing, ignored.
+        scored: the sums that the first row is made of, to compare it with another's.
+        numbers: what further numbers are that `definitions` does not know by name.
+        shown: of the paper's 19 metrics, those in printed breakdowns; CSV and JSON have all.
     """
 
     protocol: str
@@ -36,16 +40,24 @@ class Result:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     breakdowns: Mapping[str, Sequence[Mapping]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    scored: PoseMetrics | None = None
+    numbers: Sequence[definitions.Number] = ()
+    shown: Sequence[str] = SHOWN_IN_BREAKDOWNS
 
     def __getitem__(self, metric: str) -> float:
         """The value of a metric over the whole benchmark."""
         return self.rows[0][metric]
 
+    def number(self, name: str) -> definitions.Number:
+        """What the number called `name` is: its unit and heading."""
+        return definitions.number(name, (*self.numbers, *(self.scored.metrics if self.scored else ())))
+
     def overall_rows(self) -> list[dict]:
         """One row per metric, one column per subset; the first column with its interval."""
         listed = []
         for name in (k for k in self.rows[0] if k not in ("subset", "poses")):
-            row = {"metric": metric_label(name), "unit": metric_unit(name)}
+            number = self.number(name)
+            row = {"metric": number.heading, "unit": number.unit}
             for i, subset in enumerate(self.rows):
                 value = subset.get(name, float("nan"))
                 if i == 0 and name in self.intervals:
@@ -60,9 +72,9 @@ class Result:
             return tables.render(self.overall_rows(), fmt, **settings)
         rows = self.breakdowns[which]
         names = list(dict.fromkeys(k for row in rows for k in row))
-        defaults = {"headers": {n: metric_label(n) for n in names}}
+        defaults = {"headers": {n: self.number(n).heading for n in names}}
         if fmt not in ("csv", "json"):
-            defaults["columns"] = [n for n in names if n not in STANDARD or n in SHOWN_IN_BREAKDOWNS]
+            defaults["columns"] = [n for n in names if n not in STANDARD or n in self.shown]
         return tables.render(rows, fmt, **{**defaults, **settings})
 
     def describe(self) -> str:
@@ -111,13 +123,3 @@ def statement_lines(statement: Mapping[str, str]) -> list[str]:
         for aspect, text in statement.items()
     ]
     return [line for lines in wrapped for line in lines]
-
-
-def metric_unit(name: str) -> str:
-    """``"mm"`` or ``"%"`` for a metric's name, ``""`` for anything else."""
-    return "mm" if "mpjpe" in name else "%" if "@" in name or name == "recall" else ""
-
-
-def metric_label(name: str) -> str:
-    """How a metric is printed, e.g. ``PA-MPJPE``."""
-    return name.upper().replace("_", "-") if metric_unit(name) else name

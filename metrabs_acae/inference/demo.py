@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.config import Demo
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
 from metrabs_acae.inference import demo_inputs
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, load_saved_model, write_pose_files
+from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.demo_video import run_video
 from metrabs_acae.inference.pose_files import PoseLog
 from metrabs_acae.inference.video import VideoFile

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.config import Demo
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo_inputs
 from metrabs_acae.inference.demo_inputs import DemoInput
+from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.pose_files import People, PoseLog, Source, write_json, write_poses_npz
 
 PREFERRED_SKELETONS = ("smpl+head_30", "h36m_17", "h36m_25", "smpl_24")

@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.config import Demo
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, write_pose_files
+from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.pose_files import People, PoseLog
 from metrabs_acae.inference.smoothing import PoseSmoother
 from metrabs_acae.inference.tracking import PoseTracker
 from metrabs_acae.inference.video import VideoFile, VideoWriter, Webcam
+from metrabs_acae.interruption import Interruption
 from metrabs_acae.progress import Progress
 
 
@@ -97,26 +97,6 @@ class _Follower:
         projected = poses3d @ self._intrinsics.T
         poses2d = projected[..., :2] / np.maximum(projected[..., 2:], 1.0)
         return dataclasses.replace(people, person=person, poses3d=poses3d, poses2d=poses2d)
-
-
-class Interruption:
-    """Within it, the first Ctrl-C only sets `requested`; a second one interrupts at once."""
-
-    requested = False
-
-    def __enter__(self) -> Interruption:
-        self._before = None
-        with contextlib.suppress(ValueError):  # signals reach the main thread alone
-            self._before = signal.signal(signal.SIGINT, self._request)
-        return self
-
-    def _request(self, signal_number, stack_frame) -> None:
-        self.requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def __exit__(self, *exception) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
 
 
 def _summary(result: DemoResult, fps: float, n_damaged: int, interrupted: bool) -> str:

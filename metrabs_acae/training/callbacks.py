@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import keras
 
 from metrabs_acae.data.loading import InputMeter
 from metrabs_acae.errors import UserError
+from metrabs_acae.interruption import Interruption
 from metrabs_acae.progress import clock
 from metrabs_acae.training import checkpoints
 from metrabs_acae.training.run_folder import RunFolder
@@ -21,38 +21,21 @@ from metrabs_acae.training.trainer import averaged_weights
 
 
 class OrderlyStop(keras.callbacks.Callback):
-    """The first SIGINT or SIGTERM ends the training after the current step; a second one ends it at once.
+    """An interruption ends the training after the current step.
 
-    Use as a context manager around the training, which restores the signals' handlers. Several hosts end together, at
-    the next log row: `any_host(flag)` says whether the flag is set on any of them.
+    Several hosts end together, at the next log row: `any_host(flag)` says whether the flag is set on any of them.
     """
 
-    def __init__(self, any_host: Callable[[bool], bool] | None = None):
+    def __init__(self, interruption: Interruption, any_host: Callable[[bool], bool] | None = None):
         super().__init__()
-        self.requested = False
-        self.any_host = any_host
-        self._previous: dict[int, object] = {}
-
-    def __enter__(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._request)
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _request(self, number, frame):
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
+        self.interruption, self.any_host = interruption, any_host
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.requested and self.any_host is None:
+        if self.interruption.requested and self.any_host is None:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.any_host is not None and self.any_host(self.requested):
+        if self.any_host is not None and self.any_host(self.interruption.requested):
             self.model.stop_training = True
 
 

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from metrabs_acae.config import Devices
 from metrabs_acae.dealing import Dealing, deal_groups
 from metrabs_acae.errors import UserError
 from metrabs_acae.training.checkpoints import array_of
+from metrabs_acae.training.settings import Devices
 
 EXIT_CODE_LOST_HOST = 75
 """What schedulers know as a temporary failure: start again."""

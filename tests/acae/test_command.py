@@ -1,15 +1,20 @@
 """From a pose file to an autoencoder, a report and pictures by one command."""
 
+import dataclasses
+import inspect
 import json
 import subprocess
 import sys
 
 import cv2
 import numpy as np
+import pytest
 
-from metrabs_acae.acae import Acae
-from metrabs_acae.acae.__main__ import main
+from metrabs_acae.acae import Acae, fit_acae
+from metrabs_acae.acae.__main__ import Fit, main
 from metrabs_acae.acae.command import split_rows
+from metrabs_acae.acae.settings import AcaeFit
+from metrabs_acae.flags import parse
 from tests.golden import golden
 
 
@@ -38,6 +43,32 @@ def test_bad_input_ends_with_code_2_and_one_sentence(tmp_path, capsys):
     assert main(["fit", str(tmp_path / "none.npz"), str(tmp_path / "acae.npz")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("Error: There is no pose file") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ("fit a.npz b.npz --steps 0", "--steps must be greater than zero; got 0."),
+        ("fit a.npz b.npz --weights positive", "invalid choice 'positive'"),
+        ("fit a.npz b.npz --acae-steps 3", "Unrecognized options: --acae-steps"),
+        ("fot", "There is no command 'fot'; known ones: fit, convert."),
+        ("convert a.npz b.npz --from h36m", "--to"),
+    ],
+)
+def test_wrong_flags_end_likewise(arguments, sentence, capsys):
+    assert main(arguments.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("Error: ") and captured.err.count("\n") == 1 and sentence in captured.err
+    assert captured.out == ""
+
+
+def test_both_programs_have_the_settings_of_the_fit():
+    arguments = list(inspect.signature(fit_acae).parameters.values())
+    defaults = {a.name: a.default for a in arguments}
+    of_fit = dataclasses.asdict(AcaeFit())
+    del of_fit["head_weight"], of_fit["threshold"]
+    assert defaults.items() >= of_fit.items()
+    assert parse(Fit, ["a.npz", "b.npz", "--steps", "7"], "x", name=lambda f: f.name).fit == AcaeFit(steps=7)
 
 
 def test_held_out_rows_are_every_tenth_block():

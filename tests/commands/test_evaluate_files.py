@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from metrabs_acae.commands import evaluate_files
-from metrabs_acae.config import Benchmark, Config, Verbs
+from metrabs_acae.config import Config, Verbs
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.predictions import Predictions, save_predictions
 from metrabs_acae.evaluation.protocols import get_protocol
+from metrabs_acae.evaluation.settings import Benchmark
 from metrabs_acae.evaluation.truth import truth_from_store
 from metrabs_acae.main import main
 from tests.small_stores import write_store
@@ -95,7 +96,7 @@ def test_what_cannot_be_scored_is_refused_in_one_sentence(files, arguments, mess
 
 
 def test_flags_count_before_what_the_file_says(files):
-    result = evaluate_files.evaluate_file(
+    result = evaluate_files.score_file(
         files / "p.npz", Benchmark(protocol="generic", truth=str(files / "store"), protocol_options=("root=neck_a",))
     )
     assert result.statement["root"] == "neck_a"

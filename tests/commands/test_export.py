@@ -9,7 +9,8 @@ import pytest
 
 from metrabs_acae.acae import Acae
 from metrabs_acae.commands import export, models
-from metrabs_acae.config import Augmentation, Config, Data
+from metrabs_acae.config import Augmentation, Config
+from metrabs_acae.data.settings import Data
 from metrabs_acae.inference import export as inference_export
 from metrabs_acae.main import main
 from metrabs_acae.skeletons import Skeleton

@@ -11,8 +11,9 @@ import tensorflow as tf
 from metrabs_acae.data.store import CameraParams, PoseStore, PoseStoreWriter
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.predict import predict_store
-from metrabs_acae.evaluation.prediction_settings import SETTINGS, PredictionSettings
+from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.predictions import load_predictions
+from metrabs_acae.evaluation.protocols import get_protocol
 from metrabs_acae.inference import PoseEstimator
 from metrabs_acae.inference.detectors import PersonDetector
 from metrabs_acae.skeletons import Skeleton
@@ -20,6 +21,7 @@ from metrabs_acae.skeletons import Skeleton
 MODEL = Skeleton("model", ("neck_a", "pelv_a", "lhip_a", "rhip_a"))
 OFFSETS = np.array([[0, -400, 0], [0, 0, 0], [-100, 0, 0], [100, 0, 0]], float)
 BOXES = np.array([[20, 10, 30, 60], [50, 20, 30, 60]], np.float32)
+GENERIC, MUPOTS = (get_protocol(name).prediction for name in ("generic", "mupots"))
 PEOPLE = [2, 1, 2, 1, 2]
 """In the five images of the store; the third and fourth are of another size."""
 
@@ -71,7 +73,7 @@ def store(tmp_path):
 
 
 def predict(estimator, store, path, settings=None, **more):
-    settings = settings or SETTINGS["generic"]
+    settings = settings or GENERIC
     return predict_store(estimator, MODEL.joint_names, store, "test", path, settings=settings, **more)
 
 
@@ -118,9 +120,9 @@ def test_an_interrupted_run_goes_on_and_ends_alike(estimator, store, tmp_path):
 
 def test_detected_people_have_scores_and_unknown_cameras_a_field_of_view(estimator, store, tmp_path):
     # `candidates` does not look at the picture, so a mirrored look would find other people.
-    found = predict(estimator, store, tmp_path / "p.npz", replace(SETTINGS["mupots"], detector_flip_aug=False))
+    found = predict(estimator, store, tmp_path / "p.npz", replace(MUPOTS, detector_flip_aug=False))
     assert found.score.round(2).tolist() == [0.9, 0.6] * 5 and found.person.tolist() == [0, 1] * 5
-    best = predict(estimator, store, tmp_path / "q.npz", SETTINGS["mpi_inf_3dhp"])
+    best = predict(estimator, store, tmp_path / "q.npz", get_protocol("mpi_inf_3dhp").prediction)
     assert best.score.round(2).tolist() == [0.9] * 5
     wide = predict(estimator, store, tmp_path / "r.npz", PredictionSettings(known_camera=False))
     focal = 50 / np.tan(np.radians(55 / 2))
@@ -128,7 +130,7 @@ def test_detected_people_have_scores_and_unknown_cameras_a_field_of_view(estimat
     np.testing.assert_allclose(wide.poses3d_mm[0, 0], 4000 * ray / np.linalg.norm(ray), atol=0.05)
     blind = PoseEstimator(network, MODEL, image_size=64)
     with pytest.raises(UserError, match="--boxes-from store"):
-        predict(blind, store, tmp_path / "s.npz", SETTINGS["mupots"])
+        predict(blind, store, tmp_path / "s.npz", MUPOTS)
 
 
 def test_broken_images_are_named_and_counted(estimator, store, tmp_path):
@@ -141,4 +143,4 @@ def test_broken_images_are_named_and_counted(estimator, store, tmp_path):
     assert 1 not in predictions.frame and predictions.metadata["bad_images"] == ["1.jpg"]
     other = Skeleton("other", ("nose_b",))
     with pytest.raises(UserError, match="none of the joints"):
-        predict_store(estimator, other.joint_names, store, "test", tmp_path / "x.npz", settings=SETTINGS["generic"])
+        predict_store(estimator, other.joint_names, store, "test", tmp_path / "x.npz", settings=GENERIC)

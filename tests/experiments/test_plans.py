@@ -81,10 +81,11 @@ def test_every_file_says_what_it_varies_what_the_paper_found_and_what_it_costs()
         (["run", "nothing"], "no experiment 'nothing'; choose from many-datasets"),
         (["table", "consistency", "--scale", "huge"], "no scale 'huge'"),
         (["plot", "chirality", "--results-dir", "{tmp}"], "has been run at scale 'small'"),
-        (["run", "consistency", "--seeds", "one"], "invalid int value: 'one'"),
-        (["run", "consistency", "--jobs", "0"], "--jobs is 0; it must be at least 1"),
-        (["frob"], "invalid choice: 'frob'"),
-        ([], "required: verb"),
+        (["run", "consistency", "--seeds", "one"], "Error parsing --seeds"),
+        (["run", "consistency", "--jobs", "0"], "--jobs must be at least 1; got 0"),
+        (["frob"], "no command 'frob'; known ones: run, table"),
+        (["run"], "Name experiments, or all"),
+        ([], "There is no command"),
     ],
 )
 def test_bad_names_end_in_one_sentence(arguments, message, capsys, tmp_path):

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from metrabs_acae.config import Demo
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo, demo_inputs, demo_poses, export, video
+from metrabs_acae.inference.demo_settings import Demo
 from tests.inference import reference
 
 

@@ -8,9 +8,9 @@ import signal
 import numpy as np
 import pytest
 
-from metrabs_acae.config import Demo
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo_inputs, demo_video, video
+from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.pose_files import People, Source
 
 SIZE_WH = (96, 64)

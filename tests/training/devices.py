@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from metrabs_acae.config import Devices
 from metrabs_acae.errors import UserError
 from metrabs_acae.layers.dropout import ExampleDropout
 from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
@@ -26,6 +25,7 @@ from metrabs_acae.skeletons import Skeleton, prefix_groups
 from metrabs_acae.training import checkpoints, distribution, trainer
 from metrabs_acae.training.optimizers import build_optimizer
 from metrabs_acae.training.schedules import MainSchedule
+from metrabs_acae.training.settings import Devices
 
 SKELETON = Skeleton("s", ("pelv_a", "lhip_a", "rhip_a", "neck_a"))
 SIDE, N3, N2, GROUP, HALF, TOTAL = 64, 8, 4, 2, 3, 6

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metrabs_acae.config import Devices
 from metrabs_acae.dealing import Dealing
 from metrabs_acae.errors import UserError
 from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
 from metrabs_acae.training import distribution
+from metrabs_acae.training.settings import Devices
 from tests.training.devices import GROUP, HALF, N2, N3
 
 ROOT = Path(__file__).parents[2]

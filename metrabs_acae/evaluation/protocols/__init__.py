@@ -1,23 +1,67 @@
-"""Benchmarks by name, each in a file of its own."""
+"""Benchmarks by name. Each is a file here with a `PROTOCOL`; a user's own is named MODULE:NAME or registered."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from typing import TYPE_CHECKING
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.predictions import Predictions, load_predictions
-from metrabs_acae.evaluation.protocols import generic, human36m, mpi_inf_3dhp, mupots, threedpw
 from metrabs_acae.evaluation.protocols.base import Protocol
 from metrabs_acae.evaluation.results import Result
-from metrabs_acae.evaluation.truth import truth_from_store
+from metrabs_acae.plugins import import_named
 
 if TYPE_CHECKING:
     from metrabs_acae.data.store import PoseStore
 
+_registered: dict[str, Protocol] = {}
+
+
+def register(protocol: Protocol) -> Protocol:
+    """Adds a protocol, which is then found by its name and aliases; UserError where another one has one of these."""
+    for name in (protocol.name, *protocol.aliases):
+        if protocols_by_any_name().get(name, protocol) is not protocol:
+            raise UserError(f"There is another evaluation protocol '{name}'; give yours a name of its own.")
+    _registered[protocol.name] = protocol
+    return protocol
+
 
 def protocols() -> dict[str, Protocol]:
-    """Name -> protocol."""
-    return {m.PROTOCOL.name: m.PROTOCOL for m in (generic, human36m, mpi_inf_3dhp, mupots, threedpw)}
+    """Name -> protocol: those of the files of this package, then those that were registered."""
+    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+    found = {m.PROTOCOL.name: m.PROTOCOL for m in modules if hasattr(m, "PROTOCOL")}
+    return {**found, **_registered}
+
+
+def protocols_by_any_name() -> dict[str, Protocol]:
+    """As `protocols`, by aliases too."""
+    return {name: p for p in protocols().values() for name in (p.name, *p.aliases)}
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol of that name or alias; UserError lists the names."""
+    found = protocols_by_any_name()
+    if name not in found:
+        raise UserError(
+            f"There is no evaluation protocol '{name}'; choose one of {', '.join(protocols())}, or name your own as "
+            "--protocol MODULE:NAME."
+        )
+    return found[name]
+
+
+def protocol_from_flag(text: str) -> Protocol:
+    """As `get_protocol`, or of the user's own module, MODULE:NAME, which is imported.
+
+    Only for what stands on the command line: a file must not decide what is imported.
+    """
+    module, colon, attribute = text.partition(":")
+    if not colon:
+        return get_protocol(text)
+    found = import_named(text, "--protocol")
+    if not isinstance(found, Protocol):
+        raise UserError(f"--protocol {text}: {attribute} of {module} is no Protocol but a {type(found).__name__}.")
+    return register(found)
 
 
 def evaluate_file(path, store: PoseStore, *, protocol: str, split: str = "test", **options) -> Result:
@@ -34,14 +78,4 @@ def evaluate_predictions(
     predictions: Predictions, store: PoseStore, *, protocol: str, split: str = "test", **options
 ) -> Result:
     """`evaluate_file` of predictions in memory."""
-    chosen = get_protocol(protocol)
-    needs_2d = chosen is mupots.PROTOCOL or (chosen is threedpw.PROTOCOL and options.get("association") != "given")
-    return chosen.evaluate(predictions, truth_from_store(store, split, with_2d=needs_2d), **options)
-
-
-def get_protocol(name: str) -> Protocol:
-    """The protocol called `name` (``h36m`` is ``human36m``); UserError lists the names."""
-    name = {"h36m": "human36m"}.get(name, name)
-    if name not in protocols():
-        raise UserError(f"There is no evaluation protocol '{name}'; choose one of {', '.join(protocols())}.")
-    return protocols()[name]
+    return get_protocol(protocol).evaluate_on(predictions, store, split, **options)

@@ -6,32 +6,44 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.accumulators import PoseMetrics
 from metrabs_acae.evaluation.definitions import Metric
+from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.predictions import Predictions, count_within_groups, row_codes
-from metrabs_acae.evaluation.results import Result, statement_lines
-from metrabs_acae.evaluation.truth import Truth
+from metrabs_acae.evaluation.results import SHOWN_IN_BREAKDOWNS, Result, statement_lines
+from metrabs_acae.evaluation.truth import Truth, truth_from_store
+
+if TYPE_CHECKING:
+    from metrabs_acae.data.store import PoseStore
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """One benchmark's way of scoring.
+    """One benchmark: how its people are predicted and how they are scored.
 
     Attributes:
-        name: what the command line calls it.
+        name: what the command line calls it; `aliases`: what else.
         title: what people call it.
         statement: aspect -> what it assumes, one sentence each.
         function: (predictions, truth, *, options...) -> Result.
+        prediction: how `--predict` shows its images to a model: boxes, camera, test-time augmentation.
+        needs_2d: (options) -> whether the labels' image positions are needed.
+        shown: of the paper's 19 metrics those in printed breakdowns.
     """
 
     name: str
     title: str
     statement: Mapping[str, str]
     function: Callable[..., Result]
+    aliases: tuple[str, ...] = ()
+    prediction: PredictionSettings = PredictionSettings()
+    needs_2d: Callable[[Mapping], bool] = lambda options: False
+    shown: tuple[str, ...] = SHOWN_IN_BREAKDOWNS
 
     @property
     def options(self) -> dict[str, object]:
@@ -45,7 +57,12 @@ class Protocol:
         if unknown:
             known = ", ".join(self.options) or "none"
             raise UserError(f"Protocol '{self.name}' has no option {', '.join(unknown)}; it has {known}.")
-        return self.function(predictions, truth, **options)
+        return replace(self.function(predictions, truth, **options), shown=self.shown)
+
+    def evaluate_on(self, predictions: Predictions, store: PoseStore, split: str = "test", **options) -> Result:
+        """`evaluate` with the labels of a benchmark's pose store."""
+        needs_2d = self.needs_2d({**self.options, **options})
+        return self.evaluate(predictions, truth_from_store(store, split, with_2d=needs_2d), **options)
 
     def describe(self) -> str:
         """The statement, for people."""

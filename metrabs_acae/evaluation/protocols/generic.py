@@ -71,6 +71,7 @@ def evaluate_arrays(
         options=options or {},
         rows=[whole(scored)],
         intervals=scored.intervals("sequence"),
+        scored=scored,
         breakdowns={**breakdowns, "joint": scored.by_joint()},
         counts=counts,
     )

@@ -72,6 +72,7 @@ def evaluate(
         options={"subjects": "all" if subjects is None else ", ".join(subjects), "missing": missing, "on_nan": on_nan},
         rows=[whole(scored)],
         intervals=scored.intervals("sequence"),
+        scored=scored,
         breakdowns={
             "activity": scored.by("activity", (*ACTIVITIES, *others)),
             "sequence": scored.by("sequence"),
@@ -81,4 +82,4 @@ def evaluate(
     )
 
 
-PROTOCOL = Protocol("human36m", "Human3.6M", STATEMENT, evaluate)
+PROTOCOL = Protocol("human36m", "Human3.6M", STATEMENT, evaluate, aliases=("h36m",))

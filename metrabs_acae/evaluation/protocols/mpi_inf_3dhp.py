@@ -9,6 +9,7 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.definitions import STANDARD, make_metric, make_metrics
+from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.predictions import Predictions
 from metrabs_acae.evaluation.protocols.base import (
     MISSING_RULE,
@@ -92,6 +93,7 @@ def evaluate(
         options={"universal": universal, "scenes": scenes, "missing": missing, "on_nan": on_nan},
         rows=[whole(scored), *outdoor],
         intervals=scored.intervals("sequence"),
+        scored=scored,
         breakdowns={
             "activity": breakdown("activity", (*ACTIVITIES, *sorted(set(truth.activity) - set(ACTIVITIES)))),
             **(
@@ -130,4 +132,10 @@ def _only(row, names):
     return {"poses": row["poses"], **{n: row[n] for n in dict.fromkeys(names)}}
 
 
-PROTOCOL = Protocol("mpi_inf_3dhp", "MPI-INF-3DHP", STATEMENT, evaluate)
+PROTOCOL = Protocol(
+    "mpi_inf_3dhp",
+    "MPI-INF-3DHP",
+    STATEMENT,
+    evaluate,
+    prediction=PredictionSettings(boxes="detector", detector_threshold=0.0, max_detections=1),
+)

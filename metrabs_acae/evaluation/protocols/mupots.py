@@ -8,7 +8,8 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.accumulators import PoseMetrics
-from metrabs_acae.evaluation.definitions import make_metric, make_metrics
+from metrabs_acae.evaluation.definitions import RECALL, Metric, make_metric, make_metrics
+from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.predictions import Predictions, row_codes
 from metrabs_acae.evaluation.protocols.base import (
     Protocol,
@@ -87,6 +88,8 @@ def evaluate(predictions: Predictions, truth: Truth, *, on_nan: str = "refuse", 
         options={"skeleton": skeleton, "on_nan": on_nan},
         rows=[{**whole(scored), "recall": 100.0 * len(matched) / max(len(truth), 1)}],
         intervals=scored.intervals("sequence"),
+        scored=scored,
+        numbers=(RECALL, *official_metrics(True), *OF_ALL_PEOPLE),
         breakdowns={
             "official": official,
             "official_sequences": by_sequence,
@@ -189,6 +192,8 @@ def official_table(pred_mm, matched: Truth, annotated: dict[str, int]) -> tuple[
     return means, rows
 
 
+OF_ALL_PEOPLE = (Metric("pck_14j_all@150"), Metric("auc31_14j_all@150"))
+"""The percentages of matched people times the share of people who are matched."""
 OFFICIAL_NAMES = (
     "mpjpe_14j", "mpjpe_16j", "mpjpe_17j", "pck_14j_matched@150", "auc31_14j_matched@150", "pck_14j_all@150",
     "auc31_14j_all@150",
@@ -222,4 +227,11 @@ def _mean(values) -> float:
     return float(np.mean(present)) if present else float("nan")
 
 
-PROTOCOL = Protocol("mupots", "MuPoTS-3D", STATEMENT, evaluate)
+PROTOCOL = Protocol(
+    "mupots",
+    "MuPoTS-3D",
+    STATEMENT,
+    evaluate,
+    prediction=PredictionSettings(boxes="detector"),
+    needs_2d=lambda options: True,
+)

@@ -6,6 +6,7 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.definitions import Metric, make_metric, make_metrics
+from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.predictions import Predictions, row_codes
 from metrabs_acae.evaluation.protocols.association import associate, follow, given_identities
 from metrabs_acae.evaluation.protocols.base import Protocol, choose, natural_order, score, usable, whole
@@ -144,6 +145,7 @@ def evaluate(
         },
         rows=[whole(scored)],
         intervals=scored.intervals("sequence"),
+        scored=scored,
         breakdowns={
             "sequence": scored.by("sequence", natural_order(truth.sequence)),
             "joint": scored.by_joint(),
@@ -215,4 +217,11 @@ def smooth_tracks(pred_mm: np.ndarray, truth: Truth, kind: str) -> np.ndarray:
     return smoothed
 
 
-PROTOCOL = Protocol("3dpw", "3DPW", STATEMENT, evaluate)
+PROTOCOL = Protocol(
+    "3dpw",
+    "3DPW",
+    STATEMENT,
+    evaluate,
+    prediction=PredictionSettings(boxes="detector", suppress_implausible_poses=True, known_camera=False),
+    needs_2d=lambda options: options["association"] != "given",
+)

@@ -1,0 +1,40 @@
+"""What can be set of a demo."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from metrabs_acae.settings import setting, settings
+
+
+@settings
+class Demo:
+    """Settings of --demo."""
+
+    boxes: str = setting("")
+    """People's boxes LEFT,TOP,WIDTH,HEIGHT[;...] in pixels, the same for everything, or a JSON file
+    {file name: [[left, top, width, height], ...]}; empty: the model's detector."""
+    skeleton: str = setting("")
+    """Named skeleton to draw; empty: the model's first."""
+    intrinsics: str = setting("")
+    """Focal lengths and principal point FX,FY,CX,CY in pixels; empty: from --fov."""
+    fov: float = setting(55.0, above=0, below=180)
+    """Assumed field of view along the larger side, degrees."""
+    num_aug: int | None = setting(None, above=0, used_by=("demo", "predict"))
+    """Test-time augmentations to average; none: one in --demo, the benchmark's own in --predict."""
+    detector_threshold: float = setting(0.3, at_least=0, at_most=1)
+    """Lowest score of a detection."""
+    detector_nms_iou_threshold: float = setting(0.5, at_least=0, at_most=1)
+    """Of two detections that overlap more (intersection over union) the one with the lower score is dropped."""
+    suppress_implausible_poses: bool = setting(False)
+    """Drop poses that do not look like the detected person, as detect_poses does; a weak model then loses people."""
+    outputs: tuple[Literal["overlay", "json", "npz", "viewer"], ...] = setting(("overlay", "json", "npz", "viewer"))
+    """What to write: pictures or video with the poses drawn in, files of poses, an interactive 3D page."""
+    track: bool = setting(True)
+    """Videos: give a person the same number and colour in all frames."""
+    smooth: bool = setting(False)
+    """Videos: smooth the poses of tracked people over time."""
+    frames_per_batch: int = setting(8, above=0)
+    """Videos: frames that the model sees at once."""
+    max_frames: int = setting(0, at_least=0)
+    """Videos and webcams: stop after this many frames; 0: no limit."""

@@ -1,0 +1,28 @@
+"""What can be set of an exported model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from metrabs_acae.settings import setting, settings
+
+
+@settings
+class Export:
+    """Settings of --export."""
+
+    detector: str = setting("")
+    """'ssdlite', the folder of a SavedModel (see inference/detectors.py) or 'none'; empty: ssdlite, if installed."""
+    bone_lengths: str = setting("")
+    """File of `python -m data_processing bone-lengths`, to judge detected poses by, or 'none'; empty: measured on the
+    run's stores."""
+    crop_formats: tuple[Literal["onnx", "litert"], ...] = setting(())
+    """Write the network alone in these formats too, with what runs them on NumPy, into crop_model/ in the model."""
+    crop_batch_size: int = setting(1, above=0)
+    """Crops per call of those files."""
+    archive: bool = setting(False)
+    """Write a .tar.gz of the folder too."""
+    rotation_mode: Literal["limited", "full", "half_full"] = setting("limited", flag="tta_rotation")
+    """Turns at test time: by 25 degrees at most (less if trained with less), by any angle, or half of them by any."""
+    licence_notes: str = setting("")
+    """Text for the model card."""
