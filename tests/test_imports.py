@@ -10,7 +10,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("errors", "joint_names", "replicas", "skeleton_tables", ""),
-    ("dealing", "exit_codes", "files", "interruption", "plugins", "progress", "settings", "skeletons", "tables"),
+    (
+        "dealing",
+        "exit_codes",
+        "files",
+        "interruption",
+        "plugins",
+        "progress",
+        "safe_pickle",
+        "settings",
+        "skeletons",
+        "tables",
+    ),
     ("flags", "geometry"),
     ("layers",),
     ("models", "data", "visualization"),

@@ -63,6 +63,10 @@ def receptive_field_center(backbone, cell, size):
     [
         "mobilenetv3-small",
         "efficientnetv2-b0",
+        "blazepose-full",
+        "efficientnet-lite0",
+        pytest.param("blazepose-heavy", marks=SLOW),
+        pytest.param("mobilenetv2", marks=SLOW),
         pytest.param("resnet50v2", marks=SLOW),
         pytest.param("mobilenetv3-large", marks=SLOW),
         pytest.param("mobilenetv3-small-mini", marks=SLOW),

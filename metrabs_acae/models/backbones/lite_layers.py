@@ -5,13 +5,13 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from metrabs_acae.models.backbones.lite_networks import Block, LiteNetwork
+from metrabs_acae.models.backbones.lite_networks import LiteNetwork
 
 BATCH_NORM_EPSILON = 1e-3
 
 
 def build_lite_network(network: LiteNetwork, image_size: int, name: str) -> keras.Model:
-    """A trainable model: `[B, image_size, image_size, 3]` -> the features behind the head, stride 32, random weights."""
+    """A trainable model: `[B, image_size, image_size, 3]` -> features of stride 32; its weights are random."""
     image = keras.Input((image_size, image_size, 3), name="image")
     x = _convolution(image, network, "stem", network.stem, kernel=3, stride=2)
     for number, block in enumerate(network.blocks):

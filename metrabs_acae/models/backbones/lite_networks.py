@@ -1,4 +1,4 @@
-"""Networks of inverted bottlenecks with ReLU6 and nothing else: EfficientNet-Lite, MobileNetV2, the encoder of BlazePose.
+"""Networks of inverted bottlenecks with ReLU6 alone: EfficientNet-Lite, MobileNetV2, the encoder of BlazePose.
 
 The three are one family. EfficientNet-Lite and MobileNetV2 have batch normalization and pad strided convolutions one
 row more on the right and bottom (TensorFlow's "same"); in BlazePose's pose landmark networks it is folded into the
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ BLAZEPOSE = {
     ),
 }
 
-# Kernel, expansion ratio, channels, stride and how many of EfficientNet-B0's stages ("EfficientNet", ICML 2019, table 1).
+# Kernel, expansion ratio, channels, stride and number of blocks of EfficientNet-B0's stages (ICML 2019, table 1).
 _STAGES = (
     (3, 1, 16, 1, 1),
     (3, 6, 24, 2, 2),

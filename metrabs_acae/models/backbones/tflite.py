@@ -47,7 +47,11 @@ class TfliteFile:
         except Exception as error:  # the generated code checks nothing
             raise UserError(f"{path} is not a TensorFlow Lite model of one graph ({type(error).__name__}).") from None
         self._tensors, self._buffers = graph.tensors, model.buffers
-        self._dtypes = {schema.TensorType.FLOAT32: "<f4", schema.TensorType.FLOAT16: "<f2", schema.TensorType.INT32: "<i4"}
+        self._dtypes = {
+            schema.TensorType.FLOAT32: "<f4",
+            schema.TensorType.FLOAT16: "<f2",
+            schema.TensorType.INT32: "<i4",
+        }
         self.path = path
 
     def shape(self, tensor: int) -> tuple[int, ...]:
@@ -78,7 +82,7 @@ class TfliteFile:
 
 
 def convolution_weights(file: TfliteFile, tensor: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Kernel and bias, shaped as Keras has them, of each convolution on the way to a tensor, in the order they run in."""
+    """Kernel and bias, shaped as in Keras, of each convolution on the way to a tensor, in the order they run in."""
     found = []
     for step in file.needed_for(tensor):
         if step.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):

@@ -1,4 +1,4 @@
-"""Reads weights from files of `torch.save` in its format of before version 1.6, without torch and without running them."""
+"""Reads weights that `torch.save` wrote before version 1.6, without torch and without running what is in the file."""
 
 from __future__ import annotations
 
