@@ -1,6 +1,7 @@
 """CPU cost of one training step (forward, loss, gradients, update), against a yardstick measured in the same run.
 
     python -m benchmarks.train_step [--backbones mobilenetv3-small efficientnetv2-s] [--batch-sizes 16 32] [--parts]
+    python -m benchmarks.train_step --backbones blazepose-full --trained-convolutions 8 --image-size 192
 
 The model is trained as in the paper's first step: 256 px crops, 555 joints, three quarters of the batch labelled in 3D
 and one quarter in 2D, ghost batch norm, AdamW; float32, `tf.function` without XLA. The yardstick is a plain
@@ -11,6 +12,9 @@ what it costs with MobileNetV3-small, which gives goals of 11.5 and 10.8 yardsti
 
 CPU seconds of the process are measured, not the clock; steps of both are interleaved and medians are taken, so that
 other work on the machine matters little. EfficientNetV2-S needs about 6 GB at batch 16 and 11 GB at batch 32.
+With --trained-convolutions N only the last N convolutions of the backbone are trained; the step that trains all stands
+in the row too.
+
 A table is printed, and each case is written to `benchmarks/results/train_step.json` (or --out), where it replaces the
 previous measurement of the same case.
 """
@@ -49,7 +53,6 @@ GOALS = {
 }
 """In yardsticks (MobileNetV3-small) of the same batch size."""
 
-IMAGE_SIZE = 256
 DEPTH = 8
 SKELETON = union(dataset_skeletons().values())
 
@@ -58,6 +61,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbones", nargs="+", default=["mobilenetv3-small", "efficientnetv2-s"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[16, 32])
+    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--trained-convolutions", type=int, help="keep what stands before them fixed")
     parser.add_argument("--rounds", type=int, default=7, help="interleaved measurements per case")
     parser.add_argument("--parts", action="store_true", help="also show what the parts of a step cost")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "train_step.json")
@@ -68,12 +73,18 @@ def main() -> None:
     print(f"{'backbone':20} {'batch':>5} {'yardstick':>10} {'ours':>10} {'ratio':>6} {'goal':>6}   (CPU-ms per image)")
     for backbone in args.backbones:
         for batch_size in args.batch_sizes:
-            steps = {"yardstick": yardstick_step(batch_size), "ours": metrabs_step(backbone, batch_size)}
+            size, n_trained = args.image_size, args.trained_convolutions
+            steps = {
+                "yardstick": yardstick_step(batch_size, size),
+                "ours": metrabs_step(backbone, batch_size, size, n_trained),
+            }
+            if n_trained is not None:
+                steps["with all convolutions trained"] = metrabs_step(backbone, batch_size, size)
             if args.parts:
-                steps |= part_steps(backbone, batch_size)
+                steps |= part_steps(backbone, batch_size, size)
             costs = measure(steps, batch_size, args.rounds)
             ratio = costs["ours"] / costs["yardstick"]
-            goal = GOALS.get((backbone, batch_size))
+            goal = GOALS.get((backbone, batch_size)) if (size, n_trained) == (256, None) else None
             print(
                 f"{backbone:20} {batch_size:5} {costs['yardstick']:10.1f} {costs['ours']:10.1f} {ratio:6.2f} "
                 f"{goal or float('nan'):6.2f}",
@@ -84,7 +95,8 @@ def main() -> None:
             row = {
                 "backbone": backbone,
                 "batch_size": batch_size,
-                "image_size": IMAGE_SIZE,
+                "image_size": size,
+                "trained_convolutions": n_trained,
                 "ratio": ratio,
                 "goal": goal,
             }
@@ -95,8 +107,8 @@ def main() -> None:
 
 def write_row(path: Path, row: dict) -> None:
     rows = json.loads(path.read_text()) if path.exists() else []
-    case = ("backbone", "batch_size", "image_size")
-    rows = [old for old in rows if any(old[key] != row[key] for key in case)]
+    case = ("backbone", "batch_size", "image_size", "trained_convolutions")
+    rows = [old for old in rows if any(old.get(key) != row[key] for key in case)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([*rows, row], indent=1) + "\n")
 
@@ -115,33 +127,36 @@ def measure(steps, batch_size: int, rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in costs.items()}
 
 
-def yardstick_step(batch_size: int):
+def yardstick_step(batch_size: int, size: int):
     network = keras.applications.MobileNetV3Small(
-        include_top=False, weights=None, input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3), include_preprocessing=False
+        include_top=False, weights=None, input_shape=(size, size, 3), include_preprocessing=False
     )
     outputs = keras.layers.Conv2D(SKELETON.n_joints * (1 + DEPTH), 1)(network.output)
     model = keras.Model(network.input, outputs)
     optimizer = keras.optimizers.Adam(1e-4)
-    image = tf.constant(training_batch(batch_size)["image"])
+    image = tf.constant(training_batch(batch_size, size)["image"])
     return update_step(
         model.trainable_variables, optimizer, lambda: tf.reduce_mean(tf.square(model(image, training=True)))
     )
 
 
-def metrabs_model(backbone: str, batch_size: int) -> Metrabs:
+def metrabs_model(backbone: str, batch_size: int, size: int, n_trained: int | None = None) -> Metrabs:
     group_size = batch_size // 2 if batch_size % 16 else 16
-    features = build_backbone(backbone, IMAGE_SIZE, ghost_group_size=group_size, batch_norm_momentum=0.9)
+    features = build_backbone(
+        backbone, size, ghost_group_size=group_size, batch_norm_momentum=0.9, trained_convolutions=n_trained
+    )
     return Metrabs(features, SKELETON, depth=DEPTH)
 
 
-def metrabs_step(backbone: str, batch_size: int):
-    model = metrabs_model(backbone, batch_size)
+def metrabs_step(backbone: str, batch_size: int, size: int, n_trained: int | None = None):
+    model = metrabs_model(backbone, batch_size, size, n_trained)
     optimizer = build_optimizer(MainSchedule(2.121e-4, 400_000), total_steps=400_000, base_learning_rate=2.121e-4)
     return update_step(model.trainable_variables, optimizer, loss_function(model, batch_size))
 
 
 def loss_function(model: Metrabs, batch_size: int):
-    batch = {name: tf.constant(value) for name, value in training_batch(batch_size).items()}
+    size = model.grid.image_size
+    batch = {name: tf.constant(value) for name, value in training_batch(batch_size, size).items()}
     groups = joint_group_matrix(prefix_groups(COMMON_2D_JOINTS, SKELETON.joint_names), SKELETON.n_joints)
     step = tf.Variable(10_000)  # all terms are on
     mix = tf.constant(np.random.default_rng(0).uniform(size=batch_size).astype(np.float32))
@@ -152,14 +167,14 @@ def loss_function(model: Metrabs, batch_size: int):
     return loss
 
 
-def part_steps(backbone: str, batch_size: int) -> dict:
+def part_steps(backbone: str, batch_size: int, size: int) -> dict:
     """Parts of the step as steps of their own; they overlap, and need not add up."""
-    model = metrabs_model(backbone, batch_size)
-    plain = metrabs_model(backbone, batch_size)
+    model = metrabs_model(backbone, batch_size, size)
+    plain = metrabs_model(backbone, batch_size, size)
     for layer in plain.backbone._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False  # moving statistics: what any normalization costs at least
-    image = tf.constant(training_batch(batch_size)["image"])
+    image = tf.constant(training_batch(batch_size, size)["image"])
     features = tf.constant(model.backbone(image[:1]).numpy().repeat(batch_size, axis=0))
     coords2d_px = tf.constant(model.head(features)[0].numpy())
     cotangent = tf.constant(np.random.default_rng(0).normal(size=features.shape).astype(np.float32))
@@ -231,19 +246,20 @@ def gradient_step(variables, loss_of_batch):
     return lambda: [m.numpy() for m in step()]
 
 
-def training_batch(batch_size: int) -> dict[str, np.ndarray]:
+def training_batch(batch_size: int, size: int) -> dict[str, np.ndarray]:
     """Random images with random people about 4 m away: three quarters labelled in 3D, the rest in 2D."""
     rng = np.random.default_rng(0)
     n_2d = batch_size // 4
     n_3d = batch_size - n_2d
-    intrinsics = np.array([[800, 0, 127.5], [0, 800, 127.5], [0, 0, 1]], np.float32)
+    centre, focal = (size - 1) / 2, 3.125 * size
+    intrinsics = np.array([[focal, 0, centre], [0, focal, centre], [0, 0, 1]], np.float32)
     coords3d_mm = rng.normal(0, 300, size=(n_3d, SKELETON.n_joints, 3)) + [0, 0, 4000]
     return {
-        "image": rng.uniform(size=(batch_size, IMAGE_SIZE, IMAGE_SIZE, 3)).astype(np.float32),
+        "image": rng.uniform(size=(batch_size, size, size, 3)).astype(np.float32),
         "intrinsics": np.tile(intrinsics, (batch_size, 1, 1)),
         "coords3d_mm": coords3d_mm.astype(np.float32),
         "valid3d": rng.uniform(size=(n_3d, SKELETON.n_joints)) < 0.1,
-        "coords2d_px": rng.uniform(30, 220, size=(n_2d, len(COMMON_2D_JOINTS), 2)).astype(np.float32),
+        "coords2d_px": rng.uniform(0.12 * size, 0.86 * size, size=(n_2d, len(COMMON_2D_JOINTS), 2)).astype(np.float32),
         "valid2d": rng.uniform(size=(n_2d, len(COMMON_2D_JOINTS))) < 0.8,
     }
 

@@ -12,6 +12,8 @@ from metrabs_acae.flags import parse
 # Command: the module with its `Settings` (flags) and `run(settings)`, and what it is; imported when asked for.
 COMMANDS = {
     "synthetic": ("data_processing.synthetic.command", "rendered people, many skeletons; needs no download"),
+    "from-csv": ("data_processing.commands.from_csv", "your own table of keypoints and pictures"),
+    "from-coco": ("data_processing.commands.from_coco", "your own annotations in COCO's keypoint format"),
     "list": ("data_processing.commands.list", "the datasets, or with --name all that is known of one"),
     "download": ("data_processing.commands.download", "fetches a dataset, or says how to get it"),
     "unpack": ("data_processing.commands.unpack", "unpacks archives safely"),

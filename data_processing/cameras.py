@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from metrabs_acae.data.records import FISHEYE_LENGTH, CameraParams
+from metrabs_acae.data.lens import Lens, distort_points
+from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
 
 def from_extrinsics(R, t_mm, K, *, distortion=None, world_up=(0.0, 0.0, 1.0)) -> CameraParams:
-    """The camera for which x_camera = R x_world + t; [3, 3], [3] mm, [3, 3]; distortion k1, k2, p1, p2[, k3...]."""
+    """The camera for which x_camera = R x_world + t; [3, 3], [3] mm, [3, 3]; distortion as for `make_camera`."""
     R = nearest_rotation(R)
     center = -R.T @ np.asarray(t_mm, np.float64).reshape(3)
     return make_camera(R, center, K, distortion=distortion, world_up=world_up)
@@ -18,18 +19,18 @@ def from_extrinsics(R, t_mm, K, *, distortion=None, world_up=(0.0, 0.0, 1.0)) ->
 def make_camera(R, center_mm, K, *, distortion=None, world_up=(0.0, 0.0, 1.0)) -> CameraParams:
     """A camera from its rotation, position and intrinsics.
 
-    Distortion is OpenCV's k1, k2, p1, p2[, k3...]. Fewer than five coefficients are filled up with zeros, because four
-    in `CameraParams` mean a fisheye lens; make the cameras of such lenses by `CameraParams` itself.
+    Distortion is a `Lens`, or the coefficients of a Brown-Conrady lens in OpenCV's order, k1, k2, p1, p2[, k3...];
+    fewer than five are filled up with zeros.
     """
-    if distortion is not None:
+    if distortion is not None and not isinstance(distortion, Lens):
         distortion = np.asarray(distortion, np.float64).ravel()
-        distortion = None if not distortion.any() else np.pad(distortion, (0, max(0, 5 - len(distortion))))
+        distortion = np.pad(distortion, (0, max(0, 5 - len(distortion))))
     K = _three_by_three(K, "intrinsic matrix")
     return CameraParams(
         R=nearest_rotation(R),
         optical_center_mm=np.asarray(center_mm, np.float64).reshape(3),
         K=K / K[2, 2],
-        distortion=distortion,
+        lens=Lens.of(distortion),
         world_up=np.asarray(world_up, np.float64),
     )
 
@@ -71,23 +72,12 @@ def project(camera: CameraParams, world_mm) -> np.ndarray:
 
 def project_camera_frame(camera: CameraParams, points_mm) -> np.ndarray:
     """Points [..., 3] of the camera's frame -> pixels [..., 2]; NaN where missing or behind the camera."""
-    import cv2
-
     points = np.asarray(points_mm, np.float64)
     with np.errstate(invalid="ignore"):
         front = points[..., 2] > 1e-6
     flat = points[front]
-    normalized = flat[:, :2] / flat[:, 2:]
-    if camera.distortion is not None and len(flat):
-        rays = np.concatenate([normalized, np.ones((len(flat), 1))], 1)
-        zero = np.zeros(3)
-        distortion = np.asarray(camera.distortion, np.float64)
-        if len(distortion) == FISHEYE_LENGTH:
-            normalized = cv2.fisheye.distortPoints(normalized[:, None], np.eye(3), distortion)[:, 0]
-        else:
-            normalized = cv2.projectPoints(rays, zero, zero, np.eye(3), distortion)[0][:, 0]
     pixels = np.full((*points.shape[:-1], 2), np.nan)
-    pixels[front] = normalized @ np.asarray(camera.K, np.float64)[:2, :2].T + camera.K[:2, 2]
+    pixels[front] = distort_points(flat[:, :2] / flat[:, 2:], np.asarray(camera.K, np.float64), camera.lens)
     return pixels
 
 
@@ -114,22 +104,3 @@ def nearest_axis(direction) -> np.ndarray:
     i = int(np.argmax(np.abs(direction)))
     axis[i] = np.sign(direction[i])
     return axis
-
-
-def deltacamera_of(camera: CameraParams, image_size_wh=None):
-    """The same camera as a `deltacamera.Camera`, which renders."""
-    import deltacamera
-
-    model = None
-    if camera.distortion is not None:
-        fisheye = len(camera.distortion) == FISHEYE_LENGTH
-        kind = deltacamera.FisheyeKannalaBrandt if fisheye else deltacamera.BrownConradyEx
-        model = kind(np.asarray(camera.distortion, np.float32))
-    return deltacamera.Camera(
-        optical_center=np.asarray(camera.optical_center_mm, np.float32),
-        rot_world_to_cam=np.asarray(camera.R, np.float32),
-        intrinsic_matrix=np.asarray(camera.K, np.float32),
-        distortion_model=model,
-        world_up=np.asarray(camera.world_up, np.float32),
-        image_size=None if image_size_wh is None else tuple(int(v) for v in image_size_wh),
-    )

@@ -8,8 +8,6 @@ overwritten. At the end the rows become the pose store, the pictures are linked 
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -24,9 +22,11 @@ from data_processing.plausibility import BoneCheck
 from data_processing.rows import read_rows, read_summary
 from metrabs_acae.data.store import PoseStoreWriter
 from metrabs_acae.errors import UserError
+from metrabs_acae.locks import held
 from metrabs_acae.progress import Progress
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_BUSY = "Another conversion is working in {} ({{holder}}); wait for it or stop it."
 
 
 def convert(
@@ -36,6 +36,7 @@ def convert(
     workers: int | None = None,
     skip_broken: bool = False,
     progress: bool = True,
+    allow_suspicious: bool = False,
 ) -> Path:
     """Converts a dataset to the pose store `out`, or goes on where an earlier call stopped.
 
@@ -43,6 +44,7 @@ def convert(
         workers: processes; None for one per core, 0 for this process alone.
         skip_broken: make the store without the units that fail; else they are reported at the end and the store is
             not made (what was converted stays, so that the next call only does the failed ones).
+        allow_suspicious: make the store although its labels cannot be right by what `store_checks` say.
 
     Returns:
         the store's path.
@@ -54,7 +56,7 @@ def convert(
     work = out.parent / f".{out.name}.work"
     if out.exists():
         if (out / "store.json").exists() and work.exists():
-            with _lock(work):  # killed after the store was done
+            with held(work / "lock", _BUSY.format(work)):  # killed after the store was done
                 shutil.rmtree(work)
             return out
         raise UserError(f"{out} exists already; remove it or choose another folder for the pose store.")
@@ -64,14 +66,14 @@ def convert(
     if not units:
         raise UserError(f"{converter.raw} has nothing to convert for {converter.info.name}.")
     work.mkdir(parents=True, exist_ok=True)
-    with _lock(work):
+    with held(work / "lock", _BUSY.format(work)):
         _check_settings(work, converter)
         pending = [u for u in units if not _row_path(work, u).exists()]
         failures = _run(converter, pending, work, len(units), workers, progress)
         if failures and not skip_broken:
             raise UserError(_failure_text(failures, len(units), work))
         done = [u for u in units if _row_path(work, u).exists()]
-        _assemble(converter, done, failures, work, out, progress)
+        _assemble(converter, done, failures, work, out, progress, allow_suspicious)
     shutil.rmtree(work)
     return out
 
@@ -145,7 +147,7 @@ def _convert_unit(converter: Converter, unit: Unit, work: Path) -> str | None:
     return None
 
 
-def _assemble(converter: Converter, units: list[Unit], failures, work: Path, out: Path, progress: bool) -> None:
+def _assemble(converter, units: list[Unit], failures, work: Path, out: Path, progress: bool, allow_suspicious) -> None:
     info = converter.info
     paths = [_row_path(work, u) for u in units]
     skipped: Counter = Counter()
@@ -180,6 +182,7 @@ def _assemble(converter: Converter, units: list[Unit], failures, work: Path, out
         color_fix=None if info.color_fix is None else dict(info.color_fix),
         clean=info.clean,
         provenance=provenance,
+        allow_suspicious=allow_suspicious,
     )
     bar = Progress(f"{info.name}: examples", n_rows, enabled=progress)
     with writer:
@@ -252,14 +255,3 @@ def _check_settings(work: Path, converter: Converter) -> None:
         raise UserError(
             f"{work} holds an unfinished conversion with other settings ({old}); remove it or use those settings."
         )
-
-
-@contextlib.contextmanager
-def _lock(work: Path):
-    """Held while a conversion works in the folder; freed by the system when the process dies."""
-    with open(work / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"Another conversion is working in {work}; wait for it or stop it.") from None
-        yield

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_processing import boxes, masks
-from data_processing.cameras import deltacamera_of, make_camera
-from metrabs_acae.data.crop import looking_rotation, undistort_points
+from data_processing.cameras import make_camera
+from metrabs_acae.data.crop import looking_rotation
+from metrabs_acae.data.lens import undistort_points
 from metrabs_acae.data.records import CameraParams
 
 BASE_SIDE = 256
@@ -61,7 +62,7 @@ def plan_crop(
     if not np.isfinite(box).all() or boxes.area(box) <= 0:
         raise ValueError(f"the box {box.round(1).tolist()} has no area")
     center = (box[:2] + box[2:] / 2)[None]
-    direction = undistort_points(center, camera.K, camera.distortion)[0] @ camera.R
+    direction = undistort_points(center, camera.K, camera.lens)[0] @ camera.R
     turned = make_camera(
         looking_rotation(direction, camera.world_up), camera.optical_center_mm, camera.K, world_up=camera.world_up
     )
@@ -113,8 +114,8 @@ def render_crop(image: np.ndarray, plan: CropPlan, *, antialias: int = 2) -> np.
 
     return deltacamera.reproject_image(
         image,
-        deltacamera_of(plan.source, image.shape[1::-1]),
-        deltacamera_of(plan.camera, plan.size_wh),
+        plan.source.to_deltacamera(image.shape[1::-1]),
+        plan.camera.to_deltacamera(plan.size_wh),
         antialias_factor=antialias,
         interp=cv2.INTER_CUBIC,
         use_linear_srgb=True,
@@ -129,8 +130,8 @@ def render_mask(mask, plan: CropPlan) -> dict:
     array = masks.decode(mask) if isinstance(mask, dict) else np.asarray(mask, bool)
     warped = deltacamera.reproject_image(
         array.astype(np.uint8) * 255,
-        deltacamera_of(plan.source, array.shape[1::-1]),
-        deltacamera_of(plan.camera, plan.size_wh),
+        plan.source.to_deltacamera(array.shape[1::-1]),
+        plan.camera.to_deltacamera(plan.size_wh),
         antialias_factor=2,
         interp=cv2.INTER_LINEAR,
     )
@@ -156,7 +157,7 @@ def _box_seen(box, camera: CameraParams, turned: CameraParams) -> np.ndarray | N
             [left + width / 2, top + height],
         ]
     )
-    rays = undistort_points(midpoints, camera.K, camera.distortion) @ camera.R @ turned.R.T
+    rays = undistort_points(midpoints, camera.K, camera.lens) @ camera.R @ turned.R.T
     if (rays[:, 2] <= 1e-6).any():
         return None
     return boxes.box_of_points(rays[:, :2] / rays[:, 2:] @ turned.K[:2, :2].T + turned.K[:2, 2])

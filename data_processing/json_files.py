@@ -12,7 +12,7 @@ from metrabs_acae.errors import UserError
 def read_json(path, kind: type | None = None):
     """The contents of a file whose top level is of a kind (`dict`, `list`; None: any); UserError for anything else."""
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except (OSError, ValueError, RecursionError) as error:

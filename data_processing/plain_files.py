@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data_processing.json_files import read_json
+from metrabs_acae.data.lens import Lens
 from metrabs_acae.data.records import CameraParams, check_camera
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
@@ -116,12 +117,16 @@ def check_suffix(path, suffixes: tuple[str, ...] = (".npz", ".json")) -> None:
 
 
 def camera_from_json(data, where: str) -> CameraParams:
-    """The camera {"K", "R", "position_mm"[, "distortion", "up"]}, in the form of docs/own-data.md; checked."""
+    """The camera {"K", "R", "position_mm"[, "lens", "up"]}, in the form of docs/own-data.md; checked.
+
+    `lens` is {"model", "coefficients"}; in its place `distortion` may stand, a list of Brown-Conrady coefficients.
+    """
     if not isinstance(data, dict) or any(name not in data for name in CAMERA_FIELDS):
-        raise UserError(f"{where}: a camera is an object with {', '.join(CAMERA_FIELDS)} (and distortion, up).")
+        raise UserError(f"{where}: a camera is an object with {', '.join(CAMERA_FIELDS)} (and lens, up).")
     try:
         up = data.get("up") or (0.0, 0.0, 1.0)
-        return check_camera(CameraParams(data["R"], data["position_mm"], data["K"], data.get("distortion"), up))
+        lens = Lens.from_json(data.get("lens", data.get("distortion")))
+        return check_camera(CameraParams(data["R"], data["position_mm"], data["K"], lens, up))
     except UserError as error:
         raise UserError(f"{where}: {error}.") from None
     except (ValueError, TypeError):
@@ -130,12 +135,11 @@ def camera_from_json(data, where: str) -> CameraParams:
 
 def camera_to_json(camera: CameraParams) -> dict:
     """What `camera_from_json` reads."""
-    distortion = camera.distortion
     return {
         "K": np.asarray(camera.K, np.float64).tolist(),
         "R": np.asarray(camera.R, np.float64).tolist(),
         "position_mm": np.asarray(camera.optical_center_mm, np.float64).tolist(),
-        "distortion": None if distortion is None else np.asarray(distortion, np.float64).tolist(),
+        "lens": camera.lens.to_json(),
         "up": np.asarray(camera.world_up, np.float64).tolist(),
     }
 

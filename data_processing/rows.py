@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae.data.lens import Lens
 from metrabs_acae.data.records import CameraParams
 
 
@@ -86,7 +87,7 @@ def _to_json(row: Row) -> dict:
         camera = row.camera
         fields = (camera.R, camera.optical_center_mm, camera.K, camera.world_up)
         data["camera"] = [np.asarray(v, np.float64).tolist() for v in fields]
-        data["distortion"] = None if camera.distortion is None else np.asarray(camera.distortion).tolist()
+        data["lens"] = camera.lens.to_json()
     if row.mask is not None:
         size = [int(v) for v in row.mask["size"]]
         data["mask"] = [size, base64.b85encode(bytes(row.mask["counts"])).decode()]
@@ -97,8 +98,7 @@ def _from_json(data: dict) -> Row:
     camera = None
     if "camera" in data:
         R, center, K, up = (np.array(v) for v in data["camera"])
-        distortion = None if data["distortion"] is None else np.array(data["distortion"])
-        camera = CameraParams(R, center, K, distortion, up)
+        camera = CameraParams(R, center, K, Lens.from_json(data["lens"]), up)
     mask = None
     if "mask" in data:
         mask = {"size": data["mask"][0], "counts": base64.b85decode(data["mask"][1])}

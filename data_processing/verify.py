@@ -8,29 +8,24 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data_processing.boxes import area, within_image
-from data_processing.cameras import is_inside, project, to_camera
 from data_processing.images import decode_image
-from data_processing.plausibility import BoneCheck, joints_in_box
+from data_processing.plausibility import BoneCheck
 from data_processing.rows import Row
 from metrabs_acae.data.store import Example, PoseStore
+from metrabs_acae.data.store_checks import MAX_BAD_FRACTION, Findings, check_rows, check_skeleton
 from metrabs_acae.errors import UserError
+from metrabs_acae.joint_names import side
 
 ROWS = 2000
-MIN_HEIGHT_MM, MAX_HEIGHT_MM = 500.0, 2600.0
-"""Plausible median extent of a labelled person; metres or centimetres taken for millimetres are far outside."""
-MAX_BAD_FRACTION = 0.01
 SHORT_MM = 30.0
 """Differences of bones below this are annotation noise."""
 
 
 @dataclass
-class Report:
-    """What the checks found; `errors` make a store broken, `warnings` ask for a look."""
+class Report(Findings):
+    """What the checks found in a store."""
 
-    store: PoseStore
-    errors: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    facts: dict[str, str] = field(default_factory=dict)
+    store: PoseStore | None = None
     nan_rates: dict[str, float] = field(default_factory=dict)
     shown: list[Example] = field(default_factory=list)
 
@@ -48,8 +43,9 @@ def verify(path, *, rows: int = ROWS, pictures: int = 12) -> Report:
         pictures: how many examples the report will show.
     """
     store = PoseStore(path)
-    report = Report(store)
+    report = Report(store=store)
     report.facts["examples"] = ", ".join(f"{split} {n:,}" for split, n in store.splits.items())
+    check_skeleton(report, store.skeleton)
     for split, count in store.splits.items():
         if not count:
             report.warnings.append(f"split {split} is empty")
@@ -98,11 +94,9 @@ def _check_rows(report: Report, split: str, rows: list[Example]) -> None:
         report.warnings.append(f"{split}: never labelled: {', '.join(empty)}")
     _check_pictures(report, split, rows)
     _check_boxes(report, split, rows)
+    check_rows(report, split, rows, report.store.skeleton, report.store.kind)
     if report.store.kind == "3d":
-        _check_cameras(report, split, rows)
-        _check_projection(report, split, rows)
-        _check_size(report, split, coords)
-        _check_sides(report, split, coords, rows)
+        _check_symmetry(report, split, coords)
         _check_bones(report, split, rows)
 
 
@@ -122,89 +116,20 @@ def _check_pictures(report: Report, split: str, rows: list[Example]) -> None:
 def _check_boxes(report: Report, split: str, rows: list[Example]) -> None:
     sides = np.array([max(r.box_ltwh_px[2:]) for r in rows])
     outside = np.mean([area(within_image(r.box_ltwh_px, r.image_size_wh)) < 0.3 * area(r.box_ltwh_px) for r in rows])
-    masked = np.mean([r.mask is not None for r in rows])
     report.facts[f"{split}: box side, px"] = f"median {np.median(sides):.0f}, 5 % below {np.percentile(sides, 5):.0f}"
-    report.facts[f"{split}: with mask"] = f"{masked:.0%}"
     if outside > MAX_BAD_FRACTION:
         report.warnings.append(f"{split}: {outside:.1%} of the boxes lie mostly outside their picture")
     if np.median(sides) < 64:
         report.warnings.append(f"{split}: the median box has only {np.median(sides):.0f} px")
 
 
-def _check_cameras(report: Report, split: str, rows: list[Example]) -> None:
-    field_of_view, tilts, distances = [], [], []
-    for row in rows:
-        camera = row.camera
-        field_of_view.append(np.degrees(2 * np.arctan(row.image_size_wh[0] / 2 / camera.K[0, 0])))
-        up = -camera.R[1] @ (camera.world_up / np.linalg.norm(camera.world_up))
-        tilts.append(np.degrees(np.arccos(np.clip(up, -1, 1))))
-        distances.append(np.nanmean(to_camera(camera, row.coords)[:, 2]))
-    tilts, distances = np.array(tilts), np.array(distances)
-    report.facts[f"{split}: field of view"] = f"median {np.median(field_of_view):.0f} degrees"
-    report.facts[f"{split}: distance"] = f"{np.percentile(distances, 5):.0f} to {np.percentile(distances, 95):.0f} mm"
-    if (distances <= 0).mean() > MAX_BAD_FRACTION:
-        report.errors.append(f"{split}: {(distances <= 0).mean():.1%} of the people stand behind their camera")
-    if np.median(tilts) > 90:
-        report.errors.append(f"{split}: most cameras stand on their head: is world_up right?")
-    elif (tilts > 60).mean() > 0.2:
-        report.warnings.append(f"{split}: {(tilts > 60).mean():.0%} of the cameras are tilted by more than 60 degrees")
-    if not 0.5 < np.median(field_of_view) < 170:
-        report.errors.append(f"{split}: the median field of view is {np.median(field_of_view):.1f} degrees")
-
-
-def _check_projection(report: Report, split: str, rows: list[Example]) -> None:
-    inside, boxed = [], []
-    for row in rows:
-        points = project(row.camera, row.coords)
-        n_labelled = max(1, np.isfinite(row.coords).all(-1).sum())
-        inside.append(is_inside(points, row.image_size_wh).sum() / n_labelled)
-        boxed.append(joints_in_box(points, _widened(row.box_ltwh_px)) / n_labelled)
-    report.facts[f"{split}: joints in the picture"] = f"{np.mean(inside):.1%}"
-    report.facts[f"{split}: joints in the box (+10 %)"] = f"{np.mean(boxed):.1%}"
-    if np.mean(boxed) < 0.5:
-        report.errors.append(f"{split}: only {np.mean(boxed):.0%} of the joints project into their person's box")
-    elif np.mean(np.array(boxed) < 0.5) > 0.05:
-        report.warnings.append(f"{split}: {np.mean(np.array(boxed) < 0.5):.1%} of the people lie mostly off their box")
-
-
-def _widened(box) -> np.ndarray:
-    box = np.asarray(box, np.float64)
-    return np.concatenate([box[:2] - 0.1 * box[2:], 1.2 * box[2:]])
-
-
-def _check_size(report: Report, split: str, coords: np.ndarray) -> None:
-    with np.errstate(invalid="ignore"):
-        extent = np.linalg.norm(np.nanmax(coords, 1) - np.nanmin(coords, 1), axis=-1)
-    median = float(np.nanmedian(extent))
-    report.facts[f"{split}: extent of a person"] = f"median {median:.0f} mm"
-    if not MIN_HEIGHT_MM < median < MAX_HEIGHT_MM:
-        guess = next(
-            (f" They look like {u}." for u, f in (("metres", 1000), ("centimetres", 10)) if _is_size(median * f)), ""
-        )
-        report.errors.append(f"{split}: people have a median extent of {median:.3g} mm: wrong units?{guess}")
-
-
-def _is_size(extent_mm: float) -> bool:
-    return MIN_HEIGHT_MM < extent_mm < MAX_HEIGHT_MM
-
-
-def _check_sides(report: Report, split: str, coords: np.ndarray, rows: list[Example]) -> None:
-    """Left and right: with the left hip on the person's left, nose and toes point forward; bones are symmetric."""
-    forward = forwardness(coords, report.store.skeleton.joint_names)
-    if forward is not None:
-        report.facts[f"{split}: faces where its sides say"] = f"{forward:.0%}"
-        if forward < 0.5:
-            report.errors.append(
-                f"{split}: {1 - forward:.0%} of the people walk backwards by their labels: left and right are swapped, "
-                "or the world is mirrored"
-            )
-        elif forward < 0.8:
-            report.warnings.append(f"{split}: {1 - forward:.0%} of the people walk backwards by their labels")
-    names = report.store.skeleton.joint_names
-    check = BoneCheck(report.store.skeleton)
+def _check_symmetry(report: Report, split: str, coords: np.ndarray) -> None:
+    """Bones on the left are as long as those on the right."""
+    skeleton = report.store.skeleton
+    names, check = skeleton.joint_names, BoneCheck(skeleton)
     for (a, b), lengths in zip(check.edges, check.lengths(coords).T, strict=True):
-        twin = {int(report.store.skeleton.mirror[a]), int(report.store.skeleton.mirror[b])}
-        if names[a][0] != "l" or twin == {int(a), int(b)}:
+        twin = {int(skeleton.mirror[a]), int(skeleton.mirror[b])}
+        if side(names[a]) != "l" or twin == {int(a), int(b)}:
             continue
         other = np.array([{int(i), int(j)} == twin for i, j in check.edges])
         if other.any():
@@ -216,42 +141,6 @@ def _check_sides(report: Report, split: str, coords: np.ndarray, rows: list[Exam
                 report.warnings.append(
                     f"{split}: {names[a]}-{names[b]} is {ratio:.2f} times as long as its mirror image in the median"
                 )
-
-
-def forwardness(coords: np.ndarray, joint_names) -> float | None:
-    """The share of people whose front points lie on the side that their left and right imply; None if untestable."""
-    index: dict[str, int] = {}
-    for i, name in enumerate(joint_names):
-        index.setdefault(name.split("_")[0], i)
-
-    def point(base: str) -> np.ndarray | None:
-        return coords[:, index[base]] if base in index else None
-
-    across = [(point(f"l{b}"), point(f"r{b}")) for b in ("hip", "sho")]
-    across = [left - right for left, right in across if left is not None and right is not None]
-    low = next((p for b in ("pelv", "mhip") if (p := point(b)) is not None), None)
-    if low is None and "lhip" in index:
-        low = (point("lhip") + point("rhip")) / 2
-    high = next((p for b in ("neck", "thor", "head") if (p := point(b)) is not None), None)
-    if high is None and "lsho" in index:
-        high = (point("lsho") + point("rsho")) / 2
-    if not across or low is None or high is None:
-        return None
-    forward = np.cross(across[0], high - low)
-    pairs = [("nose", "neck"), ("nose", "head"), ("leye", "lear"), ("reye", "rear")]
-    pairs += [(f"{s}{a}", f"{s}{b}") for s in "lr" for a, b in (("toe", "ank"), ("foo", "ank"), ("toe", "hee"))]
-    votes = [
-        np.sign(np.einsum("nd,nd->n", forward, point(a) - point(b))) for a, b in pairs if a in index and b in index
-    ]
-    if not votes:  # knees bend forward
-        middle = [(point(f"{s}hip"), point(f"{s}kne"), point(f"{s}ank")) for s in "lr" if f"{s}ank" in index]
-        votes = [np.sign(np.einsum("nd,nd->n", forward, k - (h + a) / 2)) for h, k, a in middle]
-    if not votes:
-        return None
-    with np.errstate(invalid="ignore"):
-        total = np.nansum(votes, axis=0)
-    voted = total != 0
-    return float((total[voted] > 0).mean()) if voted.any() else None
 
 
 def _check_bones(report: Report, split: str, rows: list[Example]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metrabs_acae.errors import UserError
+from metrabs_acae.locks import held
 
 
 @dataclass
@@ -84,28 +84,10 @@ def shares(jobs: int) -> list[list[int]]:
     return [cores[i::jobs] for i in range(jobs)] if 1 < jobs <= len(cores) else [[] for _ in range(jobs)]
 
 
-@contextlib.contextmanager
 def only_one(work: Path, *, wait_s: float = 30.0):
     """Holds a lock that the programs started here inherit; UserError if another process keeps it for `wait_s`.
 
     The program of a process that was killed needs a few seconds to stop in order; hence the wait.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:
-        yield None
-        return
-    with open(work / ".lock", "w") as file:
-        until = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() >= until:
-                    raise UserError(
-                        f"Another process is running experiments in {work}; wait for it, or give another --work-dir."
-                    ) from None
-                time.sleep(0.5)
-        yield file.fileno()
+    busy = f"Another process is running experiments in {work} ({{holder}}); wait for it, or give another --work-dir."
+    return held(work / ".lock", busy, wait_s=wait_s)

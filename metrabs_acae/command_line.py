@@ -9,6 +9,8 @@ from metrabs_acae.data.settings import store_and_count
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import parse
 from metrabs_acae.models.backbones.registry import find_backbone
+from metrabs_acae.models.kinds import KINDS
+from metrabs_acae.models.variants import VARIANTS, get_variant
 from metrabs_acae.presets import PRESETS
 from metrabs_acae.settings import flag_of, leaves, with_values
 from metrabs_acae.training.run_folder import RunFolder
@@ -95,13 +97,17 @@ def _check_used(config: Config, default: Config) -> None:
 
 def _check_variant(config: Config) -> None:
     model, files = config.model, config.files
-    if model.variant == "separate":
-        if files.acae:
-            raise UserError("--acae needs --variant regularize, latent or hybrid.")
-        return
-    if not files.acae:
-        raise UserError(f"--variant {model.variant} needs --acae FILE, which --train-acae makes.")
-    if not files.init_path:
-        raise UserError(f"--variant {model.variant} needs --init-path RUN, the run of the model to fine-tune.")
-    if model.merge_joints:
-        raise UserError(f"--variant {model.variant} and merged joints exclude each other: give only one of them.")
+    variant = get_variant(model.variant)
+    if not KINDS[model.model].has_variants and (variant.needs_acae or files.init_path):
+        raise UserError(
+            f"--model {model.model} can neither have a --variant nor start from --init-path: leave them out."
+        )
+    if files.acae and not variant.needs_acae:
+        needing = [v.name for v in VARIANTS.values() if v.needs_acae]
+        raise UserError(f"--acae needs --variant {', '.join(needing[:-1])} or {needing[-1]}.")
+    if variant.needs_acae and not files.acae:
+        raise UserError(f"--variant {variant.name} needs --acae FILE, which --train-acae makes.")
+    if variant.learning_rates == "finetune" and not files.init_path:
+        raise UserError(f"--variant {variant.name} needs --init-path RUN, the run of the model to fine-tune.")
+    if variant.needs_acae and model.merge_joints:
+        raise UserError(f"--variant {variant.name} and merged joints exclude each other: give only one of them.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 from metrabs_acae.acae.settings import AcaeFit, PseudoLabels
 from metrabs_acae.data.settings import Data
@@ -15,6 +14,8 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.settings import Benchmark
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.export_settings import Export
+from metrabs_acae.models.gates import Gates
+from metrabs_acae.models.settings import LossWeights, NetworkSettings
 from metrabs_acae.settings import flag_of, leaves, section, setting, settings, with_values
 from metrabs_acae.training.run_folder import by_name
 from metrabs_acae.training.settings import Devices, Training
@@ -119,45 +120,6 @@ class Augmentation:
 
 
 @settings
-class Model:
-    """The network."""
-
-    variant: Literal["separate", "regularize", "latent", "hybrid"] = setting("separate")
-    """How the skeletons are kept consistent: not at all, by a loss, by predicting latents, or latents and joints."""
-    stop_gradient_features: bool = setting(False)
-    """Variant hybrid: keep the losses of the latents from reaching the backbone."""
-    merge_joints: bool = setting(False)
-    """Predict one joint for all like-named joints of the skeletons (a baseline)."""
-    backbone: str = setting("mobilenetv3-small", used_by=(*TRAINING, *OF_A_RUN))
-    """Name of a backbone, or MODULE:NAME of a package of one's own: a run with such a one needs the flag again whenever
-    its checkpoint is used."""
-    backbone_weights: str = setting("")
-    """'imagenet' (downloaded by Keras), 'pretrained' (what the backbone itself brings), a weights file, or empty for
-    random ones."""
-    trained_convolutions: int | None = setting(None, at_least=0)
-    """Train only the last so many convolutions of the backbone: what stands before them stays as --backbone-weights or
-    --init-path have it; none: all."""
-    proc_side: int = setting(128)
-    """Side of the square crop, px."""
-    depth: int = setting(8, above=0)
-    """Depth cells of the volumetric heatmap."""
-    box_size_mm: float = setting(2200.0, above=0)
-    """Side of the cube that the volumetric heatmap spans, mm."""
-    centered_stride: bool = setting(True)
-    """Centre the receptive fields of the heatmap cells in the crop."""
-    weak_perspective: bool = setting(False)
-    """Reconstruct absolute poses with the weak perspective model at test time."""
-    mix_3d_inside_fov: float = setting(0.5, at_least=0, at_most=1)
-    """Share of the 3D head in the absolute pose of joints inside the picture, at test time."""
-    ghost_bn: int = setting(16, at_least=0)
-    """Group size of ghost batch normalization; 0: ordinary batch normalization."""
-    batch_norm_momentum: float = setting(0.9, at_least=0, at_most=1)
-    """Momentum of the batch normalization statistics."""
-    constrain_kernel_norm: float = setting(20.0, above=0)
-    """Largest norm of a convolution kernel per output channel; inf: no limit."""
-
-
-@settings
 class Config:
     """All settings of one call of the program."""
 
@@ -165,8 +127,10 @@ class Config:
     files: Files = section(Files, used_by=TRAINING)
     data: Data = section(Data, used_by=TRAINING, stored=True)
     augmentation: Augmentation = section(Augmentation, used_by=TRAINING, stored=True)
-    model: Model = section(Model, used_by=TRAINING, stored=True)
+    model: NetworkSettings = section(NetworkSettings, used_by=TRAINING, stored=True)
     training: Training = section(Training, used_by=TRAINING, stored=True)
+    losses: LossWeights = section(LossWeights, used_by=TRAINING, stored=True)
+    gates: Gates = section(Gates, used_by=TRAINING, stored=True)
     devices: Devices = section(Devices, used_by=("train",))
     export_settings: Export = section(Export, used_by=("train", "export"))
     demo_settings: Demo = section(Demo, used_by=("demo",))

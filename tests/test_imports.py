@@ -9,18 +9,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "joint_names", "replicas", "skeleton_tables", ""),
+    ("errors", "joint_names", "replicas", "skeleton_tables", "tables", ""),
     (
         "dealing",
         "exit_codes",
         "files",
         "interruption",
+        "locks",
         "plugins",
         "progress",
         "safe_pickle",
         "settings",
         "skeletons",
-        "tables",
     ),
     ("flags", "geometry"),
     ("layers",),

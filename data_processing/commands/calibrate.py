@@ -14,9 +14,10 @@ class Settings:
 
     pairs: Path
     """.npz or .json with `points_mm` [..., 3] and `points_px` [..., 2], missing ones NaN (null in JSON); for `pose` and
-    `robust` also the camera's `K` [3, 3], and `distortion` (for `pose`) if it has one."""
+    `robust` also the camera's `K` [3, 3], and if it has one (for `pose`) `distortion`, OpenCV's k1, k2, p1,
+    p2[, ...]."""
     out: Path
-    """JSON to write: K, R, position_mm, distortion, up, and the reprojection error."""
+    """JSON to write: K, R, position_mm, lens, up, and the reprojection error."""
     find: Literal["pose", "robust", "field-of-view", "intrinsics", "lens"] = "pose"
     """pose: where the camera of known K stands; robust: the same where some pairs are wrong; field-of-view: the pose,
     and the focal length of a camera with square pixels; intrinsics: K from points in the camera's frame; lens: K and
@@ -62,7 +63,7 @@ def run(settings: Settings) -> None:
             raise ValueError("points in the camera's frame must have positive depth (third coordinate)")
         elif settings.find == "lens":
             K, distortion = calibration.fit_lens(world, pixels, size)
-            camera = CameraParams(K=K, distortion=distortion, **origin)
+            camera = CameraParams(K=K, lens=distortion, **origin)
         else:
             camera = CameraParams(K=calibration.fit_intrinsics(world, pixels), **origin)
         camera = check_camera(camera)
@@ -98,11 +99,9 @@ def _read_pairs(settings: Settings):
     if needs_K:
         if settings.find == "robust" and distortion is not None and distortion.any():
             raise UserError("--find robust takes no distortion: undistort the pixels first, or use --find pose.")
-        if distortion is not None and distortion.size == 4:
-            raise UserError(f"{settings.pairs}: four coefficients mean a fisheye lens, which `calibrate` does not fit.")
         try:
             camera = check_camera(CameraParams(np.eye(3), np.zeros(3), K, distortion, settings.up))
         except UserError as error:
             raise UserError(f"{settings.pairs}: {error}.") from None
-        K, distortion = camera.K, camera.distortion
+        K, distortion = camera.K, np.array(camera.lens.coefficients) if camera.lens.coefficients else None
     return world.reshape(-1, 3).astype(np.float64), pixels.reshape(-1, 2).astype(np.float64), K, distortion

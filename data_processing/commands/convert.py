@@ -29,6 +29,8 @@ class Settings:
     """Folder with the SMPL, SMPL-H and SMPL-X model files that some datasets need; empty: body_models in --raw."""
     skip_broken: bool = False
     """Make the store without the units that cannot be converted."""
+    allow_suspicious_data: bool = False
+    """Make the store although its labels cannot be right by what the checks say."""
 
 
 def run(settings: Settings, name: str) -> None:
@@ -53,6 +55,12 @@ def run(settings: Settings, name: str) -> None:
         settings.raw,
         Options(settings.split, settings.detector, settings.segmenter, settings.limit, settings.body_models),
     )
-    convert(converter, settings.out, workers=settings.workers, skip_broken=settings.skip_broken)
+    convert(
+        converter,
+        settings.out,
+        workers=settings.workers,
+        skip_broken=settings.skip_broken,
+        allow_suspicious=settings.allow_suspicious_data,
+    )
     counts = ", ".join(f"{split} {n:,}" for split, n in PoseStore(settings.out).splits.items())
     print(f"{settings.out}: {counts}")

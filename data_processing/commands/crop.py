@@ -15,7 +15,7 @@ class Settings:
     """
 
     people: Path
-    """JSON list: [{"image": path, "box": [left, top, width, height], "camera": {"K", "R", "position_mm", "distortion",
+    """JSON list: [{"image": path, "box": [left, top, width, height], "camera": {"K", "R", "position_mm", "lens",
     "up"}, "mask": path of a .png (optional)}, ...]; other entries are kept."""
     root: Path
     """Folder that the paths are relative to."""
@@ -76,7 +76,7 @@ def _crop(person, where: str, settings: Settings, number: int) -> dict:
         raise UserError(f"{where}: the picture {source} does not exist.")
     size = images.read_size(source)
     if settings.plain:
-        if camera.distortion is not None:
+        if not camera.lens.is_pinhole:
             raise UserError(f"{where}: --plain is for cameras without lens distortion.")
         plan = efficient_crop.plan_unturned_crop(camera, size, box)
     else:

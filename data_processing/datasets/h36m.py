@@ -156,6 +156,6 @@ def shifted_box(box: np.ndarray, pose: np.ndarray, camera: CameraParams) -> np.n
 
     corners = np.stack([box[:2], box[:2] + box[2:]])
     depth = to_camera(camera, pose[-1] - S9_SHIFT_MM)[2]
-    rays = undistort_points(corners, camera.K, camera.distortion)
+    rays = undistort_points(corners, camera.K, camera.lens)
     moved = project(camera, to_world(camera, rays * depth) + S9_SHIFT_MM)
     return np.concatenate([moved[0], moved[1] - moved[0]])

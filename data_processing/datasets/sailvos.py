@@ -76,9 +76,7 @@ class SailVos(Converter):
             if reason:
                 output.skip(reason)
                 continue
-            moved = CameraParams(
-                camera.R, camera.optical_center_mm - origin, camera.K, camera.distortion, camera.world_up
-            )
+            moved = CameraParams(camera.R, camera.optical_center_mm - origin, camera.K, camera.lens, camera.world_up)
             self.add_crop(
                 output,
                 image,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data_processing.synthetic.datasets import LICENCE, SIZES, STORES, StoreSpec, image_count
 from metrabs_acae.errors import UserError
+from metrabs_acae.locks import held
 
 GENERATOR = "metrabs_acae synthetic"
 VERSION = 4  # raise it when the pictures or labels of a given seed change
@@ -46,24 +47,11 @@ def generate(
     except OSError as error:
         raise UserError(f"The folder {out_dir} cannot be made ({error.strerror}); choose another one.") from None
     if not all(_is_there(out_dir / n, size, seed) for n in names):
-        with _lock(out_dir):
+        with held(out_dir / ".lock", "{holder} writes there", wait_s=math.inf):
             missing = [STORES[n] for n in names if not _is_there(out_dir / n, size, seed)]
             if missing:
                 _write_stores(out_dir, missing, size, seed, workers or _n_cores(), progress)
     return [out_dir / n for n in names]
-
-
-@contextlib.contextmanager
-def _lock(out_dir: Path):
-    """Holds back other processes that want to write here; where the system has no such locks, nobody."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(out_dir / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _is_there(path: Path, size: str, seed: int) -> bool:

@@ -70,8 +70,7 @@ def label(rng, spec: StoreSpec, exact, camera, camera_number, actor: Actor, numb
         coords = truth[_store_joints(spec.name, spec.skeleton)].astype(np.float64)
         if not exact:
             coords = noisy(rng, spec, camera, coords, actor.root_rotation)
-        distortion = camera.distortion if camera.distortion.any() else None
-        camera_params = CameraParams(camera.R, camera.center_mm, camera.K, distortion, np.array([0, 0, 1.0]))
+        camera_params = CameraParams(camera.R, camera.center_mm, camera.K, camera.distortion, np.array([0, 0, 1.0]))
         if np.isnan(coords).all():
             return None
     return Row(

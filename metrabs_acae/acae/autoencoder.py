@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.acae.blocks import normalize_columns
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import write_npz
+from metrabs_acae.layers.blocks import normalize_columns
 
 FORMAT_VERSION = 1
 

@@ -10,11 +10,12 @@ from typing import Literal
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from metrabs_acae.acae import blocks, poses_io
+from metrabs_acae.acae import poses_io
 from metrabs_acae.acae.autoencoder import Acae
 from metrabs_acae.acae.initial import choose_joints, initial_parameters, random_parameters
 from metrabs_acae.acae.settings import AcaeFit
 from metrabs_acae.errors import UserError
+from metrabs_acae.layers import blocks
 
 _SELECTION_POSES = 500
 _COMPARISON_POSES = 1024

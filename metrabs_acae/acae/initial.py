@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metrabs_acae.acae.blocks import Layout, disassemble, mirrored_order
+from metrabs_acae.layers.blocks import Layout, disassemble, mirrored_order
 
 _SPREAD_MM = 30.0
 _RAW_SUM = 4.0

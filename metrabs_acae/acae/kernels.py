@@ -7,7 +7,8 @@ multiplications of the whole matrices. The autoencoder's matrices, losses and gr
 
 Arrays are float32. Rows of the even and odd arrays are (pose, coordinate), so that a pose takes three rows.
 Parameters, gradients and moments are flat vectors: encoder sided, encoder central, decoder sided, decoder central (see
-`blocks`). Callers limit BLAS to one thread: more only wait for each other at these sizes.
+`layers.blocks`): the layers' blocks one after the other. Callers limit BLAS to one thread: more only wait for each
+other at these sizes.
 """
 
 from __future__ import annotations

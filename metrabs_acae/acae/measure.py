@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrabs_acae.acae import blocks, poses_io
+from metrabs_acae.acae import poses_io
 from metrabs_acae.acae.autoencoder import Acae
+from metrabs_acae.layers import blocks
 
 _SMALL_WEIGHT = 1e-3
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.acae import blocks
 from metrabs_acae.acae.autoencoder import Acae
 from metrabs_acae.joint_names import side
+from metrabs_acae.layers import blocks
 from metrabs_acae.skeletons import dataset_skeletons
 
 _SHOWN_WEIGHT = 0.1

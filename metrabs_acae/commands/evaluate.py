@@ -13,6 +13,7 @@ from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.consistency import consistency_metrics
 from metrabs_acae.evaluation.stores import StorePredictions, predict_store, score
+from metrabs_acae.models.kinds import KINDS
 from metrabs_acae.skeletons import Skeleton, corresponding_joints
 from metrabs_acae.training.run_folder import RunFolder
 
@@ -71,6 +72,7 @@ def evaluate_and_report(pose_model, skeleton: Skeleton, config: Config, folder: 
             image_size=config.model.proc_side,
             batch_size=config.data.batch_size_test,
             keep_images=12,
+            is_absolute=KINDS[config.model.model].is_absolute,
         )
         results[store.name] = {**evaluate_store(predictions, store.skeleton), "mirror_averaged": mirrored}
         draw(predictions, store.skeleton, folder, f"test_{store.name}.png")
@@ -182,6 +184,7 @@ class Validator:
             batch_size=self.config.data.batch_size_test,
             keep_images=keep_images,
             max_examples=VALIDATION_EXAMPLES,
+            is_absolute=KINDS[self.config.model.model].is_absolute,
         )
 
 

@@ -9,22 +9,20 @@ import numpy as np
 from metrabs_acae.commands import embedded, models
 from metrabs_acae.config import Augmentation, Config
 from metrabs_acae.data.bones import BoneStatistics, bone_statistics
-from metrabs_acae.data.records import FISHEYE_LENGTH
 from metrabs_acae.data.settings import store_and_count
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
+from metrabs_acae.models.kinds import require_absolute
 from metrabs_acae.skeletons import Skeleton, available_output_skeletons
 from metrabs_acae.training.run_folder import RunFolder
-
-BONES_FILE = "bone_lengths.json"
-"""Bone statistics of the training stores, in the run folder."""
 
 
 def run(config: Config) -> None:
     """Writes the SavedModel of a run to --export-file, or to the run's own model folder."""
     folder = models.find_run(config.files.load_path)
-    pose_model, skeleton, _ = models.load_pose_model(folder)
+    pose_model, skeleton, settings = models.load_pose_model(folder)
+    require_absolute(settings.model.model, "--export")
     target = Path(config.files.export_file) if config.files.export_file else folder.model
     export_run(pose_model, skeleton, folder, target, config)
     print(f"Wrote {target}" + (f" and {target}.tar.gz" if config.export_settings.archive else ""))
@@ -146,7 +144,7 @@ def load_bones(
         return None
     if given:
         return BoneStatistics.load(given)
-    path = folder.path / BONES_FILE
+    path = folder.path / models.BONES_FILE
     if path.exists():
         return BoneStatistics.load(path)
     if not training_stores:
@@ -185,7 +183,7 @@ def photographs_of(training_stores: list[PoseStore], n_stores: int = 3) -> list:
             image = cv2.imdecode(np.frombuffer(store.images.read(row.image_key), np.uint8), cv2.IMREAD_COLOR_RGB)
         except (OSError, ValueError, UserError):
             continue
-        lens = () if row.camera is None or row.camera.distortion is None else row.camera.distortion
-        if image is not None and row.camera is not None and len(lens) not in (FISHEYE_LENGTH, 14):
-            found.append(Photograph(image, np.array([row.box_ltwh_px]), np.asarray(row.camera.K), np.array(lens)))
+        lens = None if row.camera is None else row.camera.lens.estimator_coefficients
+        if image is not None and lens is not None:
+            found.append(Photograph(image, np.array([row.box_ltwh_px]), np.asarray(row.camera.K), lens))
     return found

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metrabs_acae import config as config_lib
 from metrabs_acae.config import Config
+from metrabs_acae.data.bones import BoneStatistics, bone_statistics
 from metrabs_acae.errors import UserError
+from metrabs_acae.models.kinds import KINDS
+from metrabs_acae.models.settings import NetworkSettings
+from metrabs_acae.models.variants import get_variant
 from metrabs_acae.skeletons import Skeleton
 from metrabs_acae.training import checkpoints
 from metrabs_acae.training.run_folder import RunFolder, newest_finished
@@ -14,14 +17,16 @@ from metrabs_acae.training.run_folder import RunFolder, newest_finished
 RUNS = Path("runs")
 ACAE_FILE = "acae.npz"
 """The autoencoder's name in the run folder of a fine-tuning."""
+BONES_FILE = "bone_lengths.json"
+"""Bone statistics of the training stores, in the run folder."""
 
 
-def build_pose_model(model: config_lib.Model, skeleton: Skeleton, *, weights: str | None = None, acae=None):
-    """A `Metrabs` with random or, for the backbone, pretrained weights (`weights` overrides the setting).
+def build_pose_model(model: NetworkSettings, skeleton: Skeleton, *, weights: str | None = None, acae=None, bones=None):
+    """The network with random or, for the backbone, pretrained weights (`weights` overrides the setting).
 
-    `acae` is the autoencoder, for all variants but separate.
+    `acae` is the autoencoder, for variants that need one; `bones` the `BoneStatistics`, for models that do.
     """
-    from metrabs_acae.models import Metrabs, build_backbone
+    from metrabs_acae.models import build_backbone
 
     backbone = build_backbone(
         model.backbone,
@@ -33,19 +38,16 @@ def build_pose_model(model: config_lib.Model, skeleton: Skeleton, *, weights: st
         batch_norm_momentum=model.batch_norm_momentum,
         trained_convolutions=model.trained_convolutions,
     )
-    return Metrabs(
-        backbone,
-        skeleton,
-        variant=model.variant,
-        acae=acae,
-        depth=model.depth,
-        box_size_mm=model.box_size_mm,
-        centered_stride=model.centered_stride,
-        mix_3d_inside_fov=model.mix_3d_inside_fov,
-        weak_perspective=model.weak_perspective,
-        stop_gradient_features=model.stop_gradient_features,
-        name="metrabs",
-    )
+    lengths = None if bones is None else bones.means_of(skeleton)
+    return KINDS[model.model].build(model, backbone, skeleton, acae, lengths)
+
+
+def bones_of(model: NetworkSettings, run: RunFolder, skeleton: Skeleton, stores=()) -> BoneStatistics | None:
+    """The bone statistics that a model needs: those of its run folder, or measured on stores; else None."""
+    if not KINDS[model.model].needs_bones:
+        return None
+    path = run.path / BONES_FILE
+    return BoneStatistics.load(path) if path.exists() or not stores else bone_statistics(stores, skeleton=skeleton)
 
 
 def find_run(load_path: str) -> RunFolder:
@@ -62,8 +64,10 @@ def load_pose_model(run: RunFolder):
     """(model, skeleton, settings) of a run, with the weights of its newest checkpoint."""
     settings = settings_of(run)
     skeleton = Skeleton.from_dict(run.read_json("skeleton.json"))
-    acae = load_acae(run.path / ACAE_FILE, skeleton) if settings.model.variant != "separate" else None
-    model = build_pose_model(settings.model, skeleton, weights="", acae=acae)
+    needs_acae = get_variant(settings.model.variant).needs_acae
+    acae = load_acae(run.path / ACAE_FILE, skeleton) if needs_acae else None
+    bones = bones_of(settings.model, run, skeleton)
+    model = build_pose_model(settings.model, skeleton, weights="", acae=acae, bones=bones)
     checkpoints.restore_weights(run.checkpoints, model)
     return model, skeleton, settings
 

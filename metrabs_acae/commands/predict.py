@@ -11,6 +11,7 @@ from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.settings import Benchmark
+from metrabs_acae.models.kinds import require_absolute
 from metrabs_acae.training.run_folder import RunFolder
 
 
@@ -90,8 +91,9 @@ def load_estimator(path: Path, *, with_detector: bool):
     from metrabs_acae.inference import PoseEstimator
     from metrabs_acae.training import checkpoints
 
-    pose_model, skeleton, _ = models.load_pose_model(run)
+    pose_model, skeleton, settings = models.load_pose_model(run)
+    require_absolute(settings.model.model, "--predict")
     detector = ssdlite_detector() if with_detector and ssdlite_available() else None
     estimator = PoseEstimator(pose_model, skeleton, image_size=pose_model.grid.image_size, detector=detector)
-    step, _ = checkpoints.list_checkpoints(run.checkpoints)[-1]
+    step = checkpoints.newest_step(run.checkpoints)
     return estimator, skeleton.joint_names, {"path": str(path), "step": step}

@@ -10,6 +10,7 @@ from metrabs_acae.commands import evaluate, models, stores
 from metrabs_acae.config import Config
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
+from metrabs_acae.models.kinds import require_absolute
 from metrabs_acae.progress import Progress
 from metrabs_acae.skeletons import corresponding_joints
 
@@ -23,7 +24,8 @@ def run(config: Config) -> None:
     folder = models.find_run(config.files.load_path)
     chosen = choose(config.pseudo_label_settings.pseudo_label_on, run_stores(folder, config))
     pose_model, skeleton, settings = models.load_pose_model(folder)
-    step, _ = checkpoints.list_checkpoints(folder.checkpoints)[-1]
+    require_absolute(settings.model.model, "--pseudo-labels")
+    step = checkpoints.newest_step(folder.checkpoints)
     min_auc = config.pseudo_label_settings.min_auc
     target = Path(config.files.poses_file or folder.poses)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ def run(config: Config) -> None:
         seed=config.training.seed,
         merge_joints=config.model.merge_joints,
     )
+    print(*stores.look_at_own(mixture, config.data), sep="\n", end="\n" if config.data.dataset3d else "")
     target = Path(config.files.out_dir) / "batches.png"
     target.parent.mkdir(parents=True, exist_ok=True)
     table = show_batches(

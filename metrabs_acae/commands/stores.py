@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metrabs_acae.commands import embedded
 from metrabs_acae.config import Config
+from metrabs_acae.data import store_checks
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.paper_mixtures import find_stores
 from metrabs_acae.data.settings import Data, store_and_count, store_and_split
@@ -55,6 +56,26 @@ def training_mixture(data: Data, *, data_dir: str, seed: int, merge_joints: bool
             Entry(store, "train", count) for store, count in zip(stores, counts, strict=True) if count or kind == "3d"
         ]
     return Mixture(entries, seed=seed, merge_joints=merge_joints)
+
+
+def look_at_own(mixture: Mixture, data: Data) -> list[str]:
+    """What `store_checks` say of the user's stores, for the log; UserError where their labels cannot be right."""
+    if not data.dataset3d:
+        return []  # the embedded data are exact
+    said = []
+    for store in dict.fromkeys(entry.store for entry in mixture.entries):
+        findings = store_checks.check_store(store)
+        said.append(f"{store.name}: {store_checks.sides_in_words(store.skeleton)}.")
+        said += [f"Warning: {store.name}, {text}." for text in findings.warnings]
+        if data.allow_suspicious_data:
+            said += [f"Warning: {store.name} is used although its labels look wrong: {e}." for e in findings.errors]
+        else:
+            hint = (
+                f"`python -m data_processing verify {store.path}` shows more; "
+                "--allow-suspicious-data trains with it as it is."
+            )
+            store_checks.refuse(findings, f"The labels of {store.path}", hint=hint)
+    return said
 
 
 def stores_3d(data: Data, data_dir: str) -> list[PoseStore]:

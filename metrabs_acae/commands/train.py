@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import flags_of
 from metrabs_acae.interruption import Interruption
+from metrabs_acae.locks import held
+from metrabs_acae.models.kinds import KINDS
+from metrabs_acae.models.variants import get_variant
 from metrabs_acae.skeletons import prefix_groups
 from metrabs_acae.training.run_folder import RunFolder, choose
 
@@ -25,15 +29,30 @@ if TYPE_CHECKING:
 def run(config: Config) -> None:
     """Trains (or goes on training), then evaluates and exports, all in one run folder."""
     began = time.monotonic()
-    import keras
-
     from metrabs_acae.training import distribution
 
     config = stores.with_paper_stores(config)
     if config.files.init_path:
         models.find_run(config.files.init_path)
-    with distribution.connected(config.devices):
-        folder, mixture, used, pose_model, finished = train(config, began)
+    with contextlib.ExitStack() as stack:
+        with distribution.connected(config.devices):
+            folder = run_folder(config)
+            if not folder.silent:
+                stack.enter_context(only_one(folder))
+            mixture, used, pose_model, finished = train(config, folder, began)
+        finish(config, folder, mixture, used, pose_model, finished, began)
+
+
+def only_one(folder: RunFolder):
+    """Keeps other processes from training in the folder; UserError names the one that does."""
+    lock = folder.path.with_name(f".{folder.path.name}.lock")
+    return held(lock, f"{folder.path} is being trained by {{holder}}; wait for it, or give --logdir a new folder.")
+
+
+def finish(config: Config, folder: RunFolder, mixture: Mixture, used, pose_model, finished: bool, began: float) -> None:
+    """Evaluates and exports a model that has been trained to the end."""
+    import keras
+
     if not finished:
         folder.log("Stopped; the same command goes on from here.")
         raise KeyboardInterrupt
@@ -42,28 +61,28 @@ def run(config: Config) -> None:
     if used.engine is not None:  # from here on the first device is enough
         pose_model, _, _ = models.load_pose_model(folder)
     evaluate.evaluate_and_report(pose_model, mixture.skeleton, config, folder)
-    if config.files.export_model:
+    exports = config.files.export_model and KINDS[config.model.model].is_absolute
+    if exports:
         if keras.backend.backend() == "tensorflow":
             export.export_run(pose_model, mixture.skeleton, folder, folder.model, config)
         else:
             export_in_own_process(folder, config)
     folder.write_json("finished.json", {"seconds": round(time.monotonic() - began, 1)})
     folder.log(f"Done in {(time.monotonic() - began) / 60:.1f} minutes. Curves: {folder.curves_png}")
-    if config.files.export_model:
+    if exports:
         folder.log(
             "Try it: python -m metrabs_acae.main --demo PHOTO.jpg --boxes LEFT,TOP,WIDTH,HEIGHT --load-path "
             f"{folder.path}"
         )
 
 
-def train(config: Config, began: float):
-    """(run folder, mixture, `Distribution`, pose model with its final weights, whether the last step was reached)."""
-    import keras
-
+def run_folder(config: Config) -> RunFolder:
+    """The folder that the settings name, or that of an unfinished run of the same settings, or a new one."""
     from metrabs_acae.training import distribution
 
-    training, settings = config.training, config.run_settings()
-    stem = config.preset if config.model.variant == "separate" else f"{config.preset}-{config.model.variant}"
+    settings = config.run_settings()
+    variant = get_variant(config.model.variant)
+    stem = f"{config.preset}-{variant.name}" if variant.needs_acae else config.preset
     others = {"defaults": Config().run_settings(), "free": FREE_ON_RESUME}
     if config.files.logdir:
         folder = RunFolder(config.files.logdir, silent=distribution.host_index() > 0)
@@ -71,10 +90,21 @@ def train(config: Config, began: float):
         folder = choose(models.RUNS, stem, settings, **others)
     if folder.exists:
         folder.require_same_settings(settings, **others)
+    return folder
+
+
+def train(config: Config, folder: RunFolder, began: float):
+    """(mixture, `Distribution`, pose model with its final weights, whether the last step was reached)."""
+    import keras
+
+    from metrabs_acae.training import distribution
+
+    training = config.training
     with distribution.first_host_first():  # it makes the embedded data if they are wanted and not there
         mixture = stores.training_mixture(
             config.data, data_dir=config.files.data_dir, seed=training.seed, merge_joints=config.model.merge_joints
         )
+    said = stores.look_at_own(mixture, config.data)
     acae = warm_start.load_acae(config, folder, mixture.skeleton)
     stores.validation_stores(config.data, mixture)
     stores.test_stores(config.data, config.files.data_dir)
@@ -88,8 +118,8 @@ def train(config: Config, began: float):
     keras.utils.set_random_seed(training.seed)
     set_precision(training.dtype)
     with used.scope():
-        pose_model, finished = train_on(used, config, folder, mixture, acae, began)
-    return folder, mixture, used, pose_model, finished
+        pose_model, finished = train_on(used, config, folder, mixture, acae, said, began)
+    return mixture, used, pose_model, finished
 
 
 def export_in_own_process(folder: RunFolder, config: Config) -> None:
@@ -109,25 +139,31 @@ def export_in_own_process(folder: RunFolder, config: Config) -> None:
         raise UserError(f"The model is trained, but its export failed: {reason}")
 
 
-def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mixture, acae, began: float):
+def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mixture, acae, said, began: float):
     """(pose model with its final weights, whether the last step was reached), from wherever the run folder stands."""
     from metrabs_acae.models.backbones.freezing import describe_frozen
     from metrabs_acae.training import checkpoints
 
     settings, training = config.run_settings(), config.training
     weights = "" if config.files.init_path else None
-    pose_model = models.build_pose_model(config.model, mixture.skeleton, weights=weights, acae=acae)
+    stores_3d = [entry.store for entry in mixture.entries if entry.store.kind == "3d"]
+    bones = models.bones_of(config.model, folder, mixture.skeleton, stores_3d)
+    pose_model = models.build_pose_model(config.model, mixture.skeleton, weights=weights, acae=acae, bones=bones)
     if not folder.exists:  # everything that can be wrong with the settings has been found by now
         warm_start.check(config, mixture.skeleton)
         folder.create(settings)
         if acae is not None and used.is_first:
             acae.save(folder.path / models.ACAE_FILE)
+        if bones is not None and used.is_first:
+            bones.save(folder.path / models.BONES_FILE)
         folder.write_json("skeleton.json", mixture.skeleton.to_dict())
     folder.log(f"Run folder: {folder.path}")
     if fixed := describe_frozen(pose_model.backbone):
         folder.log(fixed)
     if used.is_first:
         print(mixture.describe(training.training_steps), flush=True)
+    for line in said:
+        folder.log(line)
     if used.note:
         folder.log(used.note)
     if used.engine is not None:
@@ -148,6 +184,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
     from metrabs_acae.training import callbacks as cb
     from metrabs_acae.training import checkpoints, trainer
     from metrabs_acae.training.optimizers import learning_rates
+    from metrabs_acae.training.stall import StallWatch
     from metrabs_acae.visualization.curves import plot_curves
 
     training = config.training
@@ -198,7 +235,8 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
     )
     # The log comes before the checkpoint: a resumed run drops later rows, but cannot make up for missing ones.
     writers = [log, saver] if used.is_first else []
-    with Interruption() as interruption:
+    watch = StallWatch(folder.log, exit_after_minutes=training.stall_exit_minutes)
+    with Interruption() as interruption, watch:
         try:
             return trainer.run_training(
                 model,
@@ -208,6 +246,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
                 log_period=min(training.log_period, training.validate_period, training.checkpoint_period),
                 callbacks=[
                     cb.OrderlyStop(interruption, used.any_host if used.n_hosts > 1 else None),
+                    watch,
                     input_cost,
                     cb.FiniteLoss(),
                     cb.Validation(validator, period=training.validate_period, total_steps=training.training_steps),
@@ -232,23 +271,18 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: 
         groups = joint_group_matrix(prefix_groups(mixture.joint_names_2d, joint_names), len(joint_names))
     model = TrainingModel(
         pose_model,
-        gates=training_gates(config),
-        loss_weights=loss_weights(config),
+        gates=config.gates.of_run(training.training_steps),
+        loss_weights=config.losses,
         joint_groups_2d=groups,
         accum_steps=training.grad_accum_steps,
         seed=training.seed,
     )
     base, steps = training.base_learning_rate, training.training_steps
+    plan = schedules.plan(pose_model.variant.learning_rates, base, steps)
     of_backbone = pose_model.backbone.trainable_variables
-    if config.model.variant == "separate":
-        schedule = both = schedules.MainSchedule(base, steps)
-    else:
-        schedule = both = schedules.FinetuneHeadSchedule(base, steps)
-        if of_backbone:
-            both = schedules.FinetuneBackboneSchedule(base, steps), schedule
     loss_scale = "dynamic" if training.dynamic_loss_scale else training.loss_scale
     optimizer = build_optimizer(
-        both,
+        plan if len(plan) > 1 and of_backbone else plan[-1],
         total_steps=training.decay_steps or steps,
         base_learning_rate=base,
         weight_decay=training.weight_decay,
@@ -262,23 +296,7 @@ def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: 
     xla = use_xla(training.jit_compile, replicated=used.kind == "mirrored")
     model.compile(optimizer=optimizer, jit_compile=xla, auto_scale_loss=False)
     optimizer.build(model.trainable_variables)
-    return model, schedule
-
-
-def training_gates(config: Config):
-    """When loss terms switch on: the paper's steps or, for short runs, their share of the run; flags override."""
-    import dataclasses
-
-    from metrabs_acae.models.gates import gates_for
-
-    gates = gates_for(config.training.training_steps)
-    if config.training.absloss_start_step is not None:
-        gates = dataclasses.replace(gates, absolute_loss_after=config.training.absloss_start_step)
-    if config.training.teacher_loss_start_step is not None:
-        gates = dataclasses.replace(gates, teacher_loss_after=config.training.teacher_loss_start_step)
-    if config.training.finetune_in_inference_mode is not None:
-        gates = dataclasses.replace(gates, inference_mode_steps=config.training.finetune_in_inference_mode)
-    return gates
+    return model, plan[-1]
 
 
 def augmentation_settings(flags: Augmentation) -> AugmentationSettings:
@@ -298,21 +316,6 @@ def augmentation_settings(flags: Augmentation) -> AugmentationSettings:
         occlusion_prob_2d=flags.occlude_aug_prob_2d,
         background_dir=flags.background_dir,
         occluder_dir=flags.occluder_dir,
-    )
-
-
-def loss_weights(config: Config):
-    from metrabs_acae.models.losses import LossWeights
-
-    training = config.training
-    return LossWeights(
-        absolute=training.absloss_factor,
-        weak_2d=training.loss2d_factor,
-        manifold=training.loss_manif_factor,
-        manifold_2d=training.loss_manif_factor2d,
-        autoencoded=training.allhead_aegt_loss_factor,
-        teacher=training.teacher_loss_factor,
-        stop_gradient_teacher=training.stop_gradient_latent,
     )
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from metrabs_acae.commands import models
 from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
+from metrabs_acae.models.variants import get_variant
 from metrabs_acae.skeletons import Skeleton
 from metrabs_acae.training.run_folder import RunFolder
 
-SHARED_SETTINGS = ("backbone", "depth", "proc_side", "box_size_mm", "centered_stride")
+SHARED_SETTINGS = ("model", "backbone", "depth", "proc_side", "box_size_mm", "centered_stride")
 """Settings of the network that give its weights their shapes and meaning."""
 
 
 def load_acae(config: Config, folder: RunFolder, skeleton: Skeleton):
-    """The autoencoder of a fine-tuning: the copy in its run folder, else --acae; None for the separate variant."""
-    if config.model.variant == "separate":
+    """The autoencoder of a fine-tuning: the copy in its run folder, else --acae; None for a variant without."""
+    if not get_variant(config.model.variant).needs_acae:
         return None
     copy = folder.path / models.ACAE_FILE
     return models.load_acae(copy if copy.exists() else config.files.acae, skeleton)
@@ -32,8 +33,10 @@ def check(config: Config, skeleton: Skeleton) -> None:
                 f"The model of {run.path} has {name} {getattr(theirs, name)}, not {getattr(mine, name)}; "
                 f"give --{name.replace('_', '-')} as it was there."
             )
-    if theirs.variant not in ("separate", "regularize"):
-        raise UserError(f"{run.path} has a model of variant {theirs.variant}; start from a separate or regularize one.")
+    possible = get_variant(mine.variant).starts_from
+    if theirs.variant not in possible:
+        expected = " or ".join(possible)
+        raise UserError(f"{run.path} has a model of variant {theirs.variant}; start from a {expected} one.")
     their_skeleton = Skeleton.from_dict(run.read_json("skeleton.json"))
     if their_skeleton.joint_names != skeleton.joint_names:
         raise UserError(
@@ -49,4 +52,4 @@ def initialize(pose_model, init_path: str) -> int:
     run = models.find_run(init_path)
     initial, _, _ = models.load_pose_model(run)
     pose_model.initialize_from(initial)
-    return checkpoints.list_checkpoints(run.checkpoints)[-1][0]
+    return checkpoints.newest_step(run.checkpoints)

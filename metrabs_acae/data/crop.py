@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from metrabs_acae.data.augmentation.geometric import GeometricDraw, box_part
-from metrabs_acae.data.lens import distort_points, undistort_points, valid_radius
-from metrabs_acae.data.records import FISHEYE_LENGTH, CameraParams
+from metrabs_acae.data.lens import PINHOLE, distort_points, undistort_points
+from metrabs_acae.data.records import CameraParams
 from metrabs_acae.data.vectors import (
     Matrix,
     Vector,
@@ -61,7 +61,7 @@ class Crop:
 
     def from_image(self, points_px: np.ndarray) -> np.ndarray:
         """Pixels of the stored image [N, 2] -> pixels of the crop [N, 2]."""
-        normalized = undistort_points(points_px, self.source.K, self.source.distortion)
+        normalized = undistort_points(points_px, self.source.K, self.source.lens)
         directions = normalized @ self.source.R @ self.R.T
         image = directions @ self.K.T
         return image[:, :2] / image[:, 2:]
@@ -116,7 +116,7 @@ def crop_camera_2d(
     width, height = (float(v) for v in image_size_wh)
     focal = max(width, height) / 2 / np.tan(np.deg2rad(FOV_2D_DEG / 2))
     K_source = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
-    source = CameraParams(np.eye(3), np.zeros(3), K_source, None, np.array([0.0, -1.0, 0.0]))
+    source = CameraParams(np.eye(3), np.zeros(3), K_source, PINHOLE, np.array([0.0, -1.0, 0.0]))
     center, *ends = _box_points(box_ltwh_px, draw)
     extent = math.dist(*ends)
     if not extent > 1e-6:
@@ -162,14 +162,10 @@ def render(
     K_image = source.K.copy()
     K_image[:2, 2] -= corner
     K_image = _scaled(K_image, reduction)
-    if source.distortion is None:
+    if source.lens.is_pinhole:
         to_image = np.array(product(K_image.tolist(), crop.to_source))
         return cv2.warpPerspective(image, to_image, size, dst=out, flags=interpolation | cv2.WARP_INVERSE_MAP)
-    relative = crop.R @ source.R.T
-    if len(source.distortion) == FISHEYE_LENGTH:
-        maps = cv2.fisheye.initUndistortRectifyMap(K_image, source.distortion, relative, crop.K, size, cv2.CV_32FC1)
-    else:
-        maps = cv2.initUndistortRectifyMap(K_image, source.distortion, relative, crop.K, size, cv2.CV_32FC1)
+    maps = source.lens.rectifying_maps(K_image, crop.R @ source.R.T, crop.K, size)
     if _sees_fold(crop, image_size):
         _hide_folded(maps[0], crop)
     return cv2.remap(image, *maps, interpolation, dst=out)
@@ -179,7 +175,7 @@ def visible_window(crop: Crop, image_size: int) -> tuple[int, int, int, int] | N
     """(left, top, right, bottom): the part of the stored image, unbounded, that holds all pixels that the crop shows;
     None where that cannot be told (behind the camera, or beyond where the lens polynomial folds back)."""
     source, last = crop.source, image_size - 1
-    if source.distortion is None:  # straight lines stay straight
+    if source.lens.is_pinhole:  # straight lines stay straight
         to_image = product(source.K.tolist(), crop.to_source)
         corners = [apply(to_image, (x, y, 1)) for x in (0, last) for y in (0, last)]
         if not min(z for _, _, z in corners) > 1e-6:
@@ -190,7 +186,7 @@ def visible_window(crop: Crop, image_size: int) -> tuple[int, int, int, int] | N
         rays = _border(image_size) @ np.array(crop.to_source).T
         if not rays[:, 2].min() > 1e-6 or _sees_fold(crop, image_size):
             return None
-        columns, rows = distort_points(rays[:, :2] / rays[:, 2:], source.K, source.distortion).T.tolist()
+        columns, rows = distort_points(rays[:, :2] / rays[:, 2:], source.K, source.lens).T.tolist()
         margin = 4
     bounds = (min(columns) - margin, min(rows) - margin, max(columns) + margin, max(rows) + margin)
     return tuple(math.ceil(n) for n in bounds) if max(map(abs, bounds)) < 1e9 else None
@@ -199,7 +195,7 @@ def visible_window(crop: Crop, image_size: int) -> tuple[int, int, int, int] | N
 def pixels_per_source_pixel(crop: Crop, box_ltwh_px: np.ndarray) -> float:
     """How many crop pixels one pixel of the stored image covers (length ratio), at the box centre."""
     center = box_ltwh_px[:2] + box_ltwh_px[2:] / 2
-    if crop.source.distortion is None:
+    if crop.source.lens.is_pinhole:
         # The determinant of the derivative of a homography at a point of homogeneous depth z is its own over z^3.
         (ray,) = _rays([center.tolist()], crop.source)
         depth = dot(crop.R[2].tolist(), apply(transposed(crop.source.R.tolist()), ray))
@@ -245,8 +241,8 @@ def _box_points(box_ltwh_px: np.ndarray, draw: GeometricDraw) -> list[tuple[floa
 
 def _rays(points_px: list[Vector], camera: CameraParams) -> list[Vector]:
     """Viewing rays (third coordinate 1) of pixels in their camera's frame, without lens distortion."""
-    if camera.distortion is not None:
-        return undistort_points(np.array(points_px), camera.K, camera.distortion).tolist()
+    if not camera.lens.is_pinhole:
+        return undistort_points(np.array(points_px), camera.K, camera.lens).tolist()
     to_ray = inverse_intrinsics(camera.K.tolist())
     return [apply(to_ray, (x, y, 1)) for x, y in points_px]
 
@@ -277,7 +273,7 @@ def _border(image_size: int) -> np.ndarray:
 
 def _sees_fold(crop: Crop, image_size: int) -> bool:
     """Whether the crop reaches beyond the radius where the lens polynomial folds back on itself."""
-    limit = valid_radius(crop.source.distortion.tobytes()) if crop.source.distortion is not None else np.inf
+    limit = crop.source.lens.valid_radius
     if not np.isfinite(limit):
         return False
     corners = _border(image_size) @ np.array(crop.to_source).T
@@ -286,7 +282,7 @@ def _sees_fold(crop: Crop, image_size: int) -> bool:
 
 def _hide_folded(map_x: np.ndarray, crop: Crop) -> None:
     """Sends crop pixels to nowhere that lie beyond the radius where the lens polynomial folds back on itself."""
-    limit = valid_radius(crop.source.distortion.tobytes())
+    limit = crop.source.lens.valid_radius
     size = map_x.shape[0]
     x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
     rays = np.tensordot(np.array(crop.to_source, np.float32), np.stack([x, y, np.ones_like(x)]), axes=1)
@@ -294,11 +290,10 @@ def _hide_folded(map_x: np.ndarray, crop: Crop) -> None:
 
 
 def _double(camera: CameraParams) -> CameraParams:
-    distortion = camera.distortion
     return CameraParams(
         R=np.asarray(camera.R, np.float64),
         optical_center_mm=np.asarray(camera.optical_center_mm, np.float64),
         K=np.asarray(camera.K, np.float64),
-        distortion=None if distortion is None else np.ascontiguousarray(distortion, np.float64),
+        lens=camera.lens,
         world_up=np.asarray(camera.world_up, np.float64),
     )

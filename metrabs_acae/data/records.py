@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae.data.lens import PINHOLE, Lens
 from metrabs_acae.data.vectors import cross, dot
 from metrabs_acae.errors import UserError
 
 FORMAT = "metrabs_acae pose store"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 1 had no column `lens`; four coefficients meant fisheye there, any others Brown-Conrady."""
 SPLITS = ("train", "valid", "test")
 RAGGED_COLUMNS = {
     "image_key": "u1",
@@ -24,13 +26,6 @@ RAGGED_COLUMNS = {
     "mask_counts": "u1",
     "distortion": "<f4",
 }
-DISTORTION_LENGTHS = (4, 5, 8, 12, 14)
-"""Numbers of coefficients that a lens may have.
-
-Four are k1 to k4 of the fisheye model (Kannala and Brandt), as in `deltacamera`; the others are OpenCV's
-k1, k2, p1, p2, k3[, k4, k5, k6[, s1..s4[, tx, ty]]]. A lens known by k1, k2, p1, p2 alone gets k3 = 0.
-"""
-FISHEYE_LENGTH = 4
 
 
 def fixed_columns(kind: str, n_joints: int) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -42,6 +37,7 @@ def fixed_columns(kind: str, n_joints: int) -> dict[str, tuple[str, tuple[int, .
         "R": ("<f4", (3, 3)),
         "optical_center_mm": ("<f8", (3,)),
         "K": ("<f4", (3, 3)),
+        "lens": ("u1", ()),  # place in `lens.MODELS`; the coefficients are the ragged column `distortion`
         "world_up": ("<f4", (3,)),
         "image_size_wh": ("<i4", (2,)),
         "mask_size_hw": ("<i4", (2,)),
@@ -58,15 +54,38 @@ class CameraParams:
         R: [3, 3] rotation from world to camera axes.
         optical_center_mm: [3] camera position in the world.
         K: [3, 3] intrinsic matrix in pixels.
-        distortion: the lens's coefficients (see `DISTORTION_LENGTHS`; four mean fisheye), or None without distortion.
+        lens: a `Lens`; None is a pinhole, and plain numbers are the coefficients of a Brown-Conrady lens in OpenCV's
+            order, however many there are.
         world_up: [3] the world's up direction.
     """
 
     R: np.ndarray
     optical_center_mm: np.ndarray
     K: np.ndarray
-    distortion: np.ndarray | None = None
+    lens: Lens = PINHOLE
     world_up: np.ndarray = (0.0, 0.0, 1.0)
+
+    def __post_init__(self):
+        object.__setattr__(self, "lens", Lens.of(self.lens))
+
+    def to_deltacamera(self, image_size_wh=None):
+        """The same camera as a `deltacamera.Camera`, in single precision."""
+        import deltacamera
+
+        model = None
+        if self.lens.model == "fisheye":
+            model = deltacamera.FisheyeKannalaBrandt(np.array(self.lens.coefficients, np.float32))
+        elif not self.lens.is_pinhole:
+            k = self.lens.coefficients
+            model = deltacamera.BrownConradyEx(np.array(k if len(k) > 4 else [*k, 0.0], np.float32))
+        return deltacamera.Camera(
+            optical_center=np.asarray(self.optical_center_mm, np.float32),
+            rot_world_to_cam=np.asarray(self.R, np.float32),
+            intrinsic_matrix=np.asarray(self.K, np.float32),
+            distortion_model=model,
+            world_up=np.asarray(self.world_up, np.float32),
+            image_size=None if image_size_wh is None else tuple(int(v) for v in image_size_wh),
+        )
 
 
 @dataclass(frozen=True)
@@ -117,14 +136,7 @@ def check_camera(camera: CameraParams) -> CameraParams:
         raise UserError("the camera's K is not an intrinsic matrix (positive focal lengths, last row 0 0 1)")
     if not checked["world_up"].any():
         raise UserError("the camera's world_up is zero")
-    distortion = None
-    if camera.distortion is not None:
-        distortion = np.asarray(camera.distortion, np.float64).ravel()
-        if len(distortion) not in DISTORTION_LENGTHS or not np.isfinite(distortion).all():
-            raise UserError(f"the camera's distortion must be {DISTORTION_LENGTHS} finite numbers or None")
-        if not distortion.any():
-            distortion = None
-    return CameraParams(distortion=distortion, **checked)
+    return CameraParams(lens=camera.lens, **checked)
 
 
 def check_box(box_ltwh_px, image_size_wh) -> np.ndarray:

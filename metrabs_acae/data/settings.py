@@ -44,6 +44,8 @@ class Data:
         free_on_resume=True,
     )
     """What is at work stops when more than this fraction of the examples or images cannot be read."""
+    allow_suspicious_data: bool = setting(False, free_on_resume=True)
+    """Train although the labels of a pose store cannot be right by what the checks at the start say."""
 
 
 def store_and_count(text: str) -> tuple[Path, int | None]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.data import jpeg
+from metrabs_acae.data import jpeg, store_checks
 from metrabs_acae.data.images import check_key, image_size_wh
+from metrabs_acae.data.lens import MODELS
 from metrabs_acae.data.records import (
     FORMAT,
     RAGGED_COLUMNS,
@@ -23,6 +24,7 @@ from metrabs_acae.data.records import (
     check_mask,
     fixed_columns,
 )
+from metrabs_acae.data.store_reader import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import Skeleton
 
@@ -40,6 +42,11 @@ class PoseStoreWriter:
         realistic_background: True makes background replacement rarer (rendered datasets).
         color_fix: {"gamma": g} and/or {"white_balance": [a, b]} applied to crops, {"sequences": [...]} limits it.
         clean: True if the labels are good enough to draw pseudo-labels from.
+        allow_suspicious: write the store although the checks of `store_checks` say that it cannot be right. Otherwise
+            such a store is refused on `close`, and left beside `path` with the ending ".refused" to be looked at.
+
+    Attributes:
+        warnings: what asks for a look, after `close`.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class PoseStoreWriter:
         color_fix: dict | None = None,
         clean: bool = False,
         provenance: dict | None = None,
+        allow_suspicious: bool = False,
     ):
         self.path = Path(path)
         if kind not in ("3d", "2d"):
@@ -63,6 +71,8 @@ class PoseStoreWriter:
         self.name = name
         self.kind = kind
         self.skeleton = skeleton
+        self.allow_suspicious = allow_suspicious
+        self.warnings: tuple[str, ...] = ()
         self.counts: dict[str, int] = {}
         self._metadata = {
             "format": FORMAT,
@@ -124,11 +134,11 @@ class PoseStoreWriter:
                 "box_ltwh_px": check_box(box_ltwh_px, size),
                 "coords": check_coords(coords, self.skeleton.n_joints, 3 if self.kind == "3d" else 2),
                 "image_size_wh": size,
-                "frame": frame,
-                "person": person,
+                "frame": _whole("frame", frame),
+                "person": _whole("person", person),
                 "image_key": image_key.encode(),
-                "sequence": sequence.encode(),
-                "activity": activity.encode(),
+                "sequence": _text("sequence", sequence),
+                "activity": _text("activity", activity),
                 **self._camera_columns(camera),
                 **_mask_columns(mask, size),
             }
@@ -147,7 +157,11 @@ class PoseStoreWriter:
         self.counts[split] = self.counts.get(split, 0) + 1
 
     def close(self) -> None:
-        """Assembles the annotation file and moves the store to its place."""
+        """Assembles the annotation file, checks what it says and moves the store to its place.
+
+        Raises:
+            UserError: no example, or labels that cannot be right; see `allow_suspicious`.
+        """
         if not self.counts:
             self.discard()
             raise UserError(f"The pose store {self.path} has no example.")
@@ -155,6 +169,17 @@ class PoseStoreWriter:
         self._assemble()
         shutil.rmtree(self._folder / "columns")
         (self._folder / "store.json").write_text(json.dumps({**self._metadata, "splits": self.counts}, indent=1))
+        findings = store_checks.check_store(PoseStore(self._folder))
+        self.warnings = (*findings.warnings, *(findings.errors if self.allow_suspicious else ()))
+        if findings.errors and not self.allow_suspicious:
+            refused = self.path.with_name(f"{self.path.name}.refused")
+            shutil.rmtree(refused, ignore_errors=True)
+            os.rename(self._folder, refused)
+            hint = (
+                f"The store was not made; what was written lies in {refused}, and `python -m data_processing verify` "
+                "draws it. If all is as it should be, write it with allow_suspicious."
+            )
+            store_checks.refuse(findings, f"The labels of {self.path}", hint=hint)
         os.rename(self._folder, self.path)
 
     def discard(self) -> None:
@@ -175,10 +200,11 @@ class PoseStoreWriter:
         if self._sizes[0] == image_key and image is None:
             return self._sizes[1]
         path = self.image_path(image_key)
-        if isinstance(image, bytes):
-            path.write_bytes(image)
-        elif image is not None:
-            path.write_bytes(jpeg.encode(image))
+        if image is not None:
+            data = image if isinstance(image, bytes) else jpeg.encode(image)
+            if path.exists() and path.read_bytes() != data:
+                raise UserError("another picture has been stored under that key; give each picture a key of its own")
+            path.write_bytes(data)
         try:
             with open(path, "rb") as file:
                 size = image_size_wh(file.read(1 << 16))
@@ -195,11 +221,11 @@ class PoseStoreWriter:
                 raise UserError("a 3D example needs a camera")
             nan = np.full((3, 3), np.nan)
             absent = {"R": nan, "K": nan, "optical_center_mm": nan[0], "world_up": nan[0]}
-            return {**absent, "has_camera": 0, "distortion": b""}
+            return {**absent, "has_camera": 0, "lens": 0, "distortion": b""}
         camera = check_camera(camera)
         names = ("R", "K", "optical_center_mm", "world_up")
-        distortion = () if camera.distortion is None else camera.distortion
-        return {**{n: getattr(camera, n) for n in names}, "has_camera": 1, "distortion": distortion}
+        lens = {"lens": MODELS.index(camera.lens.model), "distortion": camera.lens.coefficients}
+        return {**{n: getattr(camera, n) for n in names}, "has_camera": 1, **lens}
 
     def _file(self, split: str, column: str):
         key = (split, column)
@@ -235,6 +261,23 @@ class PoseStoreWriter:
                         block = np.frombuffer(file.read(n_block * row_bytes), dtype).reshape(-1, *shape)
                         dataset[start : start + len(block)] = block
                 path.unlink()
+
+
+def _whole(name: str, value) -> int:
+    """The whole number that a value is."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or isinstance(value, str) or number != value or abs(number) >= 2**31:
+        raise UserError(f"{name} must be a whole number of up to 31 bits, not {value!r}")
+    return number
+
+
+def _text(name: str, value) -> bytes:
+    if not isinstance(value, str):
+        raise UserError(f"{name} must be a text, not {value!r}")
+    return value.encode()
 
 
 def _mask_columns(mask, size_wh: tuple[int, int]) -> dict:

@@ -14,10 +14,13 @@ from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.prediction_writer import PredictionWriter
 from metrabs_acae.evaluation.predictions import Predictions
 from metrabs_acae.evaluation.truth import row_names
+from metrabs_acae.evaluation.views import View, person_view, project
 from metrabs_acae.skeletons import Skeleton, corresponding_joints
 
 IMAGES_PER_CALL = 8
 """Images of one size that go to the model together; its crops are batched on top of that."""
+VIEW_SCALE = 2
+"""Side of the view of a person through a lens that the estimator does not know, in sides of the model's crops."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,8 @@ class Batch:
         if not self.frames:
             return True
         up = not known_camera or np.array_equal(camera.world_up, self.cameras[0].world_up)
-        distortion = not known_camera or _n_distortion(camera) == _n_distortion(self.cameras[0])
-        return image.shape == self.images[0].shape and up and distortion and len(self.frames) < IMAGES_PER_CALL
+        lens = not known_camera or _is_lens_known(camera) == _is_lens_known(self.cameras[0])
+        return image.shape == self.images[0].shape and up and lens and len(self.frames) < IMAGES_PER_CALL
 
 
 def batches(store: PoseStore, split: str, frames: list[Frame], *, known_camera: bool) -> Iterator[Batch]:
@@ -159,13 +162,16 @@ def read_image(store: PoseStore, key: str) -> np.ndarray | None:
 def _predict(estimator, store, split, batch: Batch, settings: PredictionSettings, joints) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
+    views = None
+    if settings.known_camera and not _is_lens_known(batch.cameras[0]):
+        views = _views(estimator, store, split, batch, settings)
     arguments = {
-        **_cameras(batch, settings),
+        **_cameras([v.camera for v in views] if views else batch.cameras, settings),
         "num_aug": settings.num_aug,
         "antialias_factor": settings.antialias_factor,
         "skeleton": "",
     }
-    images = tf.constant(np.stack(batch.images))
+    images = tf.constant(np.stack([v.image for v in views] if views else batch.images))
     if settings.boxes == "detector":
         result = estimator.detect_poses_batched(
             images,
@@ -177,14 +183,19 @@ def _predict(estimator, store, split, batch: Batch, settings: PredictionSettings
             **arguments,
         )
     else:
-        boxes = [np.stack([store.row(split, i).box_ltwh_px for i in f.rows]).astype(np.float32) for f in batch.frames]
-        ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(boxes), [len(b) for b in boxes])
+        boxes = [[store.row(split, i).box_ltwh_px for i in f.rows] for f in batch.frames]
+        boxes = [[v.box_ltwh_px] for v in views] if views else boxes
+        ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(boxes).astype(np.float32), [len(b) for b in boxes])
         result = estimator.estimate_poses_batched(images, ragged, **arguments)
-    counts = result["poses3d"].row_lengths().numpy()
+    counts = [len(f.rows) for f in batch.frames] if views else result["poses3d"].row_lengths().numpy()
+    poses2d = np.asarray(result["poses2d"].values)[:, joints]
     poses = np.asarray(result["poses3d"].values)[:, joints].astype(np.float64)
     if settings.known_camera:  # the estimator's world is the camera's frame turned upright
         rotation = np.repeat([c.R for c in batch.cameras], counts, axis=0).reshape(-1, 3, 3)
         poses = np.einsum("nij,npj->npi", rotation, poses)
+    if views:
+        seen_by = np.repeat(np.arange(len(batch.cameras)), counts)
+        poses2d = np.stack([project(pose, batch.cameras[i]) for pose, i in zip(poses, seen_by, strict=True)])
     if settings.boxes == "detector":
         person = np.concatenate([np.arange(c) for c in counts])
         score = np.asarray(result["boxes"].values)[:, 4]
@@ -193,7 +204,7 @@ def _predict(estimator, store, split, batch: Batch, settings: PredictionSettings
         score = np.full(len(poses), np.nan)
     return {
         "poses3d_mm": poses,
-        "poses2d_px": np.asarray(result["poses2d"].values)[:, joints],
+        "poses2d_px": poses2d,
         "sequence": np.repeat([f.sequence for f in batch.frames], counts),
         "frame": np.repeat([f.frame for f in batch.frames], counts),
         "person": person,
@@ -201,24 +212,39 @@ def _predict(estimator, store, split, batch: Batch, settings: PredictionSettings
     }
 
 
-def _cameras(batch: Batch, settings: PredictionSettings) -> dict:
+def _views(estimator, store, split, batch: Batch, settings: PredictionSettings) -> list[View]:
+    """One view of each labelled person, whose lens the estimator does not know."""
+    if settings.boxes == "detector":
+        raise UserError(
+            f"{store.path} has cameras with a {batch.cameras[0].lens.model} lens that the detector's poses cannot take "
+            "into account; predict with the labelled people's boxes: --boxes-from store."
+        )
+    side = VIEW_SCALE * int(estimator.crop_model.input_resolution)
+    views = []
+    for frame, image, camera in zip(batch.frames, batch.images, batch.cameras, strict=True):
+        try:
+            views += [person_view(image, camera, store.row(split, i).box_ltwh_px, side) for i in frame.rows]
+        except ValueError as error:
+            raise UserError(f"The people in {frame.image_key} of {store.path} cannot be cropped: {error}.") from None
+    return views
+
+
+def _cameras(cameras: list[CameraParams], settings: PredictionSettings) -> dict:
     """Arguments for the estimator. Extrinsics only turn: positions stay relative to the camera."""
     if not settings.known_camera:
         return {"default_fov_degrees": settings.fov_degrees}
-    extrinsics = np.tile(np.eye(4, dtype=np.float32), (len(batch.cameras), 1, 1))
-    extrinsics[:, :3, :3] = [c.R for c in batch.cameras]
-    found = {
-        "intrinsic_matrix": np.stack([c.K for c in batch.cameras]).astype(np.float32),
+    extrinsics = np.tile(np.eye(4, dtype=np.float32), (len(cameras), 1, 1))
+    extrinsics[:, :3, :3] = [c.R for c in cameras]
+    return {
+        "intrinsic_matrix": np.stack([c.K for c in cameras]).astype(np.float32),
+        "distortion_coeffs": np.stack([c.lens.estimator_coefficients for c in cameras]),
         "extrinsic_matrix": extrinsics,
-        "world_up_vector": np.asarray(batch.cameras[0].world_up, np.float32),
+        "world_up_vector": np.asarray(cameras[0].world_up, np.float32),
     }
-    if _n_distortion(batch.cameras[0]):
-        found["distortion_coeffs"] = np.stack([c.distortion for c in batch.cameras]).astype(np.float32)
-    return found
 
 
-def _n_distortion(camera: CameraParams) -> int:
-    return 0 if camera.distortion is None else len(camera.distortion)
+def _is_lens_known(camera: CameraParams) -> bool:
+    return camera.lens.estimator_coefficients is not None
 
 
 def _nobody(n_joints: int) -> dict[str, np.ndarray]:

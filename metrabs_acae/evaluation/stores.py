@@ -45,6 +45,7 @@ def predict_store(
     batch_size: int,
     keep_images: int = 0,
     max_examples: int | None = None,
+    is_absolute: bool = True,
 ) -> StorePredictions:
     """Predicts the examples of a split in order.
 
@@ -52,6 +53,7 @@ def predict_store(
         predict: (images [B, S, S, 3] in [0, 1], intrinsics [B, 3, 3]) -> [B, J, 3] mm, joints of `model_skeleton`
             (which may be merged).
         max_examples: look only at this many examples, spread evenly over the split.
+        is_absolute: whether predictions have a place in space; if not, they are put where the labels' mean is.
     """
     from metrabs_acae.data.pipeline import evaluation_dataset
 
@@ -71,6 +73,8 @@ def predict_store(
         if sum(map(len, images)) < keep_images:
             images.append(batch["image"])
             intrinsics.append(batch["intrinsics"])
+    if not is_absolute:
+        preds = [moved_to_labels(*poses) for poses in zip(preds, trues, valids, strict=True)]
     empty = np.zeros((0, image_size, image_size, 3), np.float32), np.zeros((0, 3, 3), np.float32)
     return StorePredictions(
         np.concatenate(preds).astype(np.float64),
@@ -79,6 +83,12 @@ def predict_store(
         np.concatenate([*images, empty[0]])[:keep_images],
         np.concatenate([*intrinsics, empty[1]])[:keep_images],
     )
+
+
+def moved_to_labels(pred_mm: np.ndarray, true_mm: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Poses [N, J, 3] moved so that the mean of their labelled joints is that of the labels."""
+    weight = valid[..., None] / np.maximum(valid.sum(axis=1), 1)[:, None, None]
+    return pred_mm + ((true_mm - pred_mm) * weight).sum(axis=1, keepdims=True)
 
 
 def score(predictions: StorePredictions, skeleton: Skeleton) -> dict[str, float]:

@@ -162,11 +162,7 @@ def truth_from_store(store: PoseStore, split: str = "test", *, with_2d: bool = F
 
 def _project(example) -> np.ndarray:
     """[J, 2] image positions of an example's joints; NaN where a joint is not labelled."""
-    import deltacamera
-
-    c = example.camera
-    camera = deltacamera.Camera(c.optical_center_mm, c.R, c.K, c.distortion, world_up=c.world_up)
     labelled = np.isfinite(example.coords).all(-1)
     pixels = np.full((len(example.coords), 2), np.nan)
-    pixels[labelled] = camera.world_to_image(np.asarray(example.coords, np.float32)[labelled])
+    pixels[labelled] = example.camera.to_deltacamera().world_to_image(np.asarray(example.coords, np.float32)[labelled])
     return pixels

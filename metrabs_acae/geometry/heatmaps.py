@@ -33,6 +33,11 @@ class CropGrid:
     def mm_per_px(self) -> float:
         return self.box_size_mm / self.image_size
 
+    @property
+    def cells(self) -> dict:
+        """Keyword arguments of the functions that ask where the cells lie in the crop."""
+        return {"image_size": self.image_size, "stride": self.stride, "centered_stride": self.centered_stride}
+
 
 def heatmap_entropy(logits, axis: int | Sequence[int]):
     """Entropy of the softmax over the named axes jointly, as a share of the greatest possible: [0, 1].

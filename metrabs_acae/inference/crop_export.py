@@ -86,7 +86,7 @@ def export_crop_model(
     description |= {"rotation_mode": rotation_mode, "center_offset_px": center_offset_px}
     description["augmentation_ranges"] = augmentation_ranges._asdict()
     (folder / runtime.DESCRIPTION_FILE).write_text(json.dumps(description))
-    decoder = np.asarray(model.decoder) if getattr(model, "decodes_latents", False) else None
+    decoder = np.asarray(model.decoder.matrix()) if getattr(model, "decodes_latents", False) else None
     matrices = {"decoder": decoder, "joint_transform": joint_transform}
     matrices = {name: np.asarray(m, np.float32) for name, m in matrices.items() if m is not None}
     if matrices:

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.heatmaps import (
     CropGrid,
     at_least_float32,
@@ -30,24 +31,14 @@ class HeatmapHeads(keras.layers.Layer):
     Args:
         n_points: number of points P.
         depth: number of depth cells D of the volumetric heatmap.
-        image_size, stride, centered_stride, box_size_mm: see `CropGrid`.
+        grid: how the features lie in the crop, and the size of the volumetric heatmap's cube.
     """
 
-    def __init__(
-        self,
-        n_points: int,
-        *,
-        depth: int = 8,
-        image_size: int = 256,
-        stride: int = 32,
-        centered_stride: bool = True,
-        box_size_mm: float = 2200.0,
-        **kwargs,
-    ):
+    def __init__(self, n_points: int, *, depth: int = 8, grid: CropGrid | dict | None = None, **kwargs):
         super().__init__(**kwargs)
         self.n_points = n_points
         self.depth = depth
-        self.grid = CropGrid(image_size, stride, centered_stride, box_size_mm)
+        self.grid = CropGrid(**grid) if isinstance(grid, dict) else grid or CropGrid()
         self.conv = keras.layers.Conv2D(
             n_points * (1 + depth), 1, kernel_initializer="glorot_uniform", dtype=self.dtype_policy, name="conv"
         )
@@ -63,13 +54,9 @@ class HeatmapHeads(keras.layers.Layer):
     def decode(self, logits):
         """Logits [B, H, W, P (1 + D)] to the two sets of coordinates."""
         logits2d, logits3d = self._split(logits)
-        grid = {
-            "image_size": self.grid.image_size,
-            "stride": self.grid.stride,
-            "centered_stride": self.grid.centered_stride,
-        }
-        coords2d_px = heatmap_to_image(soft_argmax(logits2d, (2, 1)), **grid)
-        coords3d_mm = heatmap_to_metric(soft_argmax(logits3d, (2, 1, 3)), **grid, box_size_mm=self.grid.box_size_mm)
+        cells = self.grid.cells
+        coords2d_px = heatmap_to_image(soft_argmax(logits2d, (2, 1)), **cells)
+        coords3d_mm = heatmap_to_metric(soft_argmax(logits3d, (2, 1, 3)), **cells, box_size_mm=self.grid.box_size_mm)
         return coords2d_px, coords3d_mm
 
     def entropy(self, logits):
@@ -81,42 +68,25 @@ class HeatmapHeads(keras.layers.Layer):
         logits2d, logits3d = ops.split(at_least_float32(logits), [self.n_points], axis=-1)
         return logits2d, ops.reshape(logits3d, (-1, *logits.shape[1:3], self.depth, self.n_points))
 
-    def set_last_points(self, kernel, bias) -> None:
-        """Copies a head of n <= P points into the last n points of each group of channels.
+    def point_weights(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Kernel [1, 1, C, n (1 + D)] and bias [n (1 + D)] of a range of n points, channels as of a head of these."""
+        kernel, bias = (_by_point(np.array(w), 1 + self.depth)[..., part] for w in self.conv.get_weights())
+        return kernel.reshape(*kernel.shape[:-2], -1), bias.reshape(-1)
 
-        Args:
-            kernel: [1, 1, C, n (1 + D)] in the same channel order.
-            bias: [n (1 + D)].
-        """
-        n_groups = 1 + self.depth
-        kernel, bias = np.asarray(kernel), np.asarray(bias)
-        new_kernel, new_bias = (np.array(w) for w in self.conv.get_weights())
-        n_new = kernel.shape[-1] // n_groups
-        if (
-            kernel.shape != (*new_kernel.shape[:3], n_new * n_groups)
-            or bias.shape != (n_new * n_groups,)
-            or n_new > self.n_points
-        ):
-            raise UserError(
-                f"kernel {list(kernel.shape)} and bias {list(bias.shape)} do not fit a head with kernel "
-                f"{list(new_kernel.shape)}: expected {list(new_kernel.shape[:3])} + n * {n_groups} channels, "
-                f"n at most {self.n_points}."
-            )
-        for new, old in ((new_kernel, kernel), (new_bias, bias)):
-            grouped = new.reshape(*new.shape[:-1], n_groups, self.n_points)  # a view: assigning fills `new`
-            grouped[..., self.n_points - n_new :] = old.reshape(*old.shape[:-1], n_groups, n_new)
-        self.conv.set_weights([new_kernel, new_bias])
+    def set_point_weights(self, part: slice, kernel, bias) -> None:
+        """Gives a range of n points the weights of a head of n points, as `point_weights` gives them."""
+        n_groups, n_new = 1 + self.depth, len(range(self.n_points)[part])
+        new = [np.array(w) for w in self.conv.get_weights()]
+        expected = (*new[0].shape[:3], n_new * n_groups)
+        for name, value, shape in (("kernel", kernel, expected), ("bias", bias, expected[-1:])):
+            require_shape(f"the {name} of {n_new} points", np.asarray(value), shape)
+        for mine, theirs in zip(new, (kernel, bias), strict=True):
+            _by_point(mine, n_groups)[..., part] = _by_point(np.asarray(theirs), n_groups)  # a view: fills `mine`
+        self.conv.set_weights(new)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "n_points": self.n_points,
-            "depth": self.depth,
-            "image_size": self.grid.image_size,
-            "stride": self.grid.stride,
-            "centered_stride": self.grid.centered_stride,
-            "box_size_mm": self.grid.box_size_mm,
-        }
+        config = {"n_points": self.n_points, "depth": self.depth, "grid": asdict(self.grid)}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable("metrabs_acae")
@@ -147,6 +117,11 @@ class VolumetricHead(keras.layers.Layer):
     def get_config(self):
         config = {"n_points": self.n_points, "depth": self.depth, "grid": asdict(self.grid)}
         return {**super().get_config(), **config}
+
+
+def _by_point(weights: np.ndarray, n_groups: int) -> np.ndarray:
+    """[..., n_groups P] as [..., n_groups, P]."""
+    return weights.reshape(*weights.shape[:-1], n_groups, -1)
 
 
 def require_cells(features_shape, grid: CropGrid) -> None:

@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-from keras import ops
+from metrabs_acae.settings import setting, settings
+
+PAPER_STEPS = 400_000
 
 
-@dataclass(frozen=True)
+@settings
 class Gates:
-    """Step thresholds; the defaults are the paper's. Steps count from 0 and restart in fine-tuning.
+    """Steps at which parts of the training switch. They count from 0 and restart in a fine-tuning.
 
-    Attributes:
-        weak_perspective_until: the pose is reconstructed with weak perspective while step < this.
-        absolute_loss_after: the absolute loss counts while step > this.
-        teacher_loss_after: the teacher loss of the hybrid variant counts while step > this.
-        inference_mode_steps: length of the last phase, run with frozen batch statistics.
+    None is the paper's step or, with `of_run`, the same share of a run of less than 40,000 steps.
     """
 
-    weak_perspective_until: int = 500
-    absolute_loss_after: int = 5000
-    teacher_loss_after: int = 5000
-    inference_mode_steps: int = 1000
+    weak_perspective_until: int | None = setting(None, at_least=0, flag="weak_perspective_steps")
+    """First steps, whose poses are reconstructed with weak perspective; none: min(500, training_steps / 80)."""
+    absolute_loss_after: int | None = setting(None, at_least=-1, flag="absloss_start_step")
+    """Step after which the absolute loss counts; none: min(5000, training_steps / 8)."""
+    teacher_loss_after: int | None = setting(None, at_least=-1, flag="teacher_loss_start_step")
+    """Step after which the loss between latents and encoded joints counts; none: min(5000, training_steps / 8)."""
+    inference_mode_steps: int | None = setting(None, at_least=0, flag="finetune_in_inference_mode")
+    """Last steps, trained with frozen batch normalization statistics; none: min(1000, training_steps / 40)."""
+
+    def of_run(self, total_steps: int = PAPER_STEPS) -> Gates:
+        """The gates of a run of this length: what is None becomes a number."""
+        shares = {
+            "weak_perspective_until": min(500, total_steps // 80),
+            "absolute_loss_after": min(5000, total_steps // 8),
+            "teacher_loss_after": min(5000, total_steps // 8),
+            "inference_mode_steps": min(1000, total_steps // 40),
+        }
+        return replace(self, **{name: step for name, step in shares.items() if getattr(self, name) is None})
 
     def use_weak_perspective(self, step):
         """Boolean scalar for an integer step (number or tensor)."""
-        return ops.less(step, self.weak_perspective_until)
+        from keras import ops  # here and below: the command line is put together without Keras
+
+        return ops.less(step, self.of_run().weak_perspective_until)
 
     def absolute_loss(self, step):
         """1.0 where the absolute loss is on, else 0.0."""
-        return ops.cast(ops.greater(step, self.absolute_loss_after), "float32")
+        from keras import ops
+
+        return ops.cast(ops.greater(step, self.of_run().absolute_loss_after), "float32")
 
     def teacher_loss(self, step):
         """1.0 where the teacher loss is on, else 0.0."""
-        return ops.cast(ops.greater(step, self.teacher_loss_after), "float32")
+        from keras import ops
+
+        return ops.cast(ops.greater(step, self.of_run().teacher_loss_after), "float32")
 
 
 def gates_for(total_steps: int) -> Gates:
-    """The paper's thresholds, shortened in proportion for runs below 40,000 steps."""
-    losses_after = min(5000, total_steps // 8)
-    return Gates(
-        weak_perspective_until=min(500, total_steps // 80),
-        absolute_loss_after=losses_after,
-        teacher_loss_after=losses_after,
-        inference_mode_steps=min(1000, total_steps // 40),
-    )
+    """The paper's steps, shortened in proportion for runs below 40,000 steps."""
+    return Gates().of_run(total_steps)

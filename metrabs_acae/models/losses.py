@@ -6,8 +6,9 @@ sparse one. A mean over nothing is zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from keras import ops
@@ -17,34 +18,12 @@ from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.heatmaps import CropGrid
 from metrabs_acae.geometry.perspective import NEAR_FOV_BORDER_FACTOR, is_within_fov, project
 from metrabs_acae.geometry.points import combine_points, masked_mean
+from metrabs_acae.models.settings import LossWeights
+from metrabs_acae.models.variants import Variant, get_variant
 
 MM_PER_M = 1000.0
 MIN_TRUE_DEPTH_MM = 300.0  # nearer joints give no absolute and no projection loss
 FAR_DEPTH_MM = 10_000.0  # beyond, depth errors count in proportion to it
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the loss terms; the defaults are the paper's.
-
-    Attributes:
-        projection, absolute: of the pose loss, besides the mean-relative term of weight 1.
-        weak_2d: of everything about the 2D-labelled examples.
-        manifold, manifold_2d: of the distance between joints and their auto-encoded selves (the second is a
-            further factor for the 2D-labelled examples).
-        autoencoded: of the pose loss on auto-encoded joints; None means 1 for hybrid, 0 for regularize.
-        teacher: of the pose loss between the latent head and the encoded joints.
-        stop_gradient_teacher: whether that loss leaves the joints alone.
-    """
-
-    projection: float = 1.0
-    absolute: float = 0.1
-    weak_2d: float = 0.2
-    manifold: float = 1.0
-    manifold_2d: float = 1.0
-    autoencoded: float | None = None
-    teacher: float = 1.0
-    stop_gradient_teacher: bool = True
 
 
 PAPER_WEIGHTS = LossWeights()
@@ -147,39 +126,84 @@ def joint_group_matrix(groups: Sequence[Sequence[int]], n_joints: int, names: Se
     return matrix
 
 
-def term_weights(variant: str, weights: LossWeights = PAPER_WEIGHTS, *, half: str) -> dict[str, float]:
-    """Which terms the loss of a variant has on one half of the batch, and their weights within it.
+@dataclass
+class Half:
+    """What a loss term sees of a training batch: the examples labelled in one way.
 
-    | term        | compares                                    | with                          |
-    |-------------|---------------------------------------------|-------------------------------|
-    | pose        | joints                                      | labels                        |
-    | decoded     | latents, decoded                            | labels                        |
-    | manifold    | joints                                      | joints, encoded and decoded   |
-    | autoencoded | joints, encoded and decoded                 | labels                        |
-    | teacher     | latents                                     | joints, encoded (the teacher) |
-
-    Args:
-        variant: of `Metrabs`.
-        half: "3d" or "2d", by what the examples are labelled with.
+    Attributes:
+        name: "3d" or "2d".
+        points: absolute predictions in mm, "joints" [B, J, 3] and/or "latents" [B, L, 3].
+        intrinsics: [B, 3, 3].
+        weights: of the loss.
+        supervise: joints [B, J, 3] mm -> their pose loss against the labels.
+        compare: (points, target, valid) [B, P, 3] mm, bool [B, P] -> their 3D pose loss against other points.
+        encode, decode: joints to latents and back, by the frozen autoencoder.
     """
-    manifold, teacher = weights.manifold, weights.teacher
-    if half == "2d":
-        manifold *= weights.manifold_2d
-        if variant == "hybrid":
-            manifold, teacher = manifold / 2, teacher / 2
-    if variant == "separate":
-        return {"pose": 1.0}
-    if variant == "latent":
-        return {"decoded": 1.0}
-    if variant == "regularize":
-        terms = {"pose": 1.0, "manifold": manifold}
-        return terms | {"autoencoded": weights.autoencoded} if weights.autoencoded else terms
-    autoencoded = 1.0 if weights.autoencoded is None else weights.autoencoded
-    return {"pose": 1.0, "decoded": 1.0, "manifold": manifold, "autoencoded": autoencoded, "teacher": teacher}
+
+    name: str
+    points: dict
+    intrinsics: object
+    weights: LossWeights
+    supervise: Callable
+    compare: Callable
+    encode: Callable
+    decode: Callable
+
+    @cached_property
+    def reconstructed(self):
+        """The joints, encoded and decoded."""
+        return self.decode(self.encode(self.points["joints"]))
+
+
+def _teacher(half: Half):
+    joints = half.points["joints"]
+    teacher = half.encode(ops.stop_gradient(joints) if half.weights.stop_gradient_teacher else joints)
+    return half.compare(half.points["latents"], teacher, ops.ones_like(teacher[..., 0], dtype="bool"))
+
+
+LOSS_TERMS: dict[str, Callable[[Half], object]] = {
+    "pose": lambda half: half.supervise(half.points["joints"]),
+    "decoded": lambda half: half.supervise(half.decode(half.points["latents"])),
+    "manifold": lambda half: manifold_loss(half.points["joints"], half.reconstructed),
+    "autoencoded": lambda half: half.supervise(half.reconstructed),
+    "teacher": _teacher,
+}
+"""The terms that a variant's loss may have: functions of a half of the batch, in metres, unweighted.
+
+| term        | compares                                    | with                          |
+|-------------|---------------------------------------------|-------------------------------|
+| pose        | joints                                      | labels                        |
+| decoded     | latents, decoded                            | labels                        |
+| manifold    | joints                                      | joints, encoded and decoded   |
+| autoencoded | joints, encoded and decoded                 | labels                        |
+| teacher     | latents                                     | joints, encoded (the teacher) |
+
+"""
+
+LATE_TERMS = {"teacher"}
+"""Terms that count only after the step `Gates.teacher_loss_after`."""
+
+
+def register_loss_term(name: str, term: Callable[[Half], object], *, late: bool = False) -> None:
+    """Adds a loss term (to `LATE_TERMS` too if `late`), for variants to give it a weight; UserError if its name is
+    taken."""
+    if LOSS_TERMS.setdefault(name, term) is not term:
+        raise UserError(f"There is another loss term {name!r} already: choose another name.")
+    if late:
+        LATE_TERMS.add(name)
+
+
+def term_weights(variant: str | Variant, weights: LossWeights = PAPER_WEIGHTS, *, half: str) -> dict[str, float]:
+    """Which terms the loss of a variant has on one half of the batch ("3d" or "2d"), and their weights within it."""
+    found = get_variant(variant).losses(weights, half)
+    unknown = sorted(set(found) - set(LOSS_TERMS))
+    if unknown:
+        raise UserError(f"There is no loss term {', '.join(unknown)}; there are {', '.join(LOSS_TERMS)}.")
+    return found
 
 
 def training_loss(
-    variant: str,
+    variant: str | Variant,
     points: dict,
     batch: dict,
     *,
@@ -194,14 +218,15 @@ def training_loss(
     """The whole training loss of one variant (WACV 2023, section 3).
 
     Args:
-        variant: "separate", "regularize", "latent" or "hybrid".
-        points: absolute predictions in mm for the whole batch: "joints" [B, J, 3] (all but latent) and/or
-            "latents" [B, L, 3] (latent, hybrid).
+        variant: of `Metrabs`.
+        points: absolute predictions in mm for the whole batch: "joints" [B, J, 3] and/or "latents" [B, L, 3], by what
+            the variant's head predicts.
         batch: intrinsics [B, 3, 3]; coords3d_mm [B3, J, 3], valid3d [B3, J] for the first B3 examples;
             coords2d_px [B2, J2, 2], valid2d [B2, J2] for the rest.
         encoder, decoder: [J, L] and [L, J] of the frozen autoencoder (all but separate).
         joint_groups_2d: [J, J2] from `joint_group_matrix`; None leaves the 2D-labelled part out.
-        absolute_gate, teacher_gate: factors 0 or 1, numbers or scalar tensors.
+        absolute_gate, teacher_gate: factors 0 or 1, of the absolute loss and of `LATE_TERMS`; numbers or scalar
+            tensors.
 
     Returns:
         (total, terms): a scalar, and its unweighted terms, each scalar, named as in `term_weights` with "_3d" or
@@ -214,50 +239,41 @@ def training_loss(
         "grid": grid,
     }
 
-    def supervise_3d(pred_mm, intrinsics):
-        return pose_loss_3d(pred_mm, batch["coords3d_mm"], intrinsics, batch["valid3d"], **pose_settings)
-
-    def supervise_2d(pred_mm, intrinsics):
-        labels = batch["coords2d_px"], intrinsics, batch["valid2d"]
-        return pose_loss_2d(pred_mm, *labels, joint_groups=joint_groups_2d, grid=grid)
-
-    def evaluate(names, part, supervise):
-        """The named terms on one part of the batch."""
+    def half_of(name: str, part: slice) -> Half:
         intrinsics = batch["intrinsics"][part]
-        mine = {name: p[part] for name, p in points.items()}
-        values = {}
-        if "manifold" in names or "autoencoded" in names:
-            reconstructed = combine_points(combine_points(mine["joints"], encoder), decoder)
-        if "pose" in names:
-            values["pose"] = supervise(mine["joints"], intrinsics)
-        if "decoded" in names:
-            values["decoded"] = supervise(combine_points(mine["latents"], decoder), intrinsics)
-        if "manifold" in names:
-            values["manifold"] = manifold_loss(mine["joints"], reconstructed)
-        if "autoencoded" in names:
-            values["autoencoded"] = supervise(reconstructed, intrinsics)
-        if "teacher" in names:
-            joints = ops.stop_gradient(mine["joints"]) if weights.stop_gradient_teacher else mine["joints"]
-            teacher = combine_points(joints, encoder)
-            all_valid = ops.ones_like(teacher[..., 0], dtype="bool")
-            values["teacher"] = pose_loss_3d(mine["latents"], teacher, intrinsics, all_valid, **pose_settings)
-        return values
 
-    halves = [("3d", 1.0, slice(None, n_3d), supervise_3d)]
+        def compare(pred_mm, target_mm, valid):
+            return pose_loss_3d(pred_mm, target_mm, intrinsics, valid, **pose_settings)
+
+        def supervise_2d(pred_mm):
+            labels = batch["coords2d_px"], intrinsics, batch["valid2d"]
+            return pose_loss_2d(pred_mm, *labels, joint_groups=joint_groups_2d, grid=grid)
+
+        return Half(
+            name,
+            {key: p[part] for key, p in points.items()},
+            intrinsics,
+            weights,
+            supervise_2d if name == "2d" else lambda pred: compare(pred, batch["coords3d_mm"], batch["valid3d"]),
+            compare,
+            encode=lambda joints: combine_points(joints, encoder),
+            decode=lambda latents: combine_points(latents, decoder),
+        )
+
+    halves = [(half_of("3d", slice(None, n_3d)), 1.0)]
     if joint_groups_2d is not None:
-        halves.append(("2d", weights.weak_2d, slice(n_3d, None), supervise_2d))
+        halves.append((half_of("2d", slice(n_3d, None)), weights.weak_2d))
     total, terms = 0.0, {}
-    for half, half_weight, part, supervise in halves:
-        weight_of = term_weights(variant, weights, half=half)
-        for name, value in evaluate(weight_of, part, supervise).items():
-            gate = teacher_gate if name == "teacher" else 1.0
-            total = total + half_weight * weight_of[name] * gate * value
-            terms[f"{name}_{half}"] = value
+    for half, half_weight in halves:
+        for name, weight in term_weights(variant, weights, half=half.name).items():
+            value = LOSS_TERMS[name](half)
+            gate = teacher_gate if name in LATE_TERMS else 1.0
+            total = total + half_weight * weight * gate * value
+            terms[f"{name}_{half.name}"] = value
     return total, terms
 
 
 def _in_view(pred_px, true_px, grid: CropGrid):
     """Whether the prediction lies in view and the truth at least near it: bool [B, J, 1]."""
-    fov = {"image_size": grid.image_size, "stride": grid.stride, "centered_stride": grid.centered_stride}
-    near = is_within_fov(true_px, **fov, border_factor=NEAR_FOV_BORDER_FACTOR)
-    return ops.logical_and(is_within_fov(pred_px, **fov), near)[..., None]
+    near = is_within_fov(true_px, **grid.cells, border_factor=NEAR_FOV_BORDER_FACTOR)
+    return ops.logical_and(is_within_fov(pred_px, **grid.cells), near)[..., None]

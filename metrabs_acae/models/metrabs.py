@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 from keras import ops
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.checks import require_shape
+from metrabs_acae.geometry.heatmaps import CropGrid
 from metrabs_acae.geometry.perspective import reconstruct_absolute
 from metrabs_acae.geometry.points import combine_points
+from metrabs_acae.layers.affine_combination import AffineCombination
+from metrabs_acae.layers.blocks import Layout, layout_of
 from metrabs_acae.layers.heatmap_heads import HeatmapHeads
 from metrabs_acae.models.backbones.build import stride_of
 from metrabs_acae.models.gates import Gates
 from metrabs_acae.models.losses import PAPER_WEIGHTS, LossWeights, training_loss
+from metrabs_acae.models.variants import Variant, get_variant
+from metrabs_acae.skeletons import Skeleton
 
-VARIANTS = ("separate", "regularize", "latent", "hybrid")
 
-
+@keras.saving.register_keras_serializable(package="metrabs_acae")
 class Metrabs(keras.Model):
     """Absolute 3D poses from crops (MeTRAbs, T-BIOM 2021; the variants: WACV 2023).
 
@@ -31,18 +38,21 @@ class Metrabs(keras.Model):
     Args:
         backbone: model from images [B, S, S, 3] in [0, 1] to features [B, h, w, C].
         skeleton: what the joints of the output are (its `n_joints` is used).
-        variant: see the table.
-        acae: object with `encoder` [J, L] and `decoder` [L, J]; kept as non-trainable weights. Needed by all
-            variants but separate.
+        variant: see the table; the name of one of `variants.VARIANTS`, or a `Variant`.
+        acae: object with `encoder` [J, L] and `decoder` [L, J], and perhaps `latent_names`; kept as two frozen
+            `AffineCombination` layers. (Or with such layers in their places.) Needed by all variants but separate.
         depth: cells of the volumetric heatmap along depth.
         box_size_mm: side of the volumetric heatmap's cube.
         image_size: crop side, px; taken from the backbone's input shape if that is fixed.
         stride: of the backbone; None: crop side over the side of its feature map.
         centered_stride: of the backbone.
         mix_3d_inside_fov, weak_perspective: defaults of the reconstruction at inference.
-        stop_gradient_features: hybrid only: keep the losses of the latent head from reaching the backbone.
+        stop_gradient_features: where the head predicts latents and joints (hybrid): keep the losses of the latents from
+            reaching the backbone.
+        head_dtype: dtype policy of the head's convolution; None: the one that is set.
 
-    The computation outside the backbone and the head's convolution is float32 under any dtype policy.
+    The computation outside the backbone and the head's convolution is float32 under any dtype policy. `save` writes all
+    of it into a .keras file, which `keras.saving.load_model` reads where this class has been imported.
     """
 
     def __init__(
@@ -50,7 +60,7 @@ class Metrabs(keras.Model):
         backbone,
         skeleton,
         *,
-        variant: str = "separate",
+        variant: str | Variant = "separate",
         acae=None,
         depth: int = 8,
         box_size_mm: float = 2200.0,
@@ -60,14 +70,14 @@ class Metrabs(keras.Model):
         mix_3d_inside_fov: float = 0.5,
         weak_perspective: bool = False,
         stop_gradient_features: bool = False,
+        head_dtype=None,
         name: str | None = None,
     ):
         # Intrinsics must not be cast to half precision, so the model itself is float32 under any policy.
         super().__init__(name=name, dtype="float32")
-        if variant not in VARIANTS:
-            raise UserError(f"variant is {variant!r}, expected one of {', '.join(VARIANTS)}.")
-        if variant != "separate" and acae is None:
-            raise UserError(f"variant {variant!r} needs acae (an object with encoder and decoder).")
+        variant = get_variant(variant)
+        if variant.needs_acae and acae is None:
+            raise UserError(f"variant {variant.name!r} needs acae (an object with encoder and decoder).")
         image_size = image_size_of(backbone, image_size)
         stride = stride or stride_of(backbone, image_size)
         self.backbone = backbone
@@ -76,27 +86,17 @@ class Metrabs(keras.Model):
         self.mix_3d_inside_fov = mix_3d_inside_fov
         self.weak_perspective = weak_perspective
         self.stop_gradient_features = stop_gradient_features
+        self.encoder, self.decoder = frozen_layers(acae, skeleton) if variant.needs_acae else (None, None)
+        self.n_latents = self.encoder.n_out if variant.needs_acae else 0
 
-        n_joints = skeleton.n_joints
-        self.encoder = self.decoder = None
-        self.n_latents = 0
-        if variant != "separate":
-            encoder, decoder = (np.asarray(w, np.float32) for w in (acae.encoder, acae.decoder))
-            require_shape("acae.encoder", encoder, (n_joints, None))
-            require_shape("acae.decoder", decoder, (encoder.shape[1], n_joints))
-            self.encoder = self._frozen("acae_encoder", encoder)
-            self.decoder = self._frozen("acae_decoder", decoder)
-            self.n_latents = encoder.shape[1]
-
-        n_points = {"latent": self.n_latents, "hybrid": self.n_latents + n_joints}.get(variant, n_joints)
+        sizes = {"latents": self.n_latents, "joints": skeleton.n_joints}
+        ends = np.cumsum([sizes[name] for name in variant.points]).tolist()
+        self.parts = {name: slice(end - sizes[name], end) for name, end in zip(variant.points, ends, strict=True)}
         self.head = HeatmapHeads(
-            n_points,
+            ends[-1],
             depth=depth,
-            image_size=image_size,
-            stride=stride,
-            centered_stride=centered_stride,
-            box_size_mm=box_size_mm,
-            dtype=keras.config.dtype_policy(),
+            grid=CropGrid(image_size, stride, centered_stride, box_size_mm),
+            dtype=head_dtype or keras.config.dtype_policy(),
             name="head",
         )
         self.head.build(backbone.compute_output_shape((None, image_size, image_size, 3)))
@@ -120,11 +120,12 @@ class Metrabs(keras.Model):
         size = self.grid.image_size
         require_shape("image", image, (None, size, size, 3))
         features = self.backbone(image, training=training)
-        if not (self.variant == "hybrid" and self.stop_gradient_features):
+        if not (self.stop_gradient_features and len(self.parts) > 1):
             return self.head(features)
-        of_joints, of_latents = self.head(features), self.head(ops.stop_gradient(features))
-        n = self.n_latents
-        return tuple(ops.concatenate([z[:, :n], a[:, n:]], axis=1) for z, a in zip(of_latents, of_joints, strict=True))
+        heads = {"joints": self.head(features), "latents": self.head(ops.stop_gradient(features))}
+        return tuple(
+            ops.concatenate([heads[name][i][:, part] for name, part in self.parts.items()], axis=1) for i in range(2)
+        )
 
     def reconstruct(self, coords2d_px, coords3d_rel_mm, intrinsics, *, mix=None, weak_perspective=None):
         """Absolute points [B, P, 3] mm of the head's points by name: "latents" and/or "joints".
@@ -132,21 +133,16 @@ class Metrabs(keras.Model):
         In the hybrid variant each of the two sets has a reference point of its own.
         """
         require_shape("intrinsics", intrinsics, (None, 3, 3))
-        n_latents = self.n_latents if self.decodes_latents else 0
-        slices = {"latents": slice(0, n_latents), "joints": slice(n_latents, self.head.n_points)}
         return {
             name: reconstruct_absolute(
                 coords2d_px[:, part],
                 coords3d_rel_mm[:, part],
                 intrinsics,
-                image_size=self.grid.image_size,
-                stride=self.grid.stride,
-                centered_stride=self.grid.centered_stride,
+                **self.grid.cells,
                 mix_3d_inside_fov=self.mix_3d_inside_fov if mix is None else mix,
                 weak_perspective=self.weak_perspective if weak_perspective is None else weak_perspective,
             )
-            for name, part in slices.items()
-            if part.start < part.stop
+            for name, part in self.parts.items()
         }
 
     def points(self, image, intrinsics, *, training=None, mix=None, weak_perspective=None):
@@ -160,10 +156,8 @@ class Metrabs(keras.Model):
         return self.reconstruct(coords2d_px, coords3d_rel_mm, intrinsics, mix=mix, weak_perspective=weak_perspective)
 
     def output_joints(self, points):
-        """The model's prediction [B, J, 3] from the absolute points: decoded latents if there are any."""
-        if "latents" in points:
-            return combine_points(points["latents"], self.decoder)
-        return points["joints"]
+        """The model's prediction [B, J, 3] from the absolute points, as the variant says."""
+        return self.decoder(points["latents"]) if self.decodes_latents else points["joints"]
 
     def inference_outputs(self, inputs):
         """All that is of use after training, for one batch of `call`'s inputs.
@@ -174,28 +168,27 @@ class Metrabs(keras.Model):
             entropy: [B, J] in [0, 1], how undecided the joints' volumetric heatmaps are (`heatmap_entropy`); that of a
                 decoded joint is the mean over its latents, weighted by the sizes of their shares in it.
             coords2d_px, coords3d_rel_mm: [B, P, 2], [B, P, 3], the heads' points that the output is made of: the
-                latents if there are any (decoded by `decoder`), else the joints.
+                latents where it `decodes_latents` (by `decoder`), else the joints.
         """
         logits = self.head.conv(self.backbone(inputs["image"], training=False))
         coords2d_px, coords3d_rel_mm = self.head.decode(logits)
         entropy = self.head.entropy(logits)
+        if len(self.parts) > 1:
+            part = self.parts["latents" if self.decodes_latents else "joints"]
+            coords2d_px, coords3d_rel_mm, entropy = coords2d_px[:, part], coords3d_rel_mm[:, part], entropy[:, part]
         if self.decodes_latents:
-            n_latents = self.n_latents
-            coords2d_px, coords3d_rel_mm = coords2d_px[:, :n_latents], coords3d_rel_mm[:, :n_latents]
-            shares = ops.abs(self.decoder)
-            entropy = combine_points(entropy[:, :n_latents, None], shares / ops.sum(shares, axis=0))[..., 0]
+            shares = ops.abs(self.decoder.matrix())
+            entropy = combine_points(entropy[..., None], shares / ops.sum(shares, axis=0))[..., 0]
         points = reconstruct_absolute(
             coords2d_px,
             coords3d_rel_mm,
             inputs["intrinsics"],
-            image_size=self.grid.image_size,
-            stride=self.grid.stride,
-            centered_stride=self.grid.centered_stride,
+            **self.grid.cells,
             mix_3d_inside_fov=self.mix_3d_inside_fov,
             weak_perspective=self.weak_perspective,
         )
         return {
-            "coords3d_mm": combine_points(points, self.decoder) if self.decodes_latents else points,
+            "coords3d_mm": self.decoder(points) if self.decodes_latents else points,
             "entropy": entropy,
             "coords2d_px": coords2d_px,
             "coords3d_rel_mm": coords3d_rel_mm,
@@ -204,7 +197,7 @@ class Metrabs(keras.Model):
     @property
     def decodes_latents(self) -> bool:
         """Whether the output is decoded latents, not the heads' own joints."""
-        return self.variant in ("latent", "hybrid")
+        return self.variant.decodes_latents
 
     def compute_losses(
         self,
@@ -248,8 +241,8 @@ class Metrabs(keras.Model):
             points,
             batch,
             grid=self.grid,
-            encoder=self.encoder,
-            decoder=self.decoder,
+            encoder=self.encoder.matrix() if self.encoder else None,
+            decoder=self.decoder.matrix() if self.decoder else None,
             joint_groups_2d=joint_groups_2d,
             weights=weights,
             absolute_gate=gates.absolute_loss(step),
@@ -258,27 +251,80 @@ class Metrabs(keras.Model):
         return total, terms, points
 
     def initialize_from(self, other: Metrabs) -> None:
-        """Starts fine-tuning: copies the backbone of a trained separate-heads model and, where there are joint
-        channels, its head (into the last J points of a hybrid's). The latent channels keep their random start.
+        """Starts fine-tuning: copies the backbone of a trained model and those channels of its head that the variant
+        `copies`. The others keep their random start.
         """
-        if other.variant not in ("separate", "regularize"):
-            raise UserError(f"The initial model is of variant {other.variant!r}, expected separate or regularize.")
-        if other.skeleton.n_joints != self.skeleton.n_joints:
-            raise UserError(
-                f"The initial model has {other.skeleton.n_joints} joints, expected {self.skeleton.n_joints}."
-            )
+        if other.variant.name not in self.variant.starts_from:
+            expected = " or ".join(self.variant.starts_from)
+            raise UserError(f"The initial model is of variant {other.variant.name!r}, expected {expected}.")
+        for name, mine, theirs in (
+            ("joints", self.skeleton.n_joints, other.skeleton.n_joints),
+            ("latents", self.n_latents, other.n_latents or self.n_latents),
+        ):
+            if mine != theirs:
+                raise UserError(f"The initial model has {theirs} {name}, expected {mine}.")
         self.backbone.set_weights(other.backbone.get_weights())
-        if self.variant != "latent":
-            self.head.set_last_points(*other.head.conv.get_weights())
+        for name in self.variant.copies:
+            if name in other.parts:
+                self.head.set_point_weights(self.parts[name], *other.head.point_weights(other.parts[name]))
 
-    def _frozen(self, name: str, value: np.ndarray):
-        return self.add_weight(
-            name=name,
-            shape=value.shape,
-            initializer=lambda shape, dtype=None: ops.convert_to_tensor(value, dtype=dtype),
-            dtype="float32",
-            trainable=False,
-        )
+    def get_config(self):
+        layers = {"encoder": self.encoder, "decoder": self.decoder} if self.encoder else None
+        return {
+            "name": self.name,
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "skeleton": self.skeleton.to_dict(),
+            "variant": self.variant.name,
+            "acae": layers and {name: keras.saving.serialize_keras_object(layer) for name, layer in layers.items()},
+            "depth": self.head.depth,
+            **asdict(self.grid),
+            "mix_3d_inside_fov": self.mix_3d_inside_fov,
+            "weak_perspective": self.weak_perspective,
+            "stop_gradient_features": self.stop_gradient_features,
+            "head_dtype": keras.saving.serialize_keras_object(self.head.dtype_policy),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = {**config, "skeleton": Skeleton.from_dict(config["skeleton"])}
+        for name in ("backbone", "head_dtype"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        if config["acae"]:
+            layers = {k: keras.saving.deserialize_keras_object(layer) for k, layer in config["acae"].items()}
+            config["acae"] = SimpleNamespace(**layers)
+        return cls(**config)
+
+
+def frozen_layers(acae, skeleton: Skeleton) -> tuple[AffineCombination, AffineCombination]:
+    """Encoder and decoder of a model that outputs `skeleton`; see `Metrabs` for `acae`."""
+    given = acae.encoder, acae.decoder
+    if not isinstance(given[0], AffineCombination):
+        encoder, decoder = (np.asarray(w, np.float64) for w in given)
+        require_shape("acae.encoder", encoder, (skeleton.n_joints, None))
+        require_shape("acae.decoder", decoder, (encoder.shape[1], skeleton.n_joints))
+        joints, latents = _layout(skeleton.joint_names), _layout(getattr(acae, "latent_names", ()))
+        given = [
+            AffineCombination.from_matrix(
+                matrix, layout_in=layout_in, layout_out=layout_out, frozen=True, name=f"acae_{name}"
+            )
+            for name, matrix, layout_in, layout_out in (
+                ("encoder", encoder, joints, latents),
+                ("decoder", decoder, latents, joints),
+            )
+        ]
+    encoder, decoder = given
+    for layer in given:
+        if not layer.built:
+            layer.build()
+    return encoder, decoder
+
+
+def _layout(names) -> Layout | None:
+    """Which points are left, right and central by their names; None where there are no names, or unpaired ones."""
+    try:
+        return layout_of(names) if names else None
+    except UserError:
+        return None
 
 
 def image_size_of(backbone, image_size: int | None) -> int:

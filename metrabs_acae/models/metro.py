@@ -18,13 +18,7 @@ class Metro(VolumetricModel):
         return self.to_metric(self.heads(inputs["image"], training=training))
 
     def to_metric(self, coords):
-        return heatmap_to_metric(
-            coords,
-            image_size=self.grid.image_size,
-            stride=self.grid.stride,
-            centered_stride=self.grid.centered_stride,
-            box_size_mm=self.grid.box_size_mm,
-        )
+        return heatmap_to_metric(coords, **self.grid.cells, box_size_mm=self.grid.box_size_mm)
 
     def loss_3d(self, coords, batch, intrinsics):
         """L1 after centring both poses on their valid joints."""

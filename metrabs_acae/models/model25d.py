@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.heatmaps import heatmap_to_25d
 from metrabs_acae.geometry.perspective import back_project, is_within_fov, normalize, project
@@ -18,19 +19,19 @@ class Model25D(VolumetricModel):
     """Absolute 3D poses from crops, from x and y in pixels and depth in mm relative to the pose.
 
     Args:
-        bone_lengths_mm: [number of edges of the skeleton], their means over the training set.
+        bone_lengths_mm: [number of edges of the skeleton], their means over the training set; NaN where not known.
         others: as for `VolumetricModel`.
     """
 
     def __init__(self, backbone, skeleton, *, bone_lengths_mm, **kwargs):
         super().__init__(backbone, skeleton, **kwargs)
         require_shape("bone_lengths_mm", np.asarray(bone_lengths_mm), (len(skeleton.edges),))
-        self.bone_lengths_mm = [float(length) for length in bone_lengths_mm]
-        self.fov = {
-            "image_size": self.grid.image_size,
-            "stride": self.grid.stride,
-            "centered_stride": self.grid.centered_stride,
-        }
+        known = [(edge, float(x)) for edge, x in zip(skeleton.edges, bone_lengths_mm, strict=True) if np.isfinite(x)]
+        if not known:
+            raise UserError(
+                "The 2.5D model needs the length of at least one bone: give stores whose skeletons have edges."
+            )
+        self.bones, self.bone_lengths_mm = zip(*known, strict=True)
 
     def call(self, inputs, training=None):
         """{"image": [B, S, S, 3] in [0, 1], "intrinsics": [B, 3, 3]} to coords3d_mm [B, J, 3], camera frame."""
@@ -40,15 +41,15 @@ class Model25D(VolumetricModel):
         depth = depth_from_bone_lengths(
             normalized,
             pose[..., 2],
-            is_within_fov(pose[..., :2], **self.fov),
-            edges=self.skeleton.edges,
+            is_within_fov(pose[..., :2], **self.grid.cells),
+            edges=self.bones,
             bone_lengths_mm=self.bone_lengths_mm,
         )
         return back_project(normalized, pose[..., 2] + depth[:, None])
 
     def to_25d(self, coords):
         """Heatmap coordinates to (x px, y px, z mm): [B, J, 3]."""
-        return heatmap_to_25d(coords, **self.fov, box_size_mm=self.grid.box_size_mm)
+        return heatmap_to_25d(coords, **self.grid.cells, box_size_mm=self.grid.box_size_mm)
 
     def loss_3d(self, coords, batch, intrinsics):
         """2/3 of the pixel error of joints whose truth is in the crop, 1/3 of the mean-relative depth error."""
@@ -70,6 +71,6 @@ class Model25D(VolumetricModel):
 
     def _pixel_loss(self, pred_px, true_px, valid):
         """L1 in metres at the crop's scale over joints that lie in the crop: a heatmap cannot point outside."""
-        in_crop = is_within_fov(true_px, **self.fov, border_factor=0.0)[..., None]
+        in_crop = is_within_fov(true_px, **self.grid.cells, border_factor=0.0)[..., None]
         error = masked_mean(ops.abs(pred_px - true_px), ops.logical_and(valid, in_crop))
         return error * self.grid.mm_per_px / MM_PER_M

@@ -11,6 +11,7 @@ from metrabs_acae.layers.heatmap_heads import VolumetricHead
 from metrabs_acae.models.backbones.build import stride_of
 from metrabs_acae.models.losses import PAPER_WEIGHTS, LossWeights
 from metrabs_acae.models.metrabs import image_size_of, require_batch
+from metrabs_acae.models.variants import VARIANTS
 
 
 class VolumetricModel(keras.Model):
@@ -20,7 +21,7 @@ class VolumetricModel(keras.Model):
         backbone, skeleton, depth, box_size_mm, image_size, stride, centered_stride: as for `Metrabs`.
     """
 
-    variant = "separate"  # one point per joint, like Metrabs's
+    variant = VARIANTS["separate"]  # one point per joint, like Metrabs's
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ import keras
 
 from metrabs_acae.data.loading import InputMeter
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import replacing
 from metrabs_acae.interruption import Interruption
 from metrabs_acae.progress import clock
 from metrabs_acae.training import checkpoints
@@ -21,7 +22,7 @@ from metrabs_acae.training.trainer import averaged_weights
 
 
 class OrderlyStop(keras.callbacks.Callback):
-    """An interruption ends the training after the current step.
+    """An interruption ends the training after the current step, not between the parts that a step adds up.
 
     Several hosts end together, at the next log row: `any_host(flag)` says whether the flag is set on any of them.
     """
@@ -31,7 +32,8 @@ class OrderlyStop(keras.callbacks.Callback):
         self.interruption, self.any_host = interruption, any_host
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.interruption.requested and self.any_host is None:
+        whole = (batch + 1) % self.model.accum_steps == 0
+        if whole and self.interruption.requested and self.any_host is None:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
@@ -250,6 +252,6 @@ def _keep_rows_up_to(path: Path, step: int) -> list[str] | None:
         path.unlink()
         return None
     kept = [r for r in rows[1:] if len(r) == len(rows[0]) and int(r[0]) <= step]
-    with open(path, "w", newline="") as file:
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
         csv.writer(file).writerows([rows[0], *kept])
     return rows[0]

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ def checkpoint_variables(training_model) -> dict[str, object]:
     """All state of a training model and its optimizer except metrics, by a name that is unique and stable."""
     metrics = {id(v) for metric in training_model.metrics for v in metric.variables}
     variables = [v for v in training_model.variables if id(v) not in metrics]
+    _require_unique_paths(v for v in variables if not _UNNAMED_SEED.fullmatch(v.path))
     # Keras numbers the seeds of dropout layers by what else the process has built: here they count within the model.
     seeds = [v for v in variables if _UNNAMED_SEED.fullmatch(v.path)]
     number = {id(v): i for i, v in enumerate(seeds)}
@@ -39,6 +41,17 @@ def checkpoint_variables(training_model) -> dict[str, object]:
     return named
 
 
+def _require_unique_paths(variables) -> None:
+    """UserError if two variables have one path, since a checkpoint would hold only one of them."""
+    counts = Counter(v.path for v in variables)
+    twice = [path for path, count in counts.items() if count > 1]
+    if twice:
+        raise UserError(
+            f"Several variables of the model have one name, so a checkpoint cannot hold them: {', '.join(twice[:3])}; "
+            "give the layers of the network names of their own."
+        )
+
+
 def array_of(variable) -> np.ndarray:
     """The value of a variable, also where replicas or devices each have their copy."""
     import keras  # here and below: listing checkpoints, as other programs do, needs no backend
@@ -47,13 +60,16 @@ def array_of(variable) -> np.ndarray:
 
 
 def save(folder: Path, step: int, training_model, *, keep: int = 2, tag: str = "") -> Path:
-    """Writes the checkpoint of `step` into `folder`, then removes all untagged ones but the newest `keep`."""
+    """Writes the checkpoint of `step` into `folder`, then removes all untagged ones but the newest `keep`.
+
+    One that is there already stays, unless it cannot be read: then it is replaced.
+    """
     from metrabs_acae.training.optimizers import average_weights
 
     folder.mkdir(parents=True, exist_ok=True)
     _remove_temporaries(folder)
     target = folder / (f"ckpt-{step:08d}" + (f"-{tag}" if tag else ""))
-    if not target.exists():
+    if not _is_readable(target):
         temporary = folder / f".{target.name}.tmp"
         temporary.mkdir()
         arrays = {n: array_of(v) for n, v in checkpoint_variables(training_model).items()}
@@ -65,6 +81,8 @@ def save(folder: Path, step: int, training_model, *, keep: int = 2, tag: str = "
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
+        if target.exists():
+            shutil.rmtree(target)
         os.rename(temporary, target)
     for old in [path for _, path in list_checkpoints(folder)][:-keep]:
         shutil.rmtree(old)
@@ -90,21 +108,57 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"The checkpoint {path} cannot be read ({error}).") from None
 
 
-def restore_newest(folder: Path, training_model, *, report=print) -> int:
-    """Loads the newest complete checkpoint of `folder` into the model; returns its step (0 if there is none).
+def read_newest(folder: Path, *, tag: str = "", report=print) -> tuple[int, Path, dict[str, np.ndarray]] | None:
+    """(step, path, arrays) of the newest checkpoint that can be read; None if there is none.
 
-    Checkpoints that cannot be read are named through `report` and passed over.
+    Those that cannot be read are named through `report` and passed over.
     """
-    _remove_temporaries(folder)
-    for step, path in reversed(list_checkpoints(folder)):
+    for step, path in reversed(list_checkpoints(folder, tag=tag)):
         try:
-            arrays = read(path)
+            return step, path, read(path)
         except UserError as error:
             report(f"{error} Passing over it.")
-            continue
-        assign(checkpoint_variables(training_model), arrays, path)
-        return step
-    return 0
+    return None
+
+
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint that can be read; UserError if there is none."""
+    found = read_newest(folder, report=lambda line: None)
+    if found is None:
+        raise UserError(f"There is no readable checkpoint in {folder}; expected folders named ckpt-00001234.")
+    return found[0]
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        read(path)
+    except UserError:
+        return False
+    return True
+
+
+def restore_newest(folder: Path, training_model, *, report=print) -> int:
+    """Loads the newest readable checkpoint of `folder` into the model; returns its step (0 if there is none)."""
+    _remove_temporaries(folder)
+    found = read_newest(folder, report=report)
+    if found is None:
+        return 0
+    step, path, arrays = found
+    assign(checkpoint_variables(training_model), with_blocks(arrays, training_model), path)
+    return step
+
+
+def with_blocks(arrays: dict[str, np.ndarray], model) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint for a model whose autoencoder is two layers. Older ones hold two matrices instead."""
+    from metrabs_acae.layers import AffineCombination
+
+    arrays = dict(arrays)
+    for layer in model._flatten_layers():
+        matrices = [name for name in arrays if name.endswith(f"/{layer.name}")]
+        if isinstance(layer, AffineCombination) and matrices:
+            for name, value in layer.blocks_of(arrays.pop(matrices[0])).items():
+                arrays[f"model/{layer.blocks[name].path}"] = value
+    return arrays
 
 
 def assign(variables: dict[str, object], arrays: dict[str, np.ndarray], source: Path) -> None:
@@ -137,15 +191,15 @@ def assign(variables: dict[str, object], arrays: dict[str, np.ndarray], source: 
 
 
 def restore_weights(folder: Path, model, *, tag: str = "") -> int:
-    """Loads only the weights of `model` (a part of the training model) from the newest checkpoint of `folder`.
+    """Loads only the weights of `model` (a part of the training model) from the newest readable checkpoint of `folder`.
 
     Where the training kept a moving average of the weights, the average is taken. Returns the step.
     """
-    checkpoints = list_checkpoints(folder, tag=tag)
-    if not checkpoints:
-        raise UserError(f"There is no checkpoint in {folder}; expected folders named ckpt-00001234.")
-    step, path = checkpoints[-1]
-    arrays = read(path)
+    found = read_newest(folder, tag=tag)
+    if found is None:
+        raise UserError(f"There is no readable checkpoint in {folder}; expected folders named ckpt-00001234.")
+    step, path, arrays = found
+    arrays = with_blocks(arrays, model)
     by_path = {}
     for prefix in ("model/", "average/"):
         by_path.update({n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)})

@@ -75,6 +75,15 @@ class PerUpdate(Schedule):
         return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["accum_steps"])
 
 
+PLANS = {"main": (MainSchedule,), "finetune": (FinetuneBackboneSchedule, FinetuneHeadSchedule)}
+"""Learning rate plans: one schedule for all variables, or those of the backbone and of the rest."""
+
+
+def plan(name: str, base: float, total_steps: int) -> tuple[Schedule, ...]:
+    """The schedules of a plan; the last one is the head's."""
+    return tuple(schedule(base, total_steps) for schedule in PLANS[name])
+
+
 def _two_phases(base, progress, *, switch):
     first = base * ops.power(1 / 3, progress / switch)
     second = base / 30 * ops.power(0.3, (progress - switch) / (1 - switch))

@@ -29,26 +29,6 @@ class Training:
     """Static loss scale for float16."""
     dynamic_loss_scale: bool = setting(False, free_on_resume=True)
     """Adapt the loss scale instead."""
-    finetune_in_inference_mode: int | None = setting(None, at_least=0)
-    """Last steps, trained with frozen batch normalization statistics; none: min(1000, training_steps / 40)."""
-    loss2d_factor: float = setting(0.2)
-    """Weight of the 2D-labelled examples' loss."""
-    absloss_factor: float = setting(0.1)
-    """Weight of the absolute position loss."""
-    absloss_start_step: int | None = setting(None)
-    """Step after which the absolute loss counts; none: min(5000, training_steps / 8)."""
-    loss_manif_factor: float = setting(1.0, at_least=0)
-    """Weight of the distance between joints and their auto-encoded selves (variants regularize and hybrid)."""
-    loss_manif_factor2d: float = setting(1.0, at_least=0)
-    """Further factor of that loss on the 2D-labelled examples."""
-    allhead_aegt_loss_factor: float | None = setting(None, at_least=0)
-    """Weight of the pose loss on auto-encoded joints; none: 1 for hybrid, 0 for regularize."""
-    teacher_loss_factor: float = setting(1.0, at_least=0)
-    """Weight of the loss between latents and encoded joints (variant hybrid)."""
-    teacher_loss_start_step: int | None = setting(None)
-    """Step after which that loss counts; none: min(5000, training_steps / 8)."""
-    stop_gradient_latent: bool = setting(True)
-    """Keep that loss from moving the joints."""
     validate_period: int = setting(500, above=0, free_on_resume=True)
     """Steps between validations, which come with the next row of metrics.csv."""
     checkpoint_period: int = setting(250, above=0, free_on_resume=True)
@@ -59,6 +39,9 @@ class Training:
     """Seed of weights, data order and augmentation."""
     jit_compile: bool | None = setting(None, free_on_resume=True)
     """Compile the step with XLA; none: on a GPU only."""
+    stall_exit_minutes: float | None = setting(None, above=0, free_on_resume=True)
+    """End with exit code 75 when no step has ended for so long, for a supervisor to start the command again; none: only
+    say so, after ten minutes."""
 
 
 @settings

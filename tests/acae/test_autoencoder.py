@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from metrabs_acae.acae import Acae, blocks, convert_poses
+from metrabs_acae.acae import Acae, convert_poses
 from metrabs_acae.acae import convert as conversion
 from metrabs_acae.acae.__main__ import main
 from metrabs_acae.errors import UserError
+from metrabs_acae.layers import blocks
 from metrabs_acae.skeletons import get_skeleton
 from tests.golden import golden
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from metrabs_acae.acae import blocks, fit_acae, initial
+from metrabs_acae.acae import fit_acae, initial
 from metrabs_acae.acae.measure import asymmetry_mm, losses, reconstruction_errors, weight_statistics
 from metrabs_acae.errors import UserError
+from metrabs_acae.layers import blocks
 from tests.golden import golden
 
 QUICK = dict(steps=600, n_restarts=2, batch_size=32)

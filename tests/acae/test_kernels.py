@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from metrabs_acae.acae import blocks, kernels
-from metrabs_acae.layers import AffineCombination
+from metrabs_acae.acae import kernels
+from metrabs_acae.layers import AffineCombination, blocks
 from tests.golden import golden
 
 

@@ -49,6 +49,7 @@ def write_toy_store(
     """A store of `n` train, 5 valid examples."""
     rng = np.random.default_rng(seed)
     skel = skeleton("" if kind == "2d" else suffix)
+    settings = {"allow_suspicious": True, **settings}  # random clouds of joints have no left and right
     with PoseStoreWriter(path, name=path.name, kind=kind, skeleton=skel, licence="CC0", **settings) as writer:
         for split, count in (("train", n), ("valid", 5)):
             for i in range(count):

@@ -6,7 +6,8 @@ import pytest
 
 from metrabs_acae.data.augmentation.geometric import GeometricDraw, box_part, draw_geometry
 from metrabs_acae.data.augmentation.settings import AugmentationSettings
-from metrabs_acae.data.crop import crop_camera, crop_camera_2d, looking_rotation, render, valid_radius
+from metrabs_acae.data.crop import crop_camera, crop_camera_2d, looking_rotation, render
+from metrabs_acae.data.lens import Lens, distort_points
 from metrabs_acae.data.records import CameraParams
 from tests.golden import golden
 
@@ -20,8 +21,9 @@ def g4():
 
 
 def golden_camera(arrays, lens="nodist"):
-    distortion = None if lens == "nodist" else arrays[lens].astype(np.float64)
-    return CameraParams(*(arrays[k].astype(np.float64) for k in "RtK"), distortion, np.array([0.0, 0, 1]))
+    model = {"nodist": "pinhole", "fisheye": "fisheye"}.get(lens, "brown_conrady")
+    lens = Lens(model, () if lens == "nodist" else arrays[lens])
+    return CameraParams(*(arrays[k].astype(np.float64) for k in "RtK"), lens, np.array([0.0, 0, 1]))
 
 
 def grey_levels(a, b):
@@ -62,7 +64,7 @@ def test_agrees_with_deltacamera(g4, lens):
         optical_center=params.optical_center_mm,
         rot_world_to_cam=params.R,
         intrinsic_matrix=params.K,
-        distortion_coeffs=params.distortion,
+        distortion_coeffs=np.array(params.lens.coefficients) if params.lens.coefficients else None,
         world_up=params.world_up,
     )
     crop = crop_camera(params, g4["boxes"][1], 256, CENTER_DRAW)
@@ -83,10 +85,7 @@ def test_points_survive_the_way_there_and_back_in_double_precision(g4, lens):
     crop = crop_camera(params, g4["boxes"][2], 256, CENTER_DRAW)
     points = np.random.default_rng(0).uniform(-10, 266, (50, 2))
     rays = np.concatenate([points, np.ones((50, 1))], axis=1) @ np.linalg.inv(crop.K).T @ crop.R @ params.R.T
-    if lens == "fisheye":
-        image = cv2.fisheye.distortPoints((rays[:, :2] / rays[:, 2:])[:, None], params.K, params.distortion)[:, 0]
-    else:
-        image = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), params.K, params.distortion)[0][:, 0]
+    image = distort_points(rays[:, :2] / rays[:, 2:], params.K, params.lens)
     np.testing.assert_allclose(crop.from_image(image), points, atol=1e-3)
 
 
@@ -111,7 +110,7 @@ def recover_draw(arrays, camera, R, focal) -> GeometricDraw:
     flip = np.linalg.det(R) < 0
     R = R * [[-1], [1], [1]] if flip else R
     ray = (camera.R @ R[2])[None]
-    center = cv2.projectPoints(ray, np.zeros(3), np.zeros(3), camera.K, camera.distortion)[0].ravel()
+    center = distort_points(ray[:, :2] / ray[:, 2:], camera.K, camera.lens)[0]
     box = arrays["bbox"]
     shift = (center - box[:2] - box[2:] / 2) / box[2:].max()
     turned = R @ looking_rotation(R[2], camera.world_up).T
@@ -147,10 +146,7 @@ def test_image_joints_and_mask_move_together(g4, lens):
     params = golden_camera(g4, lens)
     joint = params.R.T @ np.array([100.0, 150, 4000]) + params.optical_center_mm
     ray = (params.R @ (joint - params.optical_center_mm))[None]
-    if lens == "fisheye":
-        pixel = cv2.fisheye.distortPoints((ray[:, :2] / ray[:, 2:])[:, None], params.K, params.distortion).ravel()
-    else:
-        pixel = cv2.projectPoints(ray, np.zeros(3), np.zeros(3), params.K, params.distortion)[0].ravel()
+    pixel = distort_points(ray[:, :2] / ray[:, 2:], params.K, params.lens)[0]
     y, x = np.mgrid[:480, :640]
     image = (255 * np.exp(-((x - pixel[0]) ** 2 + (y - pixel[1]) ** 2) / 50)).astype(np.uint8)
     for flip in (False, True):
@@ -208,10 +204,10 @@ def test_degenerate_cameras(g4):
 
 
 def test_pixels_beyond_the_lens_polynomial_are_black():
-    distortion = np.array([-0.4, 0, 0, 0, 0.0])
-    limit = valid_radius(distortion.tobytes())
+    lens = Lens.brown_conrady([-0.4, 0, 0, 0])
+    limit = lens.valid_radius
     assert abs(limit - np.sqrt(1 / 1.2)) < 0.01  # d/dr (r - 0.4 r^3) = 0
-    params = CameraParams(np.eye(3), np.zeros(3), np.array([[200.0, 0, 250], [0, 200, 250], [0, 0, 1]]), distortion)
+    params = CameraParams(np.eye(3), np.zeros(3), np.array([[200.0, 0, 250], [0, 200, 250], [0, 0, 1]]), lens)
     crop = crop_camera(params, np.array([200, 200, 100, 100.0]), 128, GeometricDraw(zoom=0.2))
     image = render(np.full((501, 501), 255, np.uint8), crop, 128)
     v, u = np.mgrid[:128, :128]

@@ -4,6 +4,7 @@ import pytest
 
 from metrabs_acae.data import jpeg
 from metrabs_acae.data.crop import crop_camera, render, visible_window
+from metrabs_acae.data.lens import Lens
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 from tests.data.stores import picture
@@ -92,12 +93,11 @@ def test_broken_files(image):
         jpeg.encode(image.astype(np.float32))
 
 
-@pytest.mark.parametrize("distortion", [None, (-0.2, 0.05, 0.001, 0.002, 0), (0.1, -0.02, 0, 0)])
-def test_a_crop_needs_its_visible_window_only(image, distortion):
+@pytest.mark.parametrize("lens", [None, (-0.2, 0.05, 0.001, 0.002, 0), Lens.fisheye((0.1, -0.02, 0, 0))])
+def test_a_crop_needs_its_visible_window_only(image, lens):
     """Rendering the window gives what rendering the whole image does, wherever the box lies."""
     K = np.array([[320.0, 0, 150], [0, 330, 105], [0, 0, 1]])
-    distortion = None if distortion is None else np.array(distortion, np.float64)
-    camera = CameraParams(np.eye(3), np.zeros(3), K, distortion, np.array([0, -1.0, 0]))
+    camera = CameraParams(np.eye(3), np.zeros(3), K, lens, np.array([0, -1.0, 0]))
     rng = np.random.default_rng(3)
     for _ in range(20):
         box = np.array([*rng.uniform(-20, 250, 2), *rng.uniform(20, 120, 2)])

@@ -7,7 +7,7 @@ import pytest
 import rlemasklib
 
 from metrabs_acae.data.images import image_size_wh
-from metrabs_acae.data.store import CameraParams, PoseStore, PoseStoreWriter
+from metrabs_acae.data.store import CameraParams, Lens, PoseStore, PoseStoreWriter
 from metrabs_acae.errors import UserError
 from tests.data.stores import skeleton, toy_row, write_toy_store
 
@@ -26,7 +26,7 @@ def test_rows_come_back_as_written(tmp_path, row):
     with new_writer(tmp_path / "store", color_fix={"gamma": 0.67}, clean=True) as writer:
         writer.add("train", **row, sequence="Walk ü", frame=7, activity="walking", person=2)
         without = {**row, "mask": None, "image": None}
-        without["camera"] = CameraParams(**{**row["camera"].__dict__, "distortion": None})
+        without["camera"] = CameraParams(**{**row["camera"].__dict__, "lens": None})
         writer.add("train", **without)
         writer.add("test", **row)
     store = pickle.loads(pickle.dumps(PoseStore(tmp_path / "store")))
@@ -38,12 +38,12 @@ def test_rows_come_back_as_written(tmp_path, row):
     np.testing.assert_array_equal(example.coords, row["coords"].astype(np.float32))
     np.testing.assert_allclose(example.box_ltwh_px, row["box_ltwh_px"], rtol=1e-6)
     np.testing.assert_array_equal(rlemasklib.decode(example.mask), row["mask"])
-    for name in ("R", "optical_center_mm", "K", "distortion", "world_up"):
+    for name in ("R", "optical_center_mm", "K", "world_up"):
         np.testing.assert_allclose(getattr(example.camera, name), getattr(row["camera"], name), rtol=1e-6)
     assert tuple(example.image_size_wh) == (160, 120)
     assert image_size_wh(example.image_path.read_bytes()) == (160, 120)
     second = store.row("train", 1)
-    assert second.mask is None and second.camera.distortion is None
+    assert second.mask is None and second.camera.lens == Lens()
     assert not store.column("train", "coords").flags.writeable
 
 
@@ -81,7 +81,6 @@ def broken_camera(**changes):
         (broken_camera(R=-np.eye(3)), "not a rotation"),
         (broken_camera(K=np.zeros((3, 3))), "not an intrinsic matrix"),
         (broken_camera(world_up=np.zeros(3)), "world_up is zero"),
-        (broken_camera(distortion=[1.0, 2.0]), "distortion"),
         ({"mask": np.ones((5, 5), bool)}, "mask has size"),
         ({"image": np.zeros((5, 5), np.uint8)}, "uint8"),
         ({"image": b"no picture"}, "not a JPEG or PNG"),

@@ -79,7 +79,7 @@ def turn_world(camera: CameraParams, matrix, up) -> CameraParams:
     """The camera in a world whose axes are those of `matrix` (x_new = matrix x)."""
     matrix = np.asarray(matrix, float)
     return make_camera(
-        camera.R @ matrix.T, matrix @ camera.optical_center_mm, camera.K, distortion=camera.distortion, world_up=up
+        camera.R @ matrix.T, matrix @ camera.optical_center_mm, camera.K, distortion=camera.lens, world_up=up
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from data_processing import calibration, cameras, efficient_crop, masks
 from metrabs_acae.data.crop import looking_rotation
+from metrabs_acae.data.lens import Lens
 
 SIZE = (640, 480)
 K = cameras.intrinsics(600, 590, 318, 243)
@@ -17,7 +18,7 @@ FISHEYE = (0.1, -0.05, 0.02, 0.01)
 def camera_at(center=(300.0, -4000, 1500), distortion=None):
     R = looking_rotation(np.array([100.0, 0, 900]) - center, np.array([0, 0, 1.0]))
     camera = cameras.make_camera(R, center, K, distortion=distortion)
-    return replace(camera, distortion=np.array(FISHEYE)) if distortion == FISHEYE else camera
+    return replace(camera, lens=Lens.fisheye(FISHEYE)) if distortion == FISHEYE else camera
 
 
 def people(n=30, seed=0):
@@ -27,13 +28,14 @@ def people(n=30, seed=0):
 @pytest.mark.parametrize("distortion", [None, DISTORTION, FISHEYE])
 def test_project_agrees_with_deltacamera(distortion):
     camera, points = camera_at(distortion=distortion), people()
-    expected = cameras.deltacamera_of(camera).world_to_image(points.astype(np.float32))
+    expected = camera.to_deltacamera().world_to_image(points.astype(np.float32))
     # deltacamera computes in float32: 1e-7 of 4000 mm and 600 px
     np.testing.assert_allclose(cameras.project(camera, points), expected, atol=5e-3)
 
 
 def test_four_coefficients_of_raw_data_are_not_taken_for_a_fisheye_lens():
-    assert cameras.make_camera(np.eye(3), np.zeros(3), K, distortion=DISTORTION[:4]).distortion.tolist()[4:] == [0]
+    lens = cameras.make_camera(np.eye(3), np.zeros(3), K, distortion=DISTORTION[:4]).lens
+    assert lens == Lens.brown_conrady([*DISTORTION[:4], 0])
 
 
 def test_points_behind_the_camera_and_missing_ones_are_nan():

@@ -75,13 +75,14 @@ def test_cameras(tmp_path):
     )
     data = json.loads(json.dumps(plain_files.camera_to_json(camera)))
     read = plain_files.camera_from_json(data, "x")
-    for name in ("R", "optical_center_mm", "K", "distortion", "world_up"):
+    for name in ("R", "optical_center_mm", "K", "world_up"):
         np.testing.assert_array_equal(getattr(read, name), getattr(camera, name))
     for wrong, message in (
         ([], "a camera is an object with K, R, position_mm"),
         ({**data, "R": 2}, "x: the camera's R has shape"),
         ({**data, "K": [[1, "a"]]}, "arrays of numbers"),
-        ({**data, "distortion": [1, 2, 3]}, "distortion must be"),
+        ({**data, "lens": [1, 2, 3]}, "x: a brown_conrady lens must have"),
+        ({**data, "lens": {"model": "other"}}, "x: there is no lens model 'other'"),
     ):
         with pytest.raises(UserError, match=message):
             plain_files.camera_from_json(wrong, "x")

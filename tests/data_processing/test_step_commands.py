@@ -136,7 +136,7 @@ def test_crops_are_not_made_twice(tmp_path, capsys):
     assert "1 crops, 1 left out" in captured.out and "entry 1 is left out: the box lies outside" in captured.err
     crop = tmp_path / "c" / "a_000000.jpg"
     (listed,) = json.loads((tmp_path / "c" / "crops.json").read_text())
-    assert (listed["name"], listed["image"], listed["camera"]["distortion"]) == ("Ann", "a_000000.jpg", None)
+    assert (listed["name"], listed["image"], listed["camera"]["lens"]["model"]) == ("Ann", "a_000000.jpg", "pinhole")
     written = crop.stat().st_mtime_ns
     assert main(arguments) == 0 and crop.stat().st_mtime_ns == written
     assert main([*arguments, "--extra", "1.3"]) == 0 and crop.stat().st_mtime_ns > written
@@ -206,7 +206,7 @@ GOOD["K"] = K.tolist()
         ("calibrate --pairs", GOOD, "--find lens", "needs --image-size"),
         ("calibrate --pairs", GOOD, "--find intrinsics", "not an intrinsic matrix"),  # it is the world's frame
         ("calibrate --pairs", {**GOOD, "points_mm": [[1, 1, -1]] * 40}, "--find intrinsics", "positive depth"),
-        ("calibrate --pairs", {**GOOD, "distortion": [0.1] * 4}, "", "fisheye"),
+        ("calibrate --pairs", {**GOOD, "distortion": [0.1] * 3}, "", "4, 5, 8, 12 or 14 finite coefficients"),
     ],
 )
 def test_wrong_input_is_explained_in_one_sentence(tmp_path, monkeypatch, capsys, command, content, flags, message):

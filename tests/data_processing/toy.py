@@ -34,7 +34,7 @@ class Toy(Converter):
             key = f"{unit.name}/{frame}.jpg"
             output.write_image(key, np.full((48, 64, 3), 10 * number + frame, np.uint8))
             coords = np.random.default_rng(number).normal(size=(17, 3)) * 100 + [0, 0, 4000 + frame]
-            output.add(Row("train", key, np.array([10, 10, 20, 30.0]), CAMERA, coords, frame=frame, sequence=unit.name))
+            output.add(Row("train", key, np.array([4, 2, 56, 44.0]), CAMERA, coords, frame=frame, sequence=unit.name))
             if text == "die" and frame == 0:
                 path.write_text("")
                 os._exit(9)

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from metrabs_acae.data.lens import Lens, undistort_points
 from metrabs_acae.data.store import CameraParams, PoseStore, PoseStoreWriter
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.predict import predict_store
 from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.predictions import load_predictions
 from metrabs_acae.evaluation.protocols import get_protocol
+from metrabs_acae.evaluation.views import person_view, project
 from metrabs_acae.inference import PoseEstimator
 from metrabs_acae.inference.detectors import PersonDetector
 from metrabs_acae.skeletons import Skeleton
@@ -54,7 +56,8 @@ def camera(i: int) -> CameraParams:
 def store(tmp_path):
     """Sequences named after the person, as in the embedded data; joints in another order than the model's."""
     skeleton = Skeleton("benchmark", ("pelv_a", "lhip_a", "rhip_a", "htop_a"))
-    with PoseStoreWriter(tmp_path / "store", name="store", kind="3d", skeleton=skeleton, licence="CC0") as writer:
+    about = {"name": "store", "kind": "3d", "licence": "CC0", "allow_suspicious": True}  # people in a point
+    with PoseStoreWriter(tmp_path / "store", skeleton=skeleton, **about) as writer:
         for i, n in enumerate(PEOPLE):
             image = np.full((90, 100 if i not in (2, 3) else 120, 3), 40 + i, np.uint8)
             for person in range(n):
@@ -144,3 +147,56 @@ def test_broken_images_are_named_and_counted(estimator, store, tmp_path):
     other = Skeleton("other", ("nose_b",))
     with pytest.raises(UserError, match="none of the joints"):
         predict_store(estimator, other.joint_names, store, "test", tmp_path / "x.npz", settings=GENERIC)
+
+
+LENSES = [
+    Lens.brown_conrady((-0.1, 0.02, 0.001, 0.002)),
+    Lens.fisheye((-0.2, 0.05, 0.02, 0.01)),
+    Lens.fisheye((0, 0, 0, 0)),
+    Lens.brown_conrady([-0.3] + [0] * 12 + [0.1]),
+]
+
+
+@pytest.mark.parametrize("lens", LENSES)
+def test_lenses_that_the_estimator_knows_or_not(estimator, tmp_path, lens):
+    """Those that it does not know are seen in views without a lens; the poses are in the real camera's frame."""
+    center = BOXES[:, :2] + BOXES[:, 2:] / 2
+    for name, skewed in (("known", None), ("unknown", lens)):
+        with PoseStoreWriter(
+            tmp_path / name, name=name, skeleton=MODEL, licence="CC0", allow_suspicious=True
+        ) as writer:
+            for i in range(4):
+                where = {"image_key": f"{i // 2}.jpg", "box_ltwh_px": BOXES[i % 2], "person": i % 2}
+                seen_by = replace(camera(i // 2), lens=skewed)
+                image = np.full((90, 100, 3), 99, np.uint8)
+                writer.add("test", **where, image=image, camera=seen_by, coords=np.zeros((4, 3)) + (0, 0, 4000))
+    plain = predict(estimator, PoseStore(tmp_path / "known"), tmp_path / "known.npz")
+    found = predict(estimator, PoseStore(tmp_path / "unknown"), tmp_path / "unknown.npz")
+    np.testing.assert_array_equal(found.person, [0, 1, 0, 1])
+    ray = undistort_points(center, camera(0).K, lens)
+    pelvis = 4000 * ray / np.linalg.norm(ray, axis=1, keepdims=True)
+    np.testing.assert_allclose(found.poses3d_mm[:2, 1], pelvis, atol=0.1)
+    np.testing.assert_allclose(found.poses3d_mm[2:, 1], pelvis, atol=0.1)
+    np.testing.assert_allclose(found.poses2d_px[:2, 1], center, atol=0.01)
+    assert np.linalg.norm(found.poses3d_mm[:2, 1] - plain.poses3d_mm[:2, 1], axis=1).max() > 2
+    if lens is not LENSES[0]:
+        with pytest.raises(UserError, match=f"{lens.model} lens .* --boxes-from store"):
+            predict(
+                estimator, PoseStore(tmp_path / "unknown"), tmp_path / "d.npz", PredictionSettings(boxes="detector")
+            )
+
+
+def test_a_view_shows_the_person_whole_with_room_to_turn():
+    lens = LENSES[1]
+    seen_by = CameraParams(
+        np.eye(3), np.zeros(3), np.array([[100.0, 0, 50], [0, 100, 45], [0, 0, 1]]), lens, (0, -1, 0)
+    )
+    image = np.zeros((90, 100, 3), np.uint8)
+    image[10:70, 20:50] = 200
+    view = person_view(image, seen_by, [20, 10, 30, 60], 180)
+    left, top, width, height = view.box_ltwh_px
+    assert abs(height - 100) < 1 and abs(top + height / 2 - 89.5) < 0.5  # 180 / 1.8, in the middle
+    rows, columns = (np.flatnonzero((view.image[..., 0] > 100).any(axis)) for axis in (1, 0))
+    bounds = [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
+    np.testing.assert_allclose(bounds, view.box_ltwh_px, atol=8)  # the lens bends the sides of the box
+    np.testing.assert_allclose(project(np.array([[0, 0, 1000.0]]), seen_by), [[50, 45]])

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.layers import AffineCombination
+from metrabs_acae.layers import AffineCombination, blocks
 from tests.golden import golden
 
 MIRROR_X = np.array([-1.0, 1.0, 1.0])
@@ -119,3 +119,40 @@ def test_bad_arguments_are_named():
         AffineCombination(4, 1, 2, 1, weights="convex")
     with pytest.raises(UserError, match="takes 5 points"):
         AffineCombination(4, 1, 2, 1)(np.zeros((2, 6, 3), np.float32))
+
+
+def some_names(n_pairs, n_center):
+    """Names in mixed order: a left, a central, a right one, ..."""
+    pairs = [(f"l{i}", f"r{i}") for i in range(n_pairs)]
+    return [
+        n for i, (left, right) in enumerate(pairs) for n in ([left, f"c{i}", right] if i < n_center else [left, right])
+    ]
+
+
+@pytest.mark.parametrize("weights", ["nonnegative", "affine"])
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_layer_made_from_a_matrix_is_that_matrix(weights, mirrored):
+    """Points in any order; blocks are shared exactly where the matrix commutes with mirroring."""
+    rng = np.random.default_rng(4)
+    layouts = blocks.layout_of(some_names(5, 3)), blocks.layout_of(some_names(3, 2))
+    matrix = rng.uniform(0 if weights == "nonnegative" else -0.4, 1, [layout.n_points for layout in layouts])
+    if mirrored:
+        matrix = matrix + matrix[np.ix_(*(layout.mirror for layout in layouts))]
+    matrix /= matrix.sum(axis=0)
+    layer = AffineCombination.from_matrix(matrix, layout_in=layouts[0], layout_out=layouts[1], frozen=True)
+    np.testing.assert_allclose(layer.matrix(), matrix, rtol=3e-7, atol=1e-8)  # two roundings of float32
+    assert layer.weight_kind == weights and not layer.trainable_variables
+    assert set(layer.blocks) == (set("sqcxz") if mirrored else {"z"})
+    points = rng.normal(size=(2, layer.n_in, 3)).astype(np.float32)
+    np.testing.assert_allclose(layer(points), np.einsum("bjc,jl->blc", points, matrix), atol=1e-6)
+    again = AffineCombination.from_config(layer.get_config())
+    again.build()
+    again.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(again.matrix(), layer.matrix())
+
+
+def test_what_is_no_matrix_of_shares_or_no_order_is_named():
+    with pytest.raises(UserError, match="must sum to 1"):
+        AffineCombination.from_matrix(np.ones((3, 2)))
+    with pytest.raises(UserError, match="in_order must hold each of the numbers 0 to 4 once"):
+        AffineCombination(4, 1, 2, 1, in_order=[0, 1, 2, 3, 3])

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.geometry.heatmaps import CropGrid
 from metrabs_acae.layers.heatmap_heads import HeatmapHeads
 from tests.golden import golden
 
@@ -28,7 +29,7 @@ def test_agrees_with_the_reference(arrays):
 
 def test_copying_into_the_last_points_agrees_with_the_reference(arrays):
     heads = heads_of(arrays)
-    heads.set_last_points(arrays["last4_kernel"], arrays["last4_bias"])
+    heads.set_point_weights(slice(-4, None), arrays["last4_kernel"], arrays["last4_bias"])
     kernel, bias = heads.conv.get_weights()
     np.testing.assert_array_equal(kernel, arrays["kernel_after_set_last"])
     np.testing.assert_array_equal(bias, arrays["bias_after_set_last"])
@@ -38,7 +39,7 @@ def test_copied_points_predict_as_before(arrays):
     small = heads_of(arrays)
     large = HeatmapHeads(7 + 5)
     large.build((None, 8, 8, 16))
-    large.set_last_points(*small.conv.get_weights())
+    large.set_point_weights(slice(5, 12), *small.point_weights(slice(0, 7)))
     for before, after in zip(small(arrays["features"]), large(arrays["features"]), strict=True):
         np.testing.assert_allclose(after[:, 5:], before, rtol=1e-5)
 
@@ -70,11 +71,11 @@ def test_under_mixed_precision_the_coordinates_are_float32(arrays):
 def test_errors_name_what_does_not_fit(arrays):
     with pytest.raises(UserError, match=r"features have shape \[None, 7, 8, 16\], expected \[\*, 8, 8, \*\]"):
         HeatmapHeads(7).build((None, 7, 8, 16))
-    with pytest.raises(UserError, match="do not fit"):
-        heads_of(arrays).set_last_points(arrays["last4_kernel"][..., :-1], arrays["last4_bias"])
+    with pytest.raises(UserError, match="the kernel of 4 points has shape"):
+        heads_of(arrays).set_point_weights(slice(3, 7), arrays["last4_kernel"][..., :-1], arrays["last4_bias"])
 
 
 def test_config_rebuilds_the_layer():
-    layer = HeatmapHeads(5, depth=4, image_size=384, stride=16, centered_stride=False, box_size_mm=2000.0)
+    layer = HeatmapHeads(5, depth=4, grid=CropGrid(384, 16, False, 2000.0))
     again = HeatmapHeads.from_config(layer.get_config())
     assert again.grid == layer.grid and (again.n_points, again.depth) == (5, 4)

@@ -52,7 +52,7 @@ def test_another_models_checkpoint_is_refused(tmp_path, model):
     del arrays[name]
     with pytest.raises(UserError, match="1 variables are missing"):
         checkpoints.assign(checkpoints.checkpoint_variables(model), arrays, tmp_path)
-    with pytest.raises(UserError, match="no checkpoint in"):
+    with pytest.raises(UserError, match="no readable checkpoint in"):
         checkpoints.restore_weights(tmp_path, model.pose_model)
 
 

@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.layers.kernel_norm import KernelNormLimit
 from metrabs_acae.training.optimizers import average_weights, build_optimizer, learning_rates
 from metrabs_acae.training.schedules import FinetuneBackboneSchedule, FinetuneHeadSchedule, MainSchedule
 from tests.golden import golden
@@ -59,7 +60,7 @@ def test_accumulation_matches_reference():
 @pytest.mark.parametrize("axis", ["012", "01"])
 def test_kernel_norm_constraint_matches_reference(axis):
     arrays = golden("g5_lr_opt")
-    constraint = keras.constraints.MaxNorm(20, axis=tuple(int(a) for a in axis))
+    constraint = KernelNormLimit(20, axis=tuple(int(a) for a in axis))
     np.testing.assert_allclose(
         constraint(arrays["kernelnorm_in"]), arrays[f"kernelnorm20_axis{axis}"], rtol=1e-6, atol=1e-6
     )

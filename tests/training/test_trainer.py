@@ -14,7 +14,7 @@ from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
 from metrabs_acae.models import Metrabs
 from metrabs_acae.models.gates import gates_for
 from metrabs_acae.models.losses import LossWeights, joint_group_matrix
-from metrabs_acae.models.metrabs import VARIANTS
+from metrabs_acae.models.variants import VARIANTS
 from metrabs_acae.skeletons import Skeleton, prefix_groups
 from metrabs_acae.training import callbacks, checkpoints, trainer
 from metrabs_acae.training.optimizers import build_optimizer

@@ -20,6 +20,7 @@ from keras import layers
 from metrabs_acae.errors import UserError
 from metrabs_acae.layers.dropout import ExampleDropout
 from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
+from metrabs_acae.layers.kernel_norm import KernelNormLimit
 from metrabs_acae.models.backbones.freezing import Frozen
 from metrabs_acae.models.backbones.layers import PADDED
 
@@ -127,9 +128,9 @@ def _symmetric(layer, config: dict, shift: int):
 
 def _norm_constraint(layer, kernel_norm: float) -> dict:
     if isinstance(layer, layers.DepthwiseConv2D):
-        return {"depthwise_constraint": keras.constraints.MaxNorm(kernel_norm, axis=(0, 1))}
+        return {"depthwise_constraint": KernelNormLimit(kernel_norm, axis=(0, 1))}
     if isinstance(layer, layers.Conv2D):
-        return {"kernel_constraint": keras.constraints.MaxNorm(kernel_norm, axis=(0, 1, 2))}
+        return {"kernel_constraint": KernelNormLimit(kernel_norm, axis=(0, 1, 2))}
     return {}
 
 

@@ -82,9 +82,13 @@ def _n_convolutions(layer) -> int:
     return sum(isinstance(inner, _CONVOLUTIONS) for inner in _with_layers_inside(layer))
 
 
+def _in_order(model: keras.Model) -> list:
+    return [inner for x in model.layers for inner in (_in_order(x) if isinstance(x, keras.Model) else [x])]
+
+
 def describe_frozen(backbone: keras.Model) -> str:
     """What is kept fixed, in one sentence for the log; empty where everything is trained."""
-    convolutions = [layer for layer in backbone._flatten_layers() if isinstance(layer, _CONVOLUTIONS)]
+    convolutions = [layer for layer in _in_order(backbone) if isinstance(layer, _CONVOLUTIONS)]
     trained = [layer.name for layer in convolutions if layer.trainable]
     if len(trained) == len(convolutions):
         return ""

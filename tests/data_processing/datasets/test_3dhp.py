@@ -169,7 +169,7 @@ def test_test_set(tmp_path, converted, number):
     assert [(r.frame, r.activity) for r in rows] == [(1, "Stand/Walk"), (3, "Misc.")]
     for row, w in zip(rows, world[[0, 2]], strict=True):
         np.testing.assert_allclose(row.coords, w, atol=1e-2)
-        assert row.sequence == f"TS{number}" and (row.camera.distortion is None) == (number == 2)
+        assert row.sequence == f"TS{number}" and row.camera.lens.is_pinhole == (number == 2)
         check_reprojection(row, joint=WRIST_17)
 
 

@@ -29,7 +29,7 @@ def markers_of(n_mocap, step_mm=15.0):
 def write_calibration(raw, view, name="PG1"):
     """MATLAB's row-vector convention: everything transposed."""
     (raw / "Calib").mkdir(parents=True, exist_ok=True)
-    radial = np.zeros(2) if view.distortion is None else view.distortion[:2]
+    radial = view.lens.coefficients[:2] or np.zeros(2)
     np.savez(raw / "Calib" / f"cameraParams_{name}.npz", IntrinsicMatrix=view.K.T, RadialDistortion=radial)
     t = -view.R @ view.optical_center_mm
     np.savez(raw / "Calib" / f"Extrinsics_{name}.npz", rotationMatrix=view.R.T, translationVector=t)

@@ -99,7 +99,7 @@ def test_training_frames_are_every_fifth_then_by_motion(raw, converted):
     assert rows[0].activity == "Walking"
     for row in rows:
         np.testing.assert_allclose(row.coords, true[row.frame], atol=0.01)
-        assert row.camera.distortion is None  # crops are undistorted
+        assert row.camera.lens.is_pinhole  # crops are undistorted
         check_reprojection(row, joint=WRIST, level=40 + 2 * row.frame)
         joints = project(row.camera, row.coords)
         box = row.box_ltwh_px
@@ -127,7 +127,7 @@ def test_the_benchmark_keeps_labels_and_frames_as_released(raw, converted):
     row = store.row("test", 0)
     np.testing.assert_allclose(row.coords, true[0] + [200, 0, 0], atol=0.01)
     assert tuple(row.image_size_wh) == SIZE
-    np.testing.assert_allclose(row.camera.distortion, [-0.2, 0.24, -0.0014, -0.001, -0.003], atol=1e-6)
+    np.testing.assert_allclose(row.camera.lens.coefficients, [-0.2, 0.24, -0.0014, -0.001, -0.003], atol=1e-6)
     np.testing.assert_allclose(row.box_ltwh_px, box_of_points(project(row.camera, row.coords)), atol=1.5)
     truth = truth_from_store(store)  # what the benchmark's protocol reads
     assert truth.sequence[0].startswith("S9_") and truth.activity[0] in ACTIVITIES

@@ -35,7 +35,7 @@ def write(raw, name, people, *, action="squat", cameras=2, video_frames=None):
         made = view(i)
         path = folder / f"camera_parameters/{imar.CAMERAS[i]}/{action}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        K, d = made.K, made.distortion
+        K, d = made.K, made.lens.coefficients
         lens = {"f": [[K[0, 0], K[1, 1]]], "c": [[K[0, 2], K[1, 2]]]}
         parameters = {
             "extrinsics": {"R": made.R.tolist(), "T": [(made.optical_center_mm / 1000).tolist()]},

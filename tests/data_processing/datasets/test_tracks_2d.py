@@ -142,7 +142,7 @@ def test_jrdb_pictures_lag_and_cameras(tmp_path, converted):
         np.testing.assert_allclose(row.box_ltwh_px, box_of_points(points, 1.15), atol=1e-3)
         sensor = int(row.image_key[6]) // 2
         np.testing.assert_allclose(row.camera.K[0, 0], 480 + 10 * sensor)
-        np.testing.assert_allclose(row.camera.distortion, LENS, atol=1e-6)
+        np.testing.assert_allclose(row.camera.lens.coefficients, LENS, atol=1e-6)
         np.testing.assert_allclose(row.camera.R, [[0, 0, 1], [0, 1, 0], [-1, 0, 0]], atol=1e-6)
         np.testing.assert_allclose(row.camera.optical_center_mm, row.camera.R.T @ [10, -20, -3], atol=1e-3)
         np.testing.assert_allclose(row.camera.world_up, [0, -1, 0])

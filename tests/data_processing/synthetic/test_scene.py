@@ -22,7 +22,7 @@ def pixels(row):
     """The row's joints in the image by OpenCV's camera model."""
     camera = row.camera
     points = (row.coords - camera.optical_center_mm) @ camera.R.T
-    distortion = np.zeros(5) if camera.distortion is None else camera.distortion
+    distortion = np.array(camera.lens.coefficients or np.zeros(5))
     return cv2.projectPoints(points[:, None], np.zeros(3), np.zeros(3), camera.K, distortion)[0][:, 0]
 
 

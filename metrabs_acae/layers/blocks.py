@@ -8,9 +8,9 @@ A chirality-equivariant matrix (rows: inputs, columns: outputs) shares its block
     | right  | q    | s     | x      |
     | centre | c    | c     | z      |
 
-It is held here as two arrays, one per kind of output: `sided` = [s; q; c] and `central` = [x; z]. A matrix without that
-symmetry is the special case of no pairs, where `central` is the whole matrix. The decoder uses the same form with
-latents as inputs and joints as outputs.
+`AffineCombination` holds the blocks, and the fit of the autoencoder holds them as two arrays, one per kind of output:
+`sided` = [s; q; c] and `central` = [x; z]. A matrix without that symmetry is the special case of no pairs, where z =
+`central` is the whole matrix. The decoder uses the same form with latents as inputs and joints as outputs.
 """
 
 from __future__ import annotations
@@ -95,9 +95,15 @@ def latent_names(n_pairs: int, n_center: int) -> tuple[str, ...]:
 
 def assemble(sided: np.ndarray, central: np.ndarray, n_pairs: int) -> np.ndarray:
     """[n_in, n_out] matrix of its two arrays [2P + C, P'] and [P + C, C'], with `n_pairs` = P of the inputs."""
+    b = named_blocks(sided, central, n_pairs)
+    return np.block([[b["s"], b["q"], b["x"]], [b["q"], b["s"], b["x"]], [b["c"], b["c"], b["z"]]])
+
+
+def named_blocks(sided: np.ndarray, central: np.ndarray, n_pairs: int) -> dict[str, np.ndarray]:
+    """The blocks s, q, c, x, z in the two arrays, with `n_pairs` = P of the inputs."""
     s, q, c = np.split(sided, [n_pairs, 2 * n_pairs])
     x, z = np.split(central, [n_pairs])
-    return np.block([[s, q, x], [q, s, x], [c, c, z]])
+    return {"s": s, "q": q, "c": c, "x": x, "z": z}
 
 
 def disassemble(matrix: np.ndarray, n_pairs: int, n_pairs_out: int) -> tuple[np.ndarray, np.ndarray]:
