@@ -93,13 +93,13 @@ def inconsistency(run: Path, store_path: Path) -> tuple[dict, dict]:
     from metrabs_acae.commands.evaluate import predictor
     from metrabs_acae.data.store import PoseStore
     from metrabs_acae.evaluation.consistency import consistency_metrics, like_named
-    from metrabs_acae.evaluation.stores import predict_store
+    from metrabs_acae.evaluation.crops import predict_crops
     from metrabs_acae.training.run_folder import RunFolder
 
     store = PoseStore(store_path)
     names = store.skeleton.joint_names
     pose_model, skeleton, settings = models.load_pose_model(RunFolder(run))
-    found = predict_store(
+    found = predict_crops(
         predictor(pose_model), skeleton, store, "test", image_size=settings.model.proc_side, batch_size=64
     )
     pred, true, valid = found.pred_mm, found.true_mm, found.valid

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from metrabs_acae.errors import UserError
+
 _OTHER = {"l": "r", "r": "l", "L": "R", "R": "L", "left": "right", "right": "left"}
 _WORDS = tuple(
     re.compile(pattern)
@@ -23,6 +25,41 @@ _WORDS = tuple(
 _INITIAL = re.compile(r"^(?:[lr]|[LR](?=[A-Z]))")  # lhip, rank_h36m, LHip, LHIP
 _CENTRAL = re.compile(r"^(?:root|rib|lumb|low|reference|length|rump)", re.IGNORECASE)
 """Words for what has no side although they begin with l or r."""
+
+
+def read_names(values, what: str = "joint_names") -> tuple[str, ...]:
+    """Joint names as people have them: a list, an array of texts, bytes or objects, a column of a table.
+
+    Blanks around a name are dropped, and what is left of bytes once taken for text (``b'lhip'``).
+
+    Raises:
+        UserError: one text instead of several, something else than texts, or an empty name.
+    """
+    names = tuple(_AS_BYTES.sub(r"\2", text.strip()) for text in read_texts(values, what))
+    if not all(names):
+        raise UserError(f"{what}: name {names.index('')} is empty; give every joint one.")
+    return names
+
+
+def read_texts(values, what: str) -> list[str]:
+    """A list of texts from anything that holds some; a mark of the byte order before the first is dropped.
+
+    Raises:
+        UserError: see `read_names`; bytes that are not UTF-8.
+    """
+    if isinstance(values, str | bytes):
+        raise UserError(f"{what} is one text, {values[:40]!r}; a list of texts is expected.")
+    try:
+        items = list(values)
+        items = [item.decode() if isinstance(item, bytes) else item for item in items]
+    except UnicodeDecodeError:
+        raise UserError(f"{what} holds bytes that are not UTF-8 text.") from None
+    except TypeError:
+        raise UserError(f"{what} is {type(values).__name__}, expected a list of texts.") from None
+    for item in items:
+        if not isinstance(item, str):
+            raise UserError(f"{what} holds {item!r:.40}, a {type(item).__name__}; expected {len(items)} texts.")
+    return [str(item).removeprefix("\ufeff") for item in items]
 
 
 def side(name: str) -> str:
@@ -92,6 +129,9 @@ _CODES = {
     "headtop": "htop",
     "nose": "nose",
 }
+
+
+_AS_BYTES = re.compile(r"""^b(['"])(.*)\1$""")
 
 
 def _found(name: str) -> re.Match | None:

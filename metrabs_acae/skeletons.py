@@ -16,7 +16,7 @@ import numpy as np
 
 from metrabs_acae import skeleton_tables
 from metrabs_acae.errors import UserError
-from metrabs_acae.joint_names import base_and_convention, code, mirror_name, without_partner
+from metrabs_acae.joint_names import base_and_convention, code, mirror_name, read_names, without_partner
 from metrabs_acae.joint_names import side as side
 
 COMMON_2D_JOINTS: tuple[str, ...] = tuple(skeleton_tables.COMMON_2D.split(","))
@@ -49,7 +49,7 @@ class Skeleton:
     mirror_pairs: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "joint_names", tuple(str(n) for n in self.joint_names))
+        object.__setattr__(self, "joint_names", read_names(self.joint_names, f"joint names of skeleton '{self.name}'"))
         object.__setattr__(self, "edges", tuple((int(a), int(b)) for a, b in self.edges))
         object.__setattr__(self, "mirror_pairs", tuple((str(a), str(b)) for a, b in self.mirror_pairs))
         if len(set(self.joint_names)) != len(self.joint_names):

@@ -9,19 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "joint_names", "replicas", "skeleton_tables", "tables", ""),
-    (
-        "dealing",
-        "exit_codes",
-        "files",
-        "interruption",
-        "locks",
-        "plugins",
-        "progress",
-        "safe_pickle",
-        "settings",
-        "skeletons",
-    ),
+    ("errors", "replicas", "skeleton_tables", ""),
+    ("joint_names", "safe_pickle", "tables"),
+    ("dealing", "exit_codes", "files", "interruption", "locks", "plugins", "progress", "settings", "skeletons"),
     ("flags", "geometry"),
     ("layers",),
     ("models", "data", "visualization"),

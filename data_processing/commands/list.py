@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metrabs_acae import tables
 from metrabs_acae.settings import settings
 
 
@@ -20,10 +21,7 @@ def run(settings: Settings) -> None:
         print(describe(get_dataset(settings.name)))
         return
     columns = ("name", "title", "year", "role", "kind", "skeleton", "per batch", "converter", "licence")
-    rows = table(columns)
-    widths = [max(len(r[i]) for r in rows) for i in range(len(columns))]
-    for row in rows:
-        print("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
+    print(tables.render([dict(zip(columns, row, strict=True)) for row in table(columns)[1:]]))
 
 
 def describe(info) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import write_npz
+from metrabs_acae.joint_names import read_names
 from metrabs_acae.layers.blocks import normalize_columns
 
 FORMAT_VERSION = 1
@@ -62,7 +63,7 @@ class Acae:
             object.__setattr__(self, name, weights if np.allclose(sums, 1, rtol=0, atol=1e-12) else weights / sums)
         if self.latent_gram_mm2 is not None:
             object.__setattr__(self, "latent_gram_mm2", np.asarray(self.latent_gram_mm2, np.float64))
-        object.__setattr__(self, "joint_names", tuple(str(n) for n in self.joint_names))
+        object.__setattr__(self, "joint_names", read_names(self.joint_names))
         object.__setattr__(self, "latent_names", tuple(str(n) for n in self.latent_names))
 
     @property
@@ -87,7 +88,7 @@ class Acae:
 
     def require_joints(self, joint_names: Sequence[str]) -> None:
         """Raises UserError unless `joint_names` are this autoencoder's joints in this order."""
-        names = [str(n) for n in joint_names]
+        names = list(read_names(joint_names))
         if names == list(self.joint_names):
             return
         if sorted(names) == sorted(self.joint_names):

@@ -58,6 +58,7 @@ def train_acae(
         pose_set.poses_mm,
         pose_set.joint_names,
         rows=train_rows,
+        unit_is_known=pose_set.unit_is_known,
         joint_weights=head_weights(pose_set.joint_names, head_weight) if head_weight != 1 else None,
         seed=seed,
         progress=progress,

@@ -10,6 +10,7 @@ import numpy as np
 from metrabs_acae.acae.autoencoder import Acae, combine
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import map_npz_array, write_npz
+from metrabs_acae.joint_names import read_names
 from metrabs_acae.skeletons import Skeleton, available_output_skeletons, output_skeletons
 
 NOISE_MM = 20.0
@@ -99,10 +100,11 @@ def convert_file(acae_path: str | Path, source: str, target: str, in_path: str |
     try:
         with np.load(in_path, allow_pickle=False) as stored:
             names = list(stored)
-            given = tuple(str(n) for n in stored["joint_names"]) if "joint_names" in names else from_joints
+            given = stored["joint_names"] if "joint_names" in names else from_joints
         poses = map_npz_array(in_path, "poses")
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
         raise UserError(f"{in_path} must be an .npz file with an array 'poses' [N, J, 3].") from error
+    given = read_names(given, f"joint_names of {in_path}")
     if given != from_joints:
         raise UserError(
             f"{in_path} names its {len(given)} joints {', '.join(given[:3])} ..., but {source} is {len(from_joints)} "

@@ -15,6 +15,8 @@ from metrabs_acae.acae.autoencoder import Acae
 from metrabs_acae.acae.initial import choose_joints, initial_parameters, random_parameters
 from metrabs_acae.acae.settings import AcaeFit
 from metrabs_acae.errors import UserError
+from metrabs_acae.geometry.body_size import require_mm
+from metrabs_acae.joint_names import read_names
 from metrabs_acae.layers import blocks
 
 _SELECTION_POSES = 500
@@ -43,6 +45,7 @@ def fit_acae(
     batch_size: int = AcaeFit.batch_size,
     learning_rate: float = 0.01,
     rows: np.ndarray | None = None,
+    unit_is_known: bool = False,
     workers: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Acae:
@@ -66,6 +69,7 @@ def fit_acae(
         steps: of the final run, and batch_size: poses per step.
         learning_rate: at the start of each run.
         rows: fit only to these poses; None: to all.
+        unit_is_known: poses are in mm whatever their size (a bad model's); else that is judged by the size of the body.
         workers: threads for the short runs; None: the usable cores.
         progress: receives a line of text now and then.
 
@@ -74,7 +78,7 @@ def fit_acae(
     """
     from metrabs_acae.acae import kernels
 
-    names = tuple(str(n) for n in joint_names)
+    names = read_names(joint_names)
     _check_choice("weights", weights, ("nonnegative", "affine"))
     _check_choice("loss_space", loss_space, ("image", "3d"))
     _check_choice("start", start, ("joints", "random"))
@@ -85,6 +89,8 @@ def fit_acae(
         raise UserError(f"sparsity must be at least 0 and learning_rate above 0, got {sparsity} and {learning_rate}.")
     poses_mm = np.asanyarray(poses_mm)
     poses_io.check_poses(poses_mm, names)
+    if not unit_is_known:
+        require_mm("The array of poses", poses_mm, names)
     layout = blocks.layout_of(names, chiral=chiral)
     n_pairs_out, n_center_out = _latent_counts(layout, n_latents, n_center_latents if chiral else n_latents)
     usable = poses_io.usable_rows(poses_mm, loss_space)

@@ -12,9 +12,9 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import map_npz_array
+from metrabs_acae.joint_names import read_names
 
 _CHUNK_VALUES = 16_000_000
-_METRES_BELOW = 20.0
 NEAREST_MM = 100.0
 """Joints closer to the camera plane than this have no useful image position."""
 
@@ -33,6 +33,11 @@ class PoseSet:
     joint_names: tuple[str, ...]
     provenance: dict = field(default_factory=dict)
 
+    @property
+    def unit_is_known(self) -> bool:
+        """Whether the poses are in mm, whatever their size: pseudo-labels, and files that say so (``"unit": "mm"``)."""
+        return self.provenance.get("unit") == "mm" or "mirrored" in self.provenance
+
 
 def load_poses(path: str | Path) -> PoseSet:
     """Reads `poses` [K, J, 3] and `joint_names` [J] (and `provenance`, JSON text) from an .npz or HDF5 file.
@@ -50,11 +55,15 @@ def load_poses(path: str | Path) -> PoseSet:
         raise UserError(
             f"{path} must hold arrays 'poses' [K, J, 3] and 'joint_names' [J]; it holds {', '.join(names)}."
         )
-    return PoseSet(poses, tuple(str(n) for n in joint_names), json.loads(provenance) if provenance else {})
+    names = read_names(joint_names, f"joint_names of {path}")
+    try:
+        return PoseSet(poses, names, json.loads(provenance) if provenance else {})
+    except ValueError:
+        raise UserError(f"The provenance in {path} is not JSON; leave it out or mend it.") from None
 
 
 def check_poses(poses_mm: np.ndarray, joint_names: Sequence[str]) -> None:
-    """Raises UserError for arrays that are not finite poses [K, J, 3] in millimetres. Reads them once, in pieces."""
+    """Raises UserError for arrays that are not finite poses [K, J, 3]. Reads them once, in pieces."""
     shape = np.shape(poses_mm)
     if len(shape) != 3 or shape[2] != 3 or shape[1] != len(joint_names):
         raise UserError(
@@ -70,12 +79,6 @@ def check_poses(poses_mm: np.ndarray, joint_names: Sequence[str]) -> None:
             raise UserError(
                 f"Pose {start + int(np.argmin(finite))} has a coordinate that is NaN or infinite; leave such poses out."
             )
-    sample = sample_poses(poses_mm, 500)
-    extent = float(np.median(np.ptp(sample, axis=1).max(axis=-1)))
-    if extent < _METRES_BELOW:
-        raise UserError(
-            f"The poses' typical extent is {extent:.3g}, as if in metres; millimetres are expected: multiply by 1000."
-        )
 
 
 def usable_rows(poses_mm: np.ndarray, loss_space: str) -> np.ndarray:
@@ -113,7 +116,7 @@ def chunks(poses_mm: np.ndarray):
 def _read_npz(path: Path):
     with np.load(path, allow_pickle=False) as arrays:
         names = list(arrays)
-        joint_names = arrays["joint_names"].tolist() if "joint_names" in names else None
+        joint_names = arrays["joint_names"] if "joint_names" in names else None
         provenance = str(arrays["provenance"]) if "provenance" in names else ""
     return names, map_npz_array(path, "poses") if "poses" in names else None, joint_names, provenance
 
@@ -123,7 +126,7 @@ def _read_hdf5(path: Path):
 
     with h5py.File(path, "r") as file:
         names = list(file)
-        joint_names = [n.decode() for n in file["joint_names"][()]] if "joint_names" in names else None
+        joint_names = file["joint_names"][()] if "joint_names" in names else None
         provenance = file["provenance"][()].decode() if "provenance" in names else ""
         poses = None
         if "poses" in names:

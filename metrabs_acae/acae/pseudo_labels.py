@@ -17,6 +17,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.joint_errors import joint_errors
 from metrabs_acae.files import replacing, write_npz
+from metrabs_acae.joint_names import read_names
 
 _ORIGIN = np.dtype([("source", "<i4"), ("row", "<i8")])
 
@@ -38,7 +39,7 @@ class PoseFileWriter:
         self.path = Path(path)
         if self.path.suffix not in (".npz", ".h5", ".hdf5"):
             raise UserError(f"Pose files end in .npz or .h5, got {self.path}.")
-        self.joint_names = tuple(str(n) for n in joint_names)
+        self.joint_names = read_names(joint_names)
         self.provenance = json.loads(json.dumps(provenance))
         self._folder = self.path.with_name(self.path.name + ".partial")
         self._poses_file, self._origin_file = self._folder / "poses.f32", self._folder / "origin.bin"

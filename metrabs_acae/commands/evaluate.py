@@ -6,13 +6,13 @@ import dataclasses
 
 import numpy as np
 
-from metrabs_acae import tables
 from metrabs_acae.acae.pseudo_labels import predict_mirrored
 from metrabs_acae.commands import evaluate_files, models, stores
 from metrabs_acae.config import Config
+from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
-from metrabs_acae.evaluation.consistency import consistency_metrics
-from metrabs_acae.evaluation.stores import StorePredictions, predict_store, score
+from metrabs_acae.evaluation import store_tables
+from metrabs_acae.evaluation.crops import CropPredictions, predict_crops, sample_rows
 from metrabs_acae.models.kinds import KINDS
 from metrabs_acae.skeletons import Skeleton, corresponding_joints
 from metrabs_acae.training.run_folder import RunFolder
@@ -20,30 +20,7 @@ from metrabs_acae.training.run_folder import RunFolder
 VALIDATION_EXAMPLES = 64
 """Examples of each validation store: enough to see the curve, few enough not to slow the training down."""
 
-COLUMNS = {
-    "n_poses": "poses",
-    "mpjpe": "MPJPE",
-    "pa_mpjpe": "PA-MPJPE",
-    "pck@100": "PCK@100",
-    "pck@150": "PCK@150",
-    "auc@150": "AUC@150",
-    "cps@200": "CPS@200",
-    "constant_pose_mpjpe": "constant pose",
-    "ratio": "ratio",
-}
-"""Results shown in the table: `ratio` is MPJPE over the error of the best constant pose."""
-
-CONSISTENCY_COLUMNS = {
-    "n_poses": "poses",
-    "n_points": "points",
-    "disagreement_mm": "disagreement",
-    "disagreement_depth_mm": "in depth",
-    "disagreement_plane_mm": "in plane",
-    "bone_length_spread_mm": "bone length spread",
-}
-"""Results shown in the table of stores that have several skeletons, mm."""
-
-
+NOT_EVALUATED = "Nothing was evaluated: no pose store of the run has a test split; name some with --test-on."
 MIRROR_NOTE = "Each pose is the mean over the crop and its mirror image (--test-time-mirror-aug)."
 
 
@@ -54,17 +31,32 @@ def run(config: Config) -> None:
         return
     folder = models.find_run(config.files.load_path)
     pose_model, skeleton, settings = models.load_pose_model(folder)
-    given = {name: getattr(config.data, name) for name in ("test_on", "batch_size_test", "test_time_mirror_aug")}
+    of_command = ("test_on", "batch_size_test", "test_time_mirror_aug", "max_bad_fraction")
+    given = {name: getattr(config.data, name) for name in of_command}
     config = dataclasses.replace(config, data=dataclasses.replace(settings.data, **given), model=settings.model)
+    if not stores.test_stores(config.data, config.files.data_dir):
+        raise UserError(NOT_EVALUATED)
+    for line in check_stores(config, []):
+        print(line)
     evaluate_and_report(pose_model, skeleton, config, folder)
 
 
+def check_stores(config: Config, validation_stores: list[PoseStore]) -> list[str]:
+    """What is to be said about the stores that will be scored; UserError where that could not be done."""
+    notes, tested = [], stores.test_stores(config.data, config.files.data_dir)
+    for split, chosen in (("valid", validation_stores), ("test", tested)):
+        for store in chosen:
+            rows = sample_rows(store.splits[split], VALIDATION_EXAMPLES if split == "valid" else None)
+            notes.append(store_tables.check_root(store, rows, split, config.benchmark.root))
+    return list(dict.fromkeys(filter(None, notes)))
+
+
 def evaluate_and_report(pose_model, skeleton: Skeleton, config: Config, folder: RunFolder) -> dict[str, dict]:
-    """Scores the model on all test stores; prints the table and writes evaluation.json, .md and overlay pictures."""
+    """Scores the model on all test stores; prints the tables and writes evaluation.json, .md and overlay pictures."""
     results, mirrored = {}, config.data.test_time_mirror_aug
     predict = predictor(pose_model, mirror=skeleton.mirror if mirrored else None)
     for store in stores.test_stores(config.data, config.files.data_dir):
-        predictions = predict_store(
+        predictions = predict_crops(
             predict,
             skeleton,
             store,
@@ -72,58 +64,18 @@ def evaluate_and_report(pose_model, skeleton: Skeleton, config: Config, folder: 
             image_size=config.model.proc_side,
             batch_size=config.data.batch_size_test,
             keep_images=12,
+            max_bad_fraction=config.data.max_bad_fraction,
             is_absolute=KINDS[config.model.model].is_absolute,
         )
-        results[store.name] = {**evaluate_store(predictions, store.skeleton), "mirror_averaged": mirrored}
-        draw(predictions, store.skeleton, folder, f"test_{store.name}.png")
+        measured = store_tables.measure(predictions, store.skeleton.joint_names, config.benchmark.root)
+        name = store.name if store.name not in results else str(store.path)
+        results[name] = {**measured, "mirror_averaged": mirrored}
+        draw(predictions, store.skeleton, folder, f"test_{name.replace('/', '_')}.png")
     folder.write_json("evaluation.json", results)
-    note = [MIRROR_NOTE] if mirrored else []
-    (folder.path / "evaluation.md").write_text("\n\n".join(render(results, fmt="markdown") + note) + "\n")
-    print(*render(results, fmt="text"), *note, sep="\n\n", flush=True)
+    note = [] if results and not mirrored else [MIRROR_NOTE if results else NOT_EVALUATED]
+    (folder.path / "evaluation.md").write_text("\n\n".join(store_tables.render(results, "markdown") + note) + "\n")
+    print(*store_tables.render(results, "text"), *note, sep="\n\n", flush=True)
     return results
-
-
-def evaluate_store(predictions: StorePredictions, skeleton: Skeleton) -> dict[str, float]:
-    """The standard metrics and, of a store whose joints are of several skeletons, how much these contradict each other.
-
-    Where each skeleton has a pelvis there is no one root to score poses at: then only the second.
-    """
-    if not stores.has_several_conventions(skeleton):
-        return scores(predictions, skeleton)
-    try:
-        standard = scores(predictions, skeleton)
-    except UserError:
-        standard = {"n_poses": len(predictions.pred_mm)}
-    return {**standard, **consistency(predictions, skeleton)}
-
-
-def scores(predictions: StorePredictions, skeleton: Skeleton) -> dict[str, float]:
-    """The standard metrics, and the ratio of the MPJPE to the best constant pose's."""
-    result = score(predictions, skeleton)
-    constant = result["constant_pose_mpjpe"]  # zero if all poses are the same
-    return {**result, "ratio": result["mpjpe"] / constant if constant else float("nan")}
-
-
-def consistency(predictions: StorePredictions, skeleton: Skeleton) -> dict[str, float]:
-    """`consistency_metrics` of predictions of several skeletons' joints."""
-    return consistency_metrics(predictions.pred_mm, predictions.true_mm, skeleton.joint_names, valid=predictions.valid)
-
-
-def render(results: dict[str, dict], *, fmt: str) -> list[str]:
-    """The tables of results by store that have rows: of standard metrics (mm or percent), and of consistency."""
-    found = []
-    for columns, key, first in (
-        (COLUMNS, "mpjpe", "benchmark"),
-        (CONSISTENCY_COLUMNS, "disagreement_mm", "consistency"),
-    ):
-        rows = [
-            {first: name, **{title: result[k] for k, title in columns.items() if k in result}}
-            for name, result in results.items()
-            if key in result
-        ]
-        if rows:
-            found.append(tables.render(rows, fmt=fmt, digits={"ratio": 3}))
-    return found
 
 
 def predictor(pose_model, *, mirror: np.ndarray | None = None):
@@ -156,7 +108,14 @@ class Validator:
         tested = stores.test_stores(config.data, config.files.data_dir)
         for store in (*self.stores, *tested):
             corresponding_joints(self.skeleton, store.skeleton.joint_names)  # better refused now than after training
-        self.consistency_store = next((s for s in tested if stores.has_several_conventions(s.skeleton)), None)
+        for line in check_stores(config, self.stores):
+            folder.log(line)
+        root = config.benchmark.root
+        self.stores = [s for s in self.stores if store_tables.STANDARD.applies(s.skeleton.joint_names, root)]
+        if not self.stores:
+            folder.log("No validation: no store of the run has a valid split and one root; name some by --validate-on.")
+        consistent = (s for s in tested if store_tables.CONSISTENCY.applies(s.skeleton.joint_names, ""))
+        self.consistency_store = next(consistent, None)
         self.scores = ("mpjpe", "pa_mpjpe", "pck@150") if self.stores else ()
         self.names = self.scores + (("disagreement_mm",) if self.consistency_store else ())
 
@@ -164,18 +123,18 @@ class Validator:
         results = []
         for i, store in enumerate(self.stores):
             predictions = self._predict(store, "valid", keep_images=8 if i == 0 else 0)
-            results.append(score(predictions, store.skeleton))
+            results.append(store_tables.standard(predictions, store.skeleton.joint_names, self.config.benchmark.root))
             if i == 0:
                 draw(predictions, store.skeleton, self.folder, f"step_{step:07d}.png")
         means = {name: float(np.mean([r[name] for r in results])) for name in self.scores}
         if self.consistency_store:
-            skeleton = self.consistency_store.skeleton
-            measured = consistency(self._predict(self.consistency_store, "test"), skeleton)
+            predictions = self._predict(self.consistency_store, "test")
+            measured = store_tables.agreement(predictions, self.consistency_store.skeleton.joint_names)
             means["disagreement_mm"] = measured["disagreement_mm"]
         return means
 
-    def _predict(self, store, split: str, *, keep_images: int = 0) -> StorePredictions:
-        return predict_store(
+    def _predict(self, store: PoseStore, split: str, *, keep_images: int = 0) -> CropPredictions:
+        return predict_crops(
             predictor(self.pose_model),
             self.skeleton,
             store,
@@ -184,11 +143,12 @@ class Validator:
             batch_size=self.config.data.batch_size_test,
             keep_images=keep_images,
             max_examples=VALIDATION_EXAMPLES,
+            max_bad_fraction=self.config.data.max_bad_fraction,
             is_absolute=KINDS[self.config.model.model].is_absolute,
         )
 
 
-def draw(predictions: StorePredictions, skeleton: Skeleton, folder: RunFolder, name: str) -> None:
+def draw(predictions: CropPredictions, skeleton: Skeleton, folder: RunFolder, name: str) -> None:
     """A sheet of crops with the predicted and the true skeleton, and the prediction from the side."""
     import cv2
 

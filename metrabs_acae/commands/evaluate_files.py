@@ -59,11 +59,14 @@ def score_file(path: Path, flags: Benchmark) -> Result:
         protocol = protocol_from_flag(flags.protocol)
     else:
         protocol = get_protocol(_noted(predictions, "protocol") or "generic")
-    truth = flags.truth or _noted(predictions, "store")
-    if not truth:
+    options = parse_options(protocol, flags.protocol_options)
+    truth = flags.truth or (_noted(predictions, "store") if protocol.needs_truth else "")
+    if truth:
+        store, split = stores.open_split(truth)
+        return protocol.evaluate_on(predictions, store, split, **options)
+    if protocol.needs_truth:
         raise UserError(f"{path} does not say which pose store was predicted; name the one with the labels by --truth.")
-    store, split = stores.open_split(truth)
-    return protocol.evaluate_on(predictions, store, split, **parse_options(protocol, flags.protocol_options))
+    return protocol.evaluate(predictions, None, **options)
 
 
 def _noted(predictions: Predictions, key: str) -> str:

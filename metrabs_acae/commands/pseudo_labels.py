@@ -18,7 +18,7 @@ from metrabs_acae.skeletons import corresponding_joints
 def run(config: Config) -> None:
     """Predicts with mirror averaging and writes --poses-file; the same command goes on with an interrupted one."""
     from metrabs_acae.acae.pseudo_labels import write_pseudo_labels
-    from metrabs_acae.data.pipeline import evaluation_dataset
+    from metrabs_acae.data.pipeline import evaluation_dataset, user_errors
     from metrabs_acae.training import checkpoints
 
     folder = models.find_run(config.files.load_path)
@@ -32,14 +32,18 @@ def run(config: Config) -> None:
 
     def batches_of(store: PoseStore, split: str):
         def batches_from(row: int) -> Iterable[dict]:
-            return evaluation_dataset(
+            count = store.splits[split]
+            dataset = evaluation_dataset(
                 store,
                 split,
                 image_size=settings.model.proc_side,
                 batch_size=config.data.batch_size_test,
-                rows=range(row, store.splits[split]),
+                rows=range(row, count),
                 workers=config.data.workers,
+                max_bad_fraction=config.data.max_bad_fraction * count / (count - row),  # of the whole split
             )
+            with user_errors(dataset):
+                yield from dataset
 
         return batches_from
 

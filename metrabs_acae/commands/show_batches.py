@@ -30,6 +30,7 @@ def run(config: Config) -> None:
         image_size=config.model.proc_side,
         augmentation=augmentation_settings(config.augmentation),
         workers=config.data.workers,
+        max_bad_fraction=config.data.max_bad_fraction,
     )
     print(table)
     print(f"Wrote {target}")

@@ -16,8 +16,6 @@ from metrabs_acae.data.shares import in_proportion
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.dealing import Dealing
 from metrabs_acae.errors import UserError
-from metrabs_acae.evaluation.consistency import like_named
-from metrabs_acae.skeletons import Skeleton
 
 
 def with_paper_stores(config: Config) -> Config:
@@ -127,11 +125,6 @@ def open_split(text: str, split: str = "test", *, known: Sequence[PoseStore] = (
     store = {s.name: s for s in known}.get(name) or PoseStore(name)
     require_split(store, split)
     return store, split
-
-
-def has_several_conventions(skeleton: Skeleton) -> bool:
-    """Whether a store's joints are of several skeletons, so that it can show if a model's skeletons agree."""
-    return bool(like_named(skeleton.joint_names))
 
 
 def _wanted(data: Data, data_dir: str) -> tuple[list[tuple[Path, int | None]], list[tuple[Path, int | None]]]:

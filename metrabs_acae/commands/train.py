@@ -106,8 +106,7 @@ def train(config: Config, folder: RunFolder, began: float):
         )
     said = stores.look_at_own(mixture, config.data)
     acae = warm_start.load_acae(config, folder, mixture.skeleton)
-    stores.validation_stores(config.data, mixture)
-    stores.test_stores(config.data, config.files.data_dir)
+    evaluate.check_stores(config, stores.validation_stores(config.data, mixture))
     used = distribution.choose(
         config.devices,
         n_3d=mixture.batch_size_3d // training.grad_accum_steps,

@@ -33,18 +33,25 @@ SLOTS_PER_TASK = 4
 
 
 class DataHealth:
-    """Counts loaded and broken examples, names each broken one once, and says when there are too many.
+    """Counts loaded and broken examples, names each broken one once, and stops where there are too many.
+
+    Args:
+        max_bad_fraction: what fraction may be broken.
+        n_trial: of an endless stream, after so many examples.
+        n_total: how many examples there are in all, where that is known; the limit is then so many of these.
+        n_bad: how many of them were broken already.
 
     Attributes:
-        n_loaded, n_bad: examples loaded, and draws of broken ones that were replaced.
+        n_loaded, n_bad: examples loaded, and (draws of) broken ones.
         error: the UserError that stopped loading, or None.
     """
 
-    def __init__(self, max_bad_fraction: float, n_trial: int = 500):
+    def __init__(self, max_bad_fraction: float, n_trial: int = 500, *, n_total: int | None = None, n_bad: int = 0):
         self.max_bad_fraction = max_bad_fraction
         self.n_trial = n_trial
+        self.n_total = n_total
         self.n_loaded = 0
-        self.n_bad = 0
+        self.n_bad = n_bad
         self.reasons: dict[str, str] = {}
         self.error: UserError | None = None
         self._lock = threading.Lock()
@@ -68,11 +75,20 @@ class DataHealth:
             self._check()
 
     def _check(self) -> None:
-        if self.n_bad + self.n_loaded >= self.n_trial and self.bad_fraction > self.max_bad_fraction:
-            key, reason = next(iter(self.reasons.items()))
+        if self.n_total is not None:
+            how_many, too_many = (
+                f"So far {self.n_bad} of {self.n_total}",
+                self.n_bad > self.max_bad_fraction * self.n_total,
+            )
+        else:
+            how_many = f"{self.bad_fraction:.1%} of the"
+            tried = self.n_bad + self.n_loaded >= self.n_trial
+            too_many = tried and self.bad_fraction > self.max_bad_fraction
+        if too_many:
+            key, reason = next(iter(self.reasons.items()), ("see above", "broken"))
             self.stop(
-                f"{self.bad_fraction:.1%} of the examples are broken, more than --max-bad-fraction "
-                f"{self.max_bad_fraction:.1%} (first: {key}: {reason}); mend the data or raise the limit."
+                f"{how_many} examples are broken, more than --max-bad-fraction {self.max_bad_fraction:.1%} (first: "
+                f"{key}: {reason.rstrip('.')}); mend the data or raise the limit."
             )
 
     def stop(self, message: str) -> None:

@@ -69,6 +69,7 @@ def evaluation_dataset(
     antialias: int = 1,
     rows: Sequence[int] | None = None,
     workers: int | None = None,
+    max_bad_fraction: float = 1.0,
 ) -> tf.data.Dataset:
     """Every example of a split once, in order, without augmentation; the last batch may be smaller.
 
@@ -82,6 +83,8 @@ def evaluation_dataset(
         skeleton: joints of the result, a superset or subset of the store's by name; None takes the store's.
         mirror: True mirrors the crops; coordinates and joints are mirrored with them.
         rows: only these rows of the split, in this order.
+        max_bad_fraction: loading stops where more than this fraction of them is broken; wrap the dataset's consumer in
+            `user_errors`.
     """
     loader = EvaluationLoader(
         store,
@@ -92,6 +95,7 @@ def evaluation_dataset(
         antialias=antialias,
         rows=rows,
         workers=workers,
+        max_bad_fraction=max_bad_fraction,
     )
     signature = {
         name: tf.TensorSpec((None, *array.shape[1:]), array.dtype, name)

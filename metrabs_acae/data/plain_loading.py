@@ -30,6 +30,7 @@ class EvaluationLoader:
         antialias: int = 1,
         rows: Sequence[int] | None = None,
         workers: int | None = None,
+        max_bad_fraction: float = 1.0,
     ):
         if store.kind != "3d":
             raise UserError(f"Pose store {store.path} has 2D labels; evaluation needs a 3D one.")
@@ -43,7 +44,7 @@ class EvaluationLoader:
         self.antialias = antialias
         self.rows = range(store.splits[split]) if rows is None else [int(row) for row in rows]
         self.workers = workers or len(os.sched_getaffinity(0))
-        self.health = DataHealth(max_bad_fraction=1.0)
+        self.health = DataHealth(max_bad_fraction, n_total=len(self.rows))
         position = {name: i for i, name in enumerate(self.skeleton.joint_names)}
         pairs = [(position[n], i) for i, n in enumerate(store.skeleton.joint_names) if n in position]
         if not pairs:

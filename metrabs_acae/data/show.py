@@ -25,6 +25,7 @@ def show_batches(
     image_size: int = 256,
     augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (frozen)
     workers: int | None = None,
+    max_bad_fraction: float = 1.0,
 ) -> str:
     """Writes a contact sheet, one row per dataset, of the crops of the first `n` batches, and returns a table.
 
@@ -36,7 +37,14 @@ def show_batches(
         raise UserError(f"The number of batches to show must be at least 1, not {n}.")
     if Path(out_png).suffix.lower() not in (".png", ".jpg"):
         raise UserError(f"The contact sheet {out_png} must be a .png or .jpg file.")
-    loader = BatchLoader(mixture, image_size=image_size, augmentation=augmentation, workers=workers, n_ahead=1)
+    loader = BatchLoader(
+        mixture,
+        image_size=image_size,
+        augmentation=augmentation,
+        workers=workers,
+        max_bad_fraction=max_bad_fraction,
+        n_ahead=1,
+    )
     batches = loader.batches()
     shown = [next(batches) for _ in range(n)]
     batches.close()

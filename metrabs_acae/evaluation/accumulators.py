@@ -9,6 +9,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.definitions import STANDARD, Metric, make_metrics
 from metrabs_acae.evaluation.joint_errors import checked_poses, joint_errors
+from metrabs_acae.evaluation.root import Root
 
 CHUNK_POSES = 8192
 """Poses evaluated at a time: memory stays bounded, and arrays stay near the processor's cache."""
@@ -21,15 +22,19 @@ class PoseMetrics:
 
     Args:
         metrics: what to compute; default: the WACV paper's 19 numbers.
-        root: index of the root joint (or several, whose mean it is); None if no metric needs one.
+        root: see `root.Root`; None if no metric needs one.
         joint_names: names of the joints for `by_joint`; default: their numbers.
+
+    Attributes:
+        n_poses: how many had a valid joint; n_joints: how many of those there were.
+        n_poses_without_root: how many of these poses have no root-relative error.
     """
 
     def __init__(
         self,
         metrics: Sequence[Metric] | None = None,
         *,
-        root: int | Sequence[int] | None,
+        root: Root | None,
         joint_names: Sequence[str] | None = None,
     ):
         self.metrics = tuple(metrics if metrics is not None else make_metrics(STANDARD))
@@ -86,10 +91,10 @@ class PoseMetrics:
                 joints = slice(None) if metric.joints is None else list(metric.joints)
                 self._joints[i, joints, 0] += scores.sum(0)
                 self._joints[i, joints, 1] += scored.sum(0)
-        added[:, -1, :] = per_group(np.ones(len(valid)))[:, None]
+        added[:, -1, :] = per_group(valid.any(1))[:, None]
         for group, sums in zip(groups, added, strict=True):
             self._groups[group] += sums
-        self.n_poses += len(valid)
+        self.n_poses += int(valid.any(1).sum())
         self.n_joints += int(valid.sum())
         if "root" in errors:
             self.n_poses_without_root += int((valid.any(1) & ~errors["root"][1].any(1)).sum())

@@ -15,6 +15,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.definitions import Number
 from metrabs_acae.evaluation.joint_errors import checked_poses
+from metrabs_acae.geometry.body_size import limbs
 
 NUMBERS = (
     Number("disagreement_mm", "mm", "disagreement"),
@@ -24,8 +25,6 @@ NUMBERS = (
 )
 POINTS = Number("n_points", label="points")
 """Anatomical points compared."""
-LIMBS = (("hip", "kne"), ("kne", "ank"), ("sho", "elb"), ("elb", "wri"))
-"""Bones, by the base names of their ends, that nearly every convention has."""
 
 
 def consistency_metrics(
@@ -96,15 +95,14 @@ def like_named(joint_names: Sequence[str]) -> dict[str, list[int]]:
 
 def _bone_length_spread(pred: np.ndarray, true: np.ndarray, valid: np.ndarray, joint_names: Sequence[str]) -> float:
     """Mean over limbs and poses of the deviation among skeletons of (predicted - true) bone length, mm; NaN if none."""
-    index = {n: i for i, n in enumerate(joint_names)}
-    conventions = list(dict.fromkeys(n.partition("_")[2] for n in joint_names))
+    by_limb: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for limb, a, b in limbs(joint_names):
+        by_limb.setdefault(limb, []).append((a, b))
     spreads = []
-    for side, (start, end) in itertools.product("lr", LIMBS):
-        pairs = [(f"{side}{start}_{c}", f"{side}{end}_{c}") for c in conventions]
-        bones = np.array([(index[a], index[b]) for a, b in pairs if a in index and b in index], np.int64).reshape(-1, 2)
+    for bones in by_limb.values():
         if len(bones) < 2:
             continue
-        a, b = bones.T
+        a, b = np.array(bones).T
         known = (valid[:, a] & valid[:, b]).astype(float)
         errors = np.linalg.norm(pred[:, a] - pred[:, b], axis=-1) - np.linalg.norm(true[:, a] - true[:, b], axis=-1)
         n = known.sum(axis=1)

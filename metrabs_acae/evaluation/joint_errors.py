@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.root import relative
 from metrabs_acae.geometry.alignment import procrustes
 
 ALIGNMENTS = ("root", "procrustes", "none")
@@ -58,7 +59,7 @@ def joint_errors(pred_mm, true_mm, valid, *, alignment: str, root=None) -> tuple
         pred_mm, true_mm, valid: as returned by `checked_poses`.
         alignment: ``"root"`` (the root joint subtracted from both), ``"procrustes"`` (the similarity transform of the
             prediction that fits the truth best: rotation, translation and scale, no reflection), or ``"none"``.
-        root: joint index, or several whose mean is the root; needed for ``"root"`` only.
+        root: see `root.Root`; needed for ``"root"`` only.
 
     Returns:
         [N, J] distances in mm (meaningless where not scored), and [N, J] bool: which joints are scored. A pose whose
@@ -67,11 +68,7 @@ def joint_errors(pred_mm, true_mm, valid, *, alignment: str, root=None) -> tuple
     """
     scored = valid
     if alignment == "root":
-        roots = np.atleast_1d(np.asarray(root if root is not None else [], np.int64))
-        if not len(roots) or roots.min() < 0 or roots.max() >= true_mm.shape[1]:
-            raise UserError(f"Root-relative metrics need a root joint within 0..{true_mm.shape[1] - 1}, not {root}.")
-        pred_mm, true_mm = (x - x[:, roots].mean(1, keepdims=True) for x in (pred_mm, true_mm))
-        scored = valid & valid[:, roots].all(1, keepdims=True)
+        (pred_mm, true_mm), scored = relative((pred_mm, true_mm), valid, root)
     elif alignment == "procrustes":
         possible = valid.sum(1) >= MIN_JOINTS_FOR_PROCRUSTES
         scored = valid & possible[:, None]

@@ -15,6 +15,7 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.accumulators import PoseMetrics
 from metrabs_acae.evaluation.definitions import STANDARD, Metric, make_metric, make_metrics
 from metrabs_acae.evaluation.joint_errors import checked_poses, joint_errors
+from metrabs_acae.evaluation.root import relative
 
 
 def evaluate_metric(metric: Metric, pred_mm, true_mm, *, valid=None, root=None) -> float:
@@ -91,7 +92,7 @@ def standard_metrics(pred_mm, true_mm, *, valid=None, root, metrics: Sequence[st
     Args:
         pred_mm, true_mm: [N, J, 3].
         valid: [N, J] bool; None: joints whose truth is finite.
-        root: index of the root joint.
+        root: see `root.Root`.
         metrics: names, see `make_metric`.
     """
     accumulator = PoseMetrics(make_metrics(metrics), root=root)
@@ -108,18 +109,16 @@ def best_constant_pose_mpjpe(true_mm, valid=None, root=0, *, max_iterations=200,
     Args:
         true_mm: [N, J, 3] poses in the frame in which predictions are scored (camera frame).
         valid: [N, J] bool; None: joints whose truth is finite.
-        root: index of the root joint (or several, whose mean it is).
+        root: see `root.Root`.
 
     Returns:
         mm, over the same joints that `mpjpe` scores; NaN if there are none.
     """
     _, true, valid = checked_poses(np.zeros_like(true_mm, np.float64), true_mm, valid)
-    roots = np.atleast_1d(root)
-    scored = valid & valid[:, roots].all(1, keepdims=True)
-    relative = true - true[:, roots].mean(1, keepdims=True)
+    (about_root,), scored = relative([true], valid, root)
     total, count = 0.0, int(scored.sum())
     for joint in range(true.shape[1]):
-        points = relative[scored[:, joint], joint]
+        points = about_root[scored[:, joint], joint]
         if len(points):
             center = geometric_median(points, max_iterations=max_iterations, tolerance=tolerance_mm)
             total += np.linalg.norm(points - center, axis=1).sum()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae.data.loading import DataHealth
 from metrabs_acae.data.store import CameraParams, PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.prediction_settings import PredictionSettings
@@ -25,12 +26,13 @@ VIEW_SCALE = 2
 
 @dataclass(frozen=True)
 class Frame:
-    """One image of a split and the rows of its labelled people."""
+    """One image of a split, the rows of its labelled people, and their numbers."""
 
     image_key: str
     sequence: str
     frame: int
     rows: tuple[int, ...]
+    people: tuple[int, ...]
 
 
 def predict_store(
@@ -44,7 +46,6 @@ def predict_store(
     metadata: Mapping | None = None,
     max_bad_fraction: float = 0.01,
     progress: Callable[[int, int, int], None] | None = None,
-    report: Callable[[str], None] = print,
 ) -> Predictions:
     """Predicts all images of a split and writes a prediction file with the joints of the store that the model has.
 
@@ -52,8 +53,8 @@ def predict_store(
         estimator: `PoseEstimator`, or an exported one loaded again.
         model_joints: names of all joints of the estimator's output.
         metadata: plain types for the file; they must be the same when an interrupted run goes on.
-        max_bad_fraction: no file is made if more of the images than this cannot be read. (What a missing frame costs is
-            the protocol's rule.)
+        max_bad_fraction: predicting stops if more of the images than this cannot be read. (What a missing frame costs
+            is the protocol's rule.)
         progress: receives (images done, images in all, people so far).
 
     Raises:
@@ -68,22 +69,20 @@ def predict_store(
         )
     names, index = common_joints(Skeleton("model", model_joints), store.skeleton.joint_names, store)
     described = {"store": f"{store.path}:{split}", **asdict(settings), **(metadata or {})}
-    writer = PredictionWriter(path, names, described)
     frames = frames_of(store, split)
+    if settings.boxes == "detector":
+        require_distinct(frames, store)
+    writer = PredictionWriter(path, names, described)
+    health = DataHealth(max_bad_fraction, n_total=len(frames), n_bad=len(writer.bad_images))
     people_so_far = 0
     for batch in batches(store, split, frames[writer.images_done :], known_camera=settings.known_camera):
+        for frame in batch.bad:
+            health.add_bad(f"{store.name} {split} ({frame.image_key})", "the image cannot be read", replaced=False)
         people = _predict(estimator, store, split, batch, settings, index) if batch.frames else _nobody(len(index))
         writer.append(people, images=len(batch.frames) + len(batch.bad), bad_images=[f.image_key for f in batch.bad])
-        for frame in batch.bad:
-            report(f"The image {frame.image_key} of {store.name} cannot be read; it has no predictions.")
         people_so_far += len(people["frame"])
         if progress:
             progress(writer.images_done, len(frames), people_so_far)
-    if len(writer.bad_images) > max_bad_fraction * len(frames):
-        raise UserError(
-            f"{len(writer.bad_images)} of {len(frames)} images of {store.path} cannot be read (first: "
-            f"{writer.bad_images[0]}); mend the store, or allow more with --max-bad-fraction."
-        )
     return writer.close({"images": len(frames)})
 
 
@@ -105,12 +104,27 @@ def common_joints(model: Skeleton, wanted: tuple[str, ...], store: PoseStore) ->
 
 
 def frames_of(store: PoseStore, split: str) -> list[Frame]:
-    """The images of a split in order of first appearance."""
-    sequence, frame, _ = row_names(store, split)
+    """The images of a split in order of first appearance; UserError where they cannot be told apart (`row_names`)."""
+    sequence, frame, person = row_names(store, split)
     keys, rows = store.column(split, "image_key"), {}
     for i in range(store.splits[split]):
         rows.setdefault(keys.text(i), []).append(i)
-    return [Frame(key, str(sequence[r[0]]), int(frame[r[0]]), tuple(r)) for key, r in rows.items()]
+    return [
+        Frame(key, str(sequence[r[0]]), int(frame[r[0]]), tuple(r), tuple(person[r].tolist()))
+        for key, r in rows.items()
+    ]
+
+
+def require_distinct(frames: list[Frame], store: PoseStore) -> None:
+    """UserError where two images have one sequence and frame: their detected people would be mixed up."""
+    first: dict[tuple[str, int], Frame] = {}
+    for frame in frames:
+        other = first.setdefault((frame.sequence, frame.frame), frame)
+        if other is not frame:
+            raise UserError(
+                f"The pictures {other.image_key} and {frame.image_key} of {store.path} are both frame {frame.frame} of "
+                f"sequence '{frame.sequence}'; name the camera in the sequence, or number the frames."
+            )
 
 
 @dataclass(frozen=True)
@@ -200,7 +214,7 @@ def _predict(estimator, store, split, batch: Batch, settings: PredictionSettings
         person = np.concatenate([np.arange(c) for c in counts])
         score = np.asarray(result["boxes"].values)[:, 4]
     else:
-        person = np.array([store.row(split, i).person for f in batch.frames for i in f.rows])
+        person = np.array([number for f in batch.frames for number in f.people])
         score = np.full(len(poses), np.nan)
     return {
         "poses3d_mm": poses,

@@ -82,7 +82,7 @@ class PredictionWriter:
         )
         if np.isnan(joined["score"]).all():
             del joined["score"]
-        details = {**self._state["settings"], **metadata, "bad_images": self.bad_images}
+        details = {"unit": "mm", **self._state["settings"], **metadata, "bad_images": self.bad_images}
         predictions = Predictions(joint_names=self.joint_names, metadata=details, **joined)
         save_predictions(self.path, predictions)
         shutil.rmtree(self._folder)

@@ -30,6 +30,8 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
+from metrabs_acae.geometry.body_size import require_mm
+from metrabs_acae.joint_names import read_names, read_texts
 
 REQUIRED = ("poses3d_mm", "joint_names", "sequence", "frame")
 OPTIONAL = ("person", "poses2d_px", "score", "metadata")
@@ -40,7 +42,8 @@ class Predictions:
     """Predicted people; the fields are the file's keys (see the module's text).
 
     Raises:
-        UserError: arrays that do not fit together, identities that occur twice, poses that are evidently in metres.
+        UserError: arrays that do not fit together, identities that occur twice, poses whose size says another unit than
+            millimetres, unless the metadata note ``"unit": "mm"`` (predictions may be of any size).
     """
 
     poses3d_mm: np.ndarray
@@ -55,8 +58,8 @@ class Predictions:
     def __post_init__(self):
         poses = numbers("poses3d_mm", self.poses3d_mm, (None, None, 3))
         n, n_joints = poses.shape[:2]
-        names = texts("joint_names", self.joint_names, n_joints)
-        if len(set(names.tolist())) != n_joints:
+        names = read_names(texts("joint_names", self.joint_names, n_joints), "joint_names")
+        if len(set(names)) != n_joints:
             raise UserError("joint_names names a joint twice; every joint needs a name of its own.")
         sequence, frame = texts("sequence", self.sequence, n), integers("frame", self.frame, n)
         if self.person is None:
@@ -73,10 +76,18 @@ class Predictions:
         for key, shape in optional.items():
             if getattr(self, key) is not None:
                 object.__setattr__(self, key, numbers(key, getattr(self, key), shape))
-        refuse_metres("poses3d_mm", poses)
+        if not self._unit_is_noted():
+            require_mm("poses3d_mm", poses, names)
         for key, value in {"poses3d_mm": poses, "sequence": sequence, "frame": frame, "person": person}.items():
             object.__setattr__(self, key, value)
-        object.__setattr__(self, "joint_names", tuple(names.tolist()))
+        object.__setattr__(self, "joint_names", names)
+
+    def _unit_is_noted(self) -> bool:
+        """Whether the metadata say mm, or are of --predict from before it noted that; UserError for another unit."""
+        unit = self.metadata.get("unit", "mm" if "antialias_factor" in self.metadata else "")
+        if unit not in ("", "mm"):
+            raise UserError(f"The metadata say that the unit is '{unit}'; millimetres (mm) are expected.")
+        return bool(unit)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -172,20 +183,6 @@ def joint_positions(have: Sequence[str], want: Sequence[str], subject: str) -> n
     return np.array([index[n] for n in want], np.int64)
 
 
-def refuse_metres(name: str, poses_mm: np.ndarray) -> None:
-    """UserError if poses span less than 10 units and stand less than 100 units from the camera: metres, not mm."""
-    finite = poses_mm[np.isfinite(poses_mm).all((1, 2))]
-    if finite.shape[0] == 0 or finite.shape[1] < 2:
-        return
-    span = float(np.median(np.linalg.norm(np.ptp(finite, axis=1), axis=-1)))
-    away = float(np.median(np.linalg.norm(finite.mean(1), axis=-1)))
-    if 0.1 < span < 10 and away < 100:
-        raise UserError(
-            f"{name} looks like metres (the median pose spans {span:.2f} units); millimetres are expected:"
-            " multiply by 1000."
-        )
-
-
 def numbers(name: str, value, shape) -> np.ndarray:
     """`value` as float64 of the given shape (None = any size)."""
     value = np.asarray(value)
@@ -208,15 +205,9 @@ def integers(name: str, value, length: int) -> np.ndarray:
 
 
 def texts(name: str, value, length: int) -> np.ndarray:
-    value = np.asarray(value if isinstance(value, np.ndarray) else list(value))
-    if value.dtype.kind == "S":
-        try:
-            value = np.char.decode(value, "utf-8")
-        except UnicodeDecodeError:
-            raise UserError(f"{name} holds bytes that are not UTF-8 text.") from None
-    if value.shape == (0,):
-        value = value.astype(str)
-    if value.dtype.kind != "U" or value.shape != (length,):
+    if not (isinstance(value, np.ndarray) and value.dtype.kind == "U"):
+        value = np.array(read_texts(value, name), str)
+    if value.shape != (length,):
         raise UserError(f"{name} is {value.dtype} {list(value.shape)}, expected {length} texts.")
     return value
 

@@ -15,9 +15,10 @@ from metrabs_acae.evaluation.predictions import (
     integers,
     joint_positions,
     numbers,
-    refuse_metres,
     texts,
 )
+from metrabs_acae.geometry.body_size import require_mm
+from metrabs_acae.joint_names import read_names
 
 if TYPE_CHECKING:
     from metrabs_acae.data.store import PoseStore
@@ -52,9 +53,9 @@ class Truth:
     def __post_init__(self):
         poses = numbers("the truth's poses3d_mm", self.poses3d_mm, (None, None, 3))
         n, n_joints = poses.shape[:2]
-        refuse_metres("the truth's poses3d_mm", poses)
-        names = tuple(texts("the truth's joint_names", self.joint_names, n_joints).tolist())
-        names2d = tuple(self.joint_names_2d) if self.joint_names_2d is not None else names
+        names = read_names(texts("the truth's joint_names", self.joint_names, n_joints))
+        names2d = read_names(self.joint_names_2d) if self.joint_names_2d is not None else names
+        require_mm("the truth's poses3d_mm", poses, names)
         values = {
             "poses3d_mm": poses,
             "joint_names": names,
@@ -116,15 +117,29 @@ def row_names(store: PoseStore, split: str) -> tuple[np.ndarray, np.ndarray, np.
     """Sequence, frame and person [N] of a split's rows: the names by which predictions are paired with them.
 
     In a store whose rows name no sequence, every picture is a sequence of its own. All people of a picture are in the
-    sequence of its first row (the embedded data name sequences after the person).
+    sequence of its first row (the embedded data name sequences after the person). Where two people of a picture have
+    the same number, that picture's people are numbered in the order of the rows.
+
+    Raises:
+        UserError: two pictures have the same sequence and frame, and in them the same person.
     """
     column = "sequence" if len(store.column(split, "sequence").data) else "image_key"
     first: dict[str, str] = {}
     keys, names = store.column(split, "image_key"), store.column(split, column)
     for i in range(store.splits[split]):
         first.setdefault(keys.text(i), names.text(i))
-    sequence = np.array([first[keys.text(i)] for i in range(store.splits[split])], str)
+    image = np.array([keys.text(i) for i in range(store.splits[split])], str)
+    sequence = np.array([first[key] for key in image.tolist()], str)
     frame, person = (np.asarray(store.column(split, c), np.int64) for c in ("frame", "person"))
+    twice = np.isin(image, image[count_within_groups(image, person) > 0])
+    person = np.where(twice, count_within_groups(image), person)
+    again = first_duplicate(sequence, frame, person)
+    if again is not None:
+        same = (sequence == sequence[again]) & (frame == frame[again]) & (person == person[again])
+        raise UserError(
+            f"The pictures {' and '.join(image[same][:2])} of {store.path} are both frame {frame[again]} of sequence "
+            f"'{sequence[again]}' and show the same person; name the camera in the sequence, or number the frames."
+        )
     return sequence, frame, person
 
 

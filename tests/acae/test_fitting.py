@@ -107,7 +107,7 @@ def test_greedy_choice_finds_the_points_that_the_others_are_made_of():
     "change, message",
     [
         (dict(poses=lambda p: np.where(np.arange(len(p))[:, None, None] == 3, np.nan, p)), "Pose 3 .* NaN"),
-        (dict(poses=lambda p: p / 1000), "as if in metres.*multiply by 1000"),
+        (dict(poses=lambda p: p / 1000), "looks like metres.*multiply by 1000"),
         (dict(poses=lambda p: p[:, :5]), "117 joint names"),
         (dict(poses=lambda p: p[:0]), "no pose"),
         (dict(poses=lambda p: p - p.mean(axis=1, keepdims=True)), "in front of the camera.*loss_space='3d'"),

@@ -172,7 +172,7 @@ def test_pseudo_labels_that_cannot_be_made_are_refused(folder, initial, capsys):
     for on, message in (
         ([], "is marked clean"),
         (["--pseudo-label-on", "a:nosplit"], "no examples in split 'nosplit'"),
-        (["--pseudo-label-on", str(folder / "c")], "2d pose store"),
+        (["--pseudo-label-on", str(folder / "c")], "2D labels"),
         (["--pseudo-label-on", "a", "--min-auc", "0.99"], "No pose was kept"),
     ):
         capsys.readouterr()

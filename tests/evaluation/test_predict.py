@@ -136,12 +136,11 @@ def test_detected_people_have_scores_and_unknown_cameras_a_field_of_view(estimat
         predict(blind, store, tmp_path / "s.npz", MUPOTS)
 
 
-def test_broken_images_are_named_and_counted(estimator, store, tmp_path):
+def test_broken_images_are_named_and_counted(estimator, store, tmp_path, caplog):
     (store.path / "images" / "1.jpg").write_bytes(b"no picture")
-    lines = []
-    with pytest.raises(UserError, match="1 of 5 images .*first: 1.jpg"):
-        predict(estimator, store, tmp_path / "p.npz", report=lines.append)
-    assert lines == ["The image 1.jpg of store cannot be read; it has no predictions."]
+    with pytest.raises(UserError, match=r"So far 1 of 5 examples .*first: store test \(1.jpg\)"):
+        predict(estimator, store, tmp_path / "p.npz")
+    assert "store test (1.jpg): the image cannot be read; it does not count" in caplog.text
     predictions = predict(estimator, store, tmp_path / "p.npz", max_bad_fraction=0.5)
     assert 1 not in predictions.frame and predictions.metadata["bad_images"] == ["1.jpg"]
     other = Skeleton("other", ("nose_b",))

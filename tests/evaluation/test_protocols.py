@@ -136,7 +136,7 @@ def test_options_and_fields_are_checked():
         evaluate(pred, true, missing="ignore")
     with pytest.raises(UserError, match="needs the truth's activity"):
         evaluate(pred, {k: v for k, v in true.items() if k != "activity"})
-    with pytest.raises(UserError, match="no evaluation protocol 'h37m'; choose one of generic, human36m"):
+    with pytest.raises(UserError, match="no evaluation protocol 'h37m'; choose one of consistency, generic, human36m"):
         get_protocol("h37m")
     assert get_protocol("h36m") is get_protocol("human36m")
     with pytest.raises(UserError, match="several people in frame"):

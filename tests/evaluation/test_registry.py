@@ -74,7 +74,7 @@ def test_files_do_not_decide_what_is_imported(files, capsys):
         ("nowhere:MINE", "--protocol nowhere:MINE cannot be imported (ModuleNotFoundError"),
         ("users_module:HERS", "expected MODULE:NAME"),
         ("users_module:WRONG", "WRONG of users_module is no Protocol but a int"),
-        ("hers", "choose one of generic, human36m, mpi_inf_3dhp, mupots, 3dpw"),
+        ("hers", "choose one of consistency, generic, human36m, mpi_inf_3dhp, mupots, 3dpw"),
     ],
 )
 def test_what_is_no_protocol_is_refused(files, protocol, message, capsys):

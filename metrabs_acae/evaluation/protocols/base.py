@@ -32,6 +32,7 @@ class Protocol:
         statement: aspect -> what it assumes, one sentence each.
         function: (predictions, truth, *, options...) -> Result.
         prediction: how `--predict` shows its images to a model: boxes, camera, test-time augmentation.
+        needs_truth: whether it cannot do without labels.
         needs_2d: (options) -> whether the labels' image positions are needed.
         shown: of the paper's 19 metrics those in printed breakdowns.
     """
@@ -42,6 +43,7 @@ class Protocol:
     function: Callable[..., Result]
     aliases: tuple[str, ...] = ()
     prediction: PredictionSettings = PredictionSettings()
+    needs_truth: bool = True
     needs_2d: Callable[[Mapping], bool] = lambda options: False
     shown: tuple[str, ...] = SHOWN_IN_BREAKDOWNS
 
@@ -51,7 +53,7 @@ class Protocol:
         parameters = inspect.signature(self.function).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
-    def evaluate(self, predictions: Predictions, truth: Truth, **options) -> Result:
+    def evaluate(self, predictions: Predictions, truth: Truth | None, **options) -> Result:
         """Scores predictions; UserError on unknown options and on predictions that the protocol refuses."""
         unknown = sorted(set(options) - set(self.options))
         if unknown:

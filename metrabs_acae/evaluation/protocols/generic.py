@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.definitions import STANDARD, make_metrics
 from metrabs_acae.evaluation.predictions import Predictions
 from metrabs_acae.evaluation.protocols.base import Protocol, pair_by_frame, score, usable, whole
 from metrabs_acae.evaluation.results import Result
+from metrabs_acae.evaluation.root import Root, find_root, in_words
 from metrabs_acae.evaluation.truth import Truth
 
 STATEMENT = {
     "joints": "all joints of the truth that are labelled (finite), by name",
-    "root": "the pelvis if the skeleton has one, else the middle of the hips; or as given",
+    "root": "the pelvis if the skeleton has one, else the middle of the hips; option root=JOINT, or root=mean: the "
+    "mean of the labelled joints",
     "alignment": "root-relative (MPJPE, PCK, AUC, CPS), Procrustes with scale (PA-MPJPE), none (A-MPJPE, APCK, A-AUC)",
     "frames": "all labelled people, pooled: every labelled joint has the same weight",
     "people": "paired by sequence, frame and person number",
@@ -30,7 +31,7 @@ def evaluate_arrays(
     true_mm,
     *,
     joint_names: Sequence[str],
-    root: int | Sequence[int] | None = None,
+    root: Root | None = None,
     valid=None,
     labels: Mapping[str, Sequence] | None = None,
     metrics: Sequence[str] = STANDARD,
@@ -42,7 +43,7 @@ def evaluate_arrays(
     Args:
         pred_mm, true_mm: [N, J, 3] mm.
         joint_names: [J].
-        root: index of the root joint (several: their mean is the root); None: found by name, see `find_root`.
+        root: None: found by name, see `find_root`.
         valid: [N, J] bool; None: joints whose truth is finite.
         labels: ``"sequence"``, ``"activity"``, ... -> [N]; each becomes a breakdown, and ``"sequence"`` is what the
             confidence intervals resample.
@@ -58,7 +59,6 @@ def evaluate_arrays(
         pred_mm, true_mm, make_metrics(metrics), root=root, joint_names=joint_names, labels=labels, valid=valid
     )
     breakdowns = {name: scored.by(name) for name in labels if len(np.unique(labels[name])) > 1}
-    roots = ", ".join(joint_names[i] for i in np.atleast_1d(root))
     counts = {
         **(counts or {}),
         "poses_scored": scored.n_poses,
@@ -67,7 +67,7 @@ def evaluate_arrays(
     }
     return Result(
         protocol=PROTOCOL.name,
-        statement={**STATEMENT, "root": roots, "joints": f"{len(joint_names)}, where labelled"},
+        statement={**STATEMENT, "root": in_words(root, joint_names), "joints": f"{len(joint_names)}, where labelled"},
         options=options or {},
         rows=[whole(scored)],
         intervals=scored.intervals("sequence"),
@@ -75,15 +75,6 @@ def evaluate_arrays(
         breakdowns={**breakdowns, "joint": scored.by_joint()},
         counts=counts,
     )
-
-
-def find_root(joint_names: Sequence[str]) -> tuple[int, ...]:
-    """Index of the pelvis, or of both hips; UserError if there is neither or more than one convention."""
-    for wanted in (("pelv",), ("lhip", "rhip")):
-        found = [[i for i, n in enumerate(joint_names) if n.partition("_")[0] == w] for w in wanted]
-        if all(len(f) == 1 for f in found):
-            return tuple(f[0] for f in found)
-    raise UserError("The skeleton has neither one pelvis nor one pair of hips; name the root joint.")
 
 
 def evaluate(
@@ -98,7 +89,7 @@ def evaluate(
     """Scores predictions of any benchmark by the plain rules of `STATEMENT`.
 
     Args:
-        root: name of the root joint; None: `find_root`.
+        root: see `find_root`.
         metrics: names, see `definitions.make_metric`.
         missing: ``"refuse"`` or ``"skip"`` labelled people that have no prediction.
         on_nan: ``"refuse"`` or ``"drop"`` predictions that are not finite.
@@ -107,13 +98,11 @@ def evaluate(
     pred_index, truth_index, paired = pair_by_frame(predictions, truth, missing, by_person=True)
     truth = truth.rows(truth_index)
     labels = {"sequence": truth.sequence, "activity": truth.activity, "scene": truth.scene}
-    if root is not None and root not in truth.joint_names:
-        raise UserError(f"There is no joint '{root}' to be the root; joints: {', '.join(truth.joint_names)}.")
     return evaluate_arrays(
         predictions.poses3d_mm[pred_index],
         truth.poses3d_mm,
         joint_names=truth.joint_names,
-        root=None if root is None else truth.joint_names.index(root),
+        root=find_root(truth.joint_names, root or ""),
         labels={k: v for k, v in labels.items() if v is not None},
         metrics=metrics,
         counts={**counts, **paired},

@@ -11,12 +11,12 @@ To add a backbone:
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.models.backbones import keras_applications, lite_backbones
 from metrabs_acae.models.backbones.record import Backbone
+from metrabs_acae.plugins import import_named
 
 _REGISTERED: dict[str, Backbone | Callable] = {**keras_applications.BACKBONES, **lite_backbones.BACKBONES}
 
@@ -37,11 +37,7 @@ def import_backbone(name: str) -> None:
 
     Names in files, such as a run's config.json, must not come here: importing a module runs its code.
     """
-    module_name, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"The backbone {name!r} cannot be imported ({error}); expected MODULE:NAME.") from None
+    found = import_named(name, "--backbone")
     if not (isinstance(found, Backbone) or callable(found)):
         raise UserError(f"{name!r} is neither a Backbone nor a function that makes one, but {type(found).__name__}.")
     _REGISTERED[name] = found

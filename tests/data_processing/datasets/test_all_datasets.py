@@ -19,7 +19,8 @@ from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.paper_mixtures import BENCHMARKS, COUNTS_2D, COUNTS_3D
 from metrabs_acae.data.pipeline import training_dataset
 from metrabs_acae.data.store import PoseStore
-from metrabs_acae.evaluation.stores import predict_store, score
+from metrabs_acae.evaluation import store_tables
+from metrabs_acae.evaluation.crops import predict_crops
 from metrabs_acae.layers.ghost_batch_norm import GhostBatchNormalization
 from metrabs_acae.models import Metrabs
 from metrabs_acae.models.gates import gates_for
@@ -122,6 +123,6 @@ def test_a_model_trains_and_is_evaluated_on_it(folder):
     for name in BENCHMARKS:
         store = PoseStore(folder / name)
         arguments = {"image_size": SIDE, "batch_size": 2, "max_examples": 2}
-        predictions = predict_store(predictor(pose_model), mixture.skeleton, store, "test", **arguments)
+        predictions = predict_crops(predictor(pose_model), mixture.skeleton, store, "test", **arguments)
         assert predictions.pred_mm.shape[1:] == (store.skeleton.n_joints, 3)
-        assert 0 < score(predictions, store.skeleton)["mpjpe"] < 2000
+        assert 0 < store_tables.standard(predictions, store.skeleton.joint_names)["mpjpe"] < 2000
