@@ -35,17 +35,16 @@ class Settings:
     """Make the store although its labels cannot be right by what the checks say."""
 
 
-def run(settings: Settings, name: str) -> None:
+def run(settings: Settings, info) -> None:
+    """Converts the dataset that a `DatasetInfo` describes."""
     from data_processing.conversion import convert
     from data_processing.converter import Options
     from data_processing.detection import check_detector
-    from data_processing.registry import get_dataset
     from data_processing.segmentation import check_segmenter
     from metrabs_acae.data.records import SPLITS
     from metrabs_acae.data.store import PoseStore
     from metrabs_acae.errors import UserError
 
-    info = get_dataset(name)
     if settings.split and settings.split not in SPLITS:
         raise UserError(f"'{settings.split}' is not a split; use {', '.join(SPLITS)}.")
     check_detector(settings.detector)
