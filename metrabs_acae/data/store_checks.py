@@ -14,7 +14,7 @@ import numpy as np
 from metrabs_acae.data.lens import distort_points
 from metrabs_acae.data.records import Example
 from metrabs_acae.errors import UserError
-from metrabs_acae.joint_names import code
+from metrabs_acae.joint_names import code, side
 from metrabs_acae.skeletons import MIN_JOINTS_OF_CONVENTION, Skeleton, conventions
 
 ROWS = 400
@@ -113,11 +113,10 @@ def _check_points(findings: Findings, split: str, coords: np.ndarray, skeleton: 
     labelled = np.isfinite(coords).all(-1)
     at_origin = labelled & (coords == 0).all(-1)
     shares = at_origin.mean(0)
-    if (shares > NEARLY_ALL).sum() == 1 and (shares > 0).sum() == 1:  # poses relative to a root joint
-        joint = skeleton.joint_names[int(shares.argmax())]
+    joint = skeleton.joint_names[int(shares.argmax())]
+    if shares.max() > NEARLY_ALL and (shares > 0).sum() == 1 and side(joint) == "c":  # poses relative to a root joint
         findings.warnings.append(f"{split}: {joint} is always at exactly zero")
     elif shares.max() > 0.05 or at_origin.sum() > MAX_BAD_FRACTION * labelled.sum():
-        joint = skeleton.joint_names[int(shares.argmax())]
         findings.errors.append(
             f"{split}: {at_origin.sum() / labelled.sum():.0%} of the labelled joints are at exactly zero ({joint} most "
             "often); a joint without a label is NaN"
