@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from metrabs_acae.data.paper_mixtures import COUNTS_2D, COUNTS_3D
 from metrabs_acae.errors import UserError
@@ -20,6 +21,7 @@ class RemoteFile:
         path: where it belongs below the raw folder.
         sha256, md5: checksum as published; empty where the authors publish none.
         archive: True if it is to be unpacked in its folder.
+        may_lack: True if the server does not have it for every sequence; then it is passed over.
     """
 
     url: str
@@ -27,6 +29,32 @@ class RemoteFile:
     sha256: str = ""
     md5: str = ""
     archive: bool = False
+    may_lack: bool = False
+
+
+@dataclass(frozen=True)
+class KnownFault:
+    """Something that is wrong in a dataset as published, and what a conversion does about it unless told not to.
+
+    Attributes:
+        kind: "unit" (it is left out), "sides" (left and right are swapped back), "mask" (none is taken).
+        where: pattern of the names of the units or sequences concerned.
+        what: what is wrong.
+        done: what a conversion does about it by default.
+        source: who says so.
+        frames: first and last frame concerned, from 0; None for all.
+    """
+
+    kind: str
+    where: str
+    what: str
+    done: str
+    source: str
+    frames: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        frames = f", frames {self.frames[0]}-{self.frames[1]}" if self.frames else ""
+        return f"{self.where}{frames}: {self.what}; {self.done} ({self.source})"
 
 
 @dataclass(frozen=True)
@@ -40,28 +68,30 @@ class DatasetInfo:
         licence: kind of licence; read the original's text before using the data.
         steps: what a person must do to get the data; empty where `files` can be downloaded.
         layout: the raw folder, as the converter expects it (one line per entry).
-        skeleton: convention in `metrabs_acae.skeletons` (several joined by +); `joints` limits it.
+        skeleton: convention in `metrabs_acae.skeletons` (several joined by +), or a skeleton; `joints` limits it.
         units: what the raw numbers are in, and the world's up direction.
         boxes: where person boxes come from; masks likewise.
         sampling: which training frames are kept.
-        converter: "module:Class", or empty where the conversion is not implemented yet.
+        converter: "module:Class" or a class, or empty where the conversion is not implemented yet.
         tested: what else than a fixture in the raw layout and formats the converter was tested on.
         limits: known limits, for the table in the documentation.
+        faults: what is wrong in the data as published and is mended (`--as-published` leaves it).
+        mirrors: (beginning of an address, what stands for it at another official server).
     """
 
     name: str
-    title: str
-    year: int
-    role: str
-    kind: str
-    licence: str
-    citation: str
-    url: str
-    layout: str
-    skeleton: str
-    splits: str
-    cameras: str
-    units: str
+    title: str = ""
+    year: int = 0
+    role: str = "3d"
+    kind: str = ""
+    licence: str = "not stated"
+    citation: str = ""
+    url: str = ""
+    layout: str = ""
+    skeleton: str | Skeleton = ""
+    splits: str = ""
+    cameras: str = ""
+    units: str = "mm"
     boxes: str = ""
     masks: str = "none"
     sampling: str = ""
@@ -74,9 +104,15 @@ class DatasetInfo:
     realistic_background: bool = False
     clean: bool = False
     bone_check: bool = True
-    converter: str = ""
+    converter: str | type = ""
     tested: str = ""
     limits: str = ""
+    faults: tuple[KnownFault, ...] = ()
+    mirrors: tuple[tuple[str, str], ...] = ()
+
+    def faults_of(self, kind: str, name: str) -> list[KnownFault]:
+        """The known faults of a kind that concern a unit or sequence of this name."""
+        return [f for f in self.faults if f.kind == kind and fnmatchcase(name, f.where)]
 
     @property
     def store_kind(self) -> str:
@@ -89,6 +125,8 @@ class DatasetInfo:
 
     def get_skeleton(self) -> Skeleton:
         """The skeleton of the dataset's store: names carry the convention, those of 2D joints do not."""
+        if isinstance(self.skeleton, Skeleton):
+            return self.skeleton
         if self.role == "2d":
             return Skeleton(self.name, self.joints)
         skeleton = union((get_skeleton(s) for s in self.skeleton.split("+")), self.name)
@@ -102,5 +140,7 @@ class DatasetInfo:
             raise UserError(
                 f"There is no converter for '{self.name}' yet; `python -m data_processing list` shows which."
             )
+        if isinstance(self.converter, type):
+            return self.converter
         module, _, name = self.converter.partition(":")
         return getattr(importlib.import_module(module), name)
