@@ -12,6 +12,7 @@ import numpy as np
 from data_processing import efficient_crop, images, masks, smpl
 from data_processing.dataset_info import DatasetInfo, KnownFault
 from data_processing.detection import open_detector
+from data_processing.options import Options
 from data_processing.rows import Row, RowFile
 from data_processing.segmentation import open_segmenter
 from metrabs_acae.data.images import check_key, image_size_wh
@@ -30,27 +31,6 @@ class Unit:
 
     name: str
     args: tuple = ()
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line chooses for all converters.
-
-    Attributes:
-        split: convert only this split; empty for all.
-        detector, segmenter: see `detection.open_detector` and `segmentation.open_segmenter`.
-        limit: use only the first so many units (a quick look); 0 for all.
-        body_models: folder of the SMPL family's model files (see `smpl.find_model`); empty: body_models in the raw
-            folder.
-        as_published: leave the dataset's known faults as they are.
-    """
-
-    split: str = ""
-    detector: str = "none"
-    segmenter: str = "none"
-    limit: int = 0
-    body_models: str = ""
-    as_published: bool = False
 
 
 class UnitOutput:
