@@ -29,11 +29,9 @@ import cv2
 import numpy as np
 
 from metrabs_acae.data import examples
-from metrabs_acae.data.augmentation.appearance import AppearanceAugmenter, AppearanceDraw
-from metrabs_acae.data.augmentation.geometric import draw_geometry
+from metrabs_acae.data.augmentation.augmentations import Augmentations
+from metrabs_acae.data.augmentation.augmenter import Augmenter
 from metrabs_acae.data.augmentation.procedural import background
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
-from metrabs_acae.data.generators import generator
 from metrabs_acae.data.loading import BatchLoader, keep_freed_memory
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.store import CameraParams, PoseStore, PoseStoreWriter
@@ -107,12 +105,11 @@ def reencoded(store: PoseStore, path: Path) -> PoseStore:
 def whole_times(stores: dict[str, PoseStore], image_size: int, n: int, rounds: int, yardstick: Callable) -> dict:
     """One example with everything on, in one thread: name -> [rounds, n] CPU-ms. The loads of all stores and the
     yardstick take turns, so that what else the machine does touches all alike."""
-    settings = AugmentationSettings()
-    augmenter = AppearanceAugmenter(settings, image_size)
+    augmenter = Augmenter(Augmentations().in_order(), image_size)
 
     def load(store: PoseStore, i: int):
         row = i % store.splits["train"]
-        return examples.load_training_example(store, "train", row, image_size, (0, i), settings, augmenter)
+        return examples.load_training_example(store, "train", row, image_size, (0, i), augmenter)
 
     functions = {"yardstick": yardstick, **{n: lambda i, s=store: load(s, i) for n, store in stores.items()}}
     times = {name: np.zeros((rounds, n)) for name in functions}
@@ -137,39 +134,32 @@ def plain_yardstick(store: PoseStore, image_size: int, n: int = 40) -> float:
 
 def stages(store: PoseStore, image_size: int, n: int) -> dict[str, float]:
     """CPU milliseconds per example of each stage, with the augmentation's own probabilities."""
-    settings = AugmentationSettings()
-    augmenter = AppearanceAugmenter(settings, image_size)
+    augmenter = Augmenter(Augmentations().in_order(), image_size)
     size = store.splits["train"]
     rows = [store.row("train", i) for i in range(size)]
-    draws = [draw_geometry(np.random.default_rng(i), settings) for i in range(n)]
+    draws = [augmenter.draw_camera(i, store) for i in range(n)]
     crops = [examples.make_crop(rows[i % size], image_size, draws[i]) for i in range(n)]
-    looks = [augmenter.draw(store, np.random.default_rng(i)) for i in range(n)]
+    looks = [augmenter.draw_picture(i, store) for i in range(n)]
     image = np.ascontiguousarray(background(image_size, 0))
 
-    def appearance(part: str):
-        def apply(i: int):
-            draw = AppearanceDraw(**{part: getattr(looks[i], part)})
-            return augmenter.apply(image, draw, rows[i % size], store, crops[i])
-
-        return apply
+    def only(name: str):
+        chosen = [[(a, draw) for a, draw in look if a.name == name] for look in looks]
+        return lambda i: augmenter.apply(image, chosen[i], rows[i % size], crops[i])
 
     return {
-        "random generator": cpu_ms(lambda i: generator(1, i), n),
         "row": cpu_ms(lambda i: store.row("train", i % size), n),
-        "draws": cpu_ms(lambda i: (draw_geometry(RNG, settings), augmenter.draw(store, RNG)), n),
+        "draws, with their generators": cpu_ms(
+            lambda i: (augmenter.draw_camera(i, store), augmenter.draw_picture(i, store)), n
+        ),
         "crop camera": cpu_ms(lambda i: examples.make_crop(rows[i % size], image_size, draws[i]), n),
         "joints": cpu_ms(lambda i: examples.crop_coords(rows[i % size], store, crops[i]), n),
         "read, decode, warp": cpu_ms(
             lambda i: examples.read_crop(store, rows[i % size], crops[i], image_size, draws[i]), n
         ),
-        "background": cpu_ms(appearance("background"), n),
-        "objects": cpu_ms(appearance("objects"), n),
-        "colour": cpu_ms(appearance("color"), n),
-        "erasing": cpu_ms(appearance("erasing"), n),
+        "background": cpu_ms(only("Background"), n),
+        "occlusion": cpu_ms(only("Occlusion"), n),
+        "colour": cpu_ms(only("Color"), n),
     }
-
-
-RNG = np.random.default_rng(0)
 
 
 def loader_rate(store: PoseStore, image_size: int, n: int, workers: int) -> tuple[float, float]:
@@ -231,7 +221,7 @@ def main() -> None:
         for name, store in stores.items():
             print(f"\n{name}, by stage (CPU-ms, share of the yardstick)")
             for stage, ms in stages(store, args.image_size, args.crops).items():
-                print(f"  {stage:26}{ms:8.3f}{ms / unit:14.3f}")
+                print(f"  {stage:28}{ms:8.3f}{ms / unit:14.3f}")
         print("\nbatch loader, store size")
         for workers in args.workers:
             ms, rate = loader_rate(stores["store size"], args.image_size, args.crops, workers)

@@ -60,12 +60,13 @@ def convert(
                 shutil.rmtree(work)
             return out
         raise UserError(f"{out} exists already; remove it or choose another folder for the pose store.")
-    units = converter.units()
+    units, faulty = _without_faulty(converter, converter.units())
     if converter.options.limit:
         units = units[: converter.options.limit]
     if not units:
         raise UserError(f"{converter.raw} has nothing to convert for {converter.info.name}.")
     work.mkdir(parents=True, exist_ok=True)
+    _say_faults(converter, faulty, progress)
     with held(work / "lock", _BUSY.format(work)):
         _check_settings(work, converter)
         pending = [u for u in units if not _row_path(work, u).exists()]
@@ -73,9 +74,26 @@ def convert(
         if failures and not skip_broken:
             raise UserError(_failure_text(failures, len(units), work))
         done = [u for u in units if _row_path(work, u).exists()]
-        _assemble(converter, done, failures, work, out, progress, allow_suspicious)
+        _assemble(converter, done, failures, faulty, work, out, progress, allow_suspicious)
     shutil.rmtree(work)
     return out
+
+
+def _without_faulty(converter: Converter, units: list[Unit]) -> tuple[list[Unit], list[str]]:
+    """The units without those that are known to be unusable, and the names of these."""
+    faulty = [u.name for u in units if converter.faults("unit", u.name)]
+    return [u for u in units if u.name not in set(faulty)], faulty
+
+
+def _say_faults(converter: Converter, faulty: list[str], progress: bool) -> None:
+    if not converter.info.faults or not progress:
+        return
+    left = " (as published: left as it is)" if converter.options.as_published else ""
+    for fault in converter.info.faults:
+        print(f"{converter.info.name}, known fault: {fault}{left}")
+    if faulty:
+        named = ", ".join(faulty[:5]) + " ..." * (len(faulty) > 5)
+        print(f"{converter.info.name}: {len(faulty)} units left out: {named}")
 
 
 def _run(converter, pending: list[Unit], work: Path, n_units: int, workers, progress: bool) -> dict[str, str]:
@@ -143,17 +161,29 @@ def _convert_unit(converter: Converter, unit: Unit, work: Path) -> str | None:
         log.parent.mkdir(exist_ok=True)
         log.write_text(f"{unit.name}\n{traceback.format_exc()}")
         return f"{type(error).__name__}: {error} (details in {log})"
-    output.rows.close(dict(output.skipped))
+    output.rows.close(dict(output.skipped), output.notes)
     return None
 
 
-def _assemble(converter, units: list[Unit], failures, work: Path, out: Path, progress: bool, allow_suspicious) -> None:
+def _assemble(
+    converter: Converter,
+    units: list[Unit],
+    failures,
+    faulty: list[str],
+    work: Path,
+    out: Path,
+    progress: bool,
+    allow_suspicious: bool,
+) -> None:
     info = converter.info
     paths = [_row_path(work, u) for u in units]
     skipped: Counter = Counter()
-    for path in paths:
-        skipped.update(read_summary(path)["skipped"])
-    n_rows = sum(read_summary(p)["rows"] for p in paths)
+    notes: set[str] = set()
+    summaries = [read_summary(path) for path in paths]
+    for summary in summaries:
+        skipped.update(summary["skipped"])
+        notes.update(summary.get("notes", ()))
+    n_rows = sum(summary["rows"] for summary in summaries)
     if not n_rows:
         raise UserError(
             f"{info.name}: no example was found in {converter.raw}; left out: {dict(skipped) or 'nothing'}."
@@ -171,7 +201,14 @@ def _assemble(converter, units: list[Unit], failures, work: Path, out: Path, pro
         "options": _options(converter),
         "failed_units": sorted(failures),
         "left_out": skipped,
+        "notes": sorted(notes),
     }
+    if info.faults:
+        provenance["known_faults"] = {
+            "mended": not converter.options.as_published,
+            "faults": [str(fault) for fault in info.faults],
+            "units_left_out": faulty,
+        }
     writer = PoseStoreWriter(
         out,
         name=info.name,
@@ -198,6 +235,8 @@ def _assemble(converter, units: list[Unit], failures, work: Path, out: Path, pro
                     _link(work / "images" / row.image_key, target)
                 fields = {k: v for k, v in vars(row).items() if k != "split"}
                 writer.add(row.split, **fields)
+    for note in sorted(notes):
+        bar.say(note)
     if skipped:
         bar.say("left out: " + ", ".join(f"{n} ({reason})" for reason, n in skipped.most_common()))
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from data_processing import efficient_crop, images, masks, smpl
-from data_processing.dataset_info import DatasetInfo
+from data_processing.dataset_info import DatasetInfo, KnownFault
 from data_processing.detection import open_detector
+from data_processing.options import Options
 from data_processing.rows import Row, RowFile
 from data_processing.segmentation import open_segmenter
 from metrabs_acae.data.images import check_key, image_size_wh
@@ -32,25 +33,6 @@ class Unit:
     args: tuple = ()
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line chooses for all converters.
-
-    Attributes:
-        split: convert only this split; empty for all.
-        detector, segmenter: see `detection.open_detector` and `segmentation.open_segmenter`.
-        limit: use only the first so many units (a quick look); 0 for all.
-        body_models: folder of the SMPL family's model files (see `smpl.find_model`); empty: body_models in the raw
-            folder.
-    """
-
-    split: str = ""
-    detector: str = "none"
-    segmenter: str = "none"
-    limit: int = 0
-    body_models: str = ""
-
-
 class UnitOutput:
     """Takes the examples and pictures of one unit while it is being converted."""
 
@@ -58,6 +40,7 @@ class UnitOutput:
         self.image_folder = image_folder
         self.rows = RowFile(row_path)
         self.skipped: Counter = Counter()
+        self.notes: set[str] = set()
         self._size: tuple[str, tuple[int, int]] = ("", (0, 0))
 
     def write_image(self, key: str, image: np.ndarray | bytes) -> None:
@@ -92,6 +75,10 @@ class UnitOutput:
         """Counts a frame or person that is left out."""
         self.skipped[reason] += 1
 
+    def note(self, text: str) -> None:
+        """Says, in the store's provenance, how the data were read where that was for the converter to decide."""
+        self.notes.add(text)
+
 
 @dataclass(frozen=True)
 class Converter:
@@ -114,6 +101,10 @@ class Converter:
 
     def wants(self, split: str) -> bool:
         return self.options.split in ("", split)
+
+    def faults(self, kind: str, name: str) -> list[KnownFault]:
+        """The known faults of a unit or sequence that are to be mended; none with the option `as_published`."""
+        return [] if self.options.as_published else self.info.faults_of(kind, name)
 
     def detect(self, image: np.ndarray, source, frame: int | None = None) -> np.ndarray:
         """[N, 5] detected people: left, top, width, height, score.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from metrabs_acae.data.paper_mixtures import COUNTS_2D, COUNTS_3D
 from metrabs_acae.errors import UserError
@@ -20,6 +21,7 @@ class RemoteFile:
         path: where it belongs below the raw folder.
         sha256, md5: checksum as published; empty where the authors publish none.
         archive: True if it is to be unpacked in its folder.
+        may_lack: True if the server does not have it for every sequence; then it is passed over.
     """
 
     url: str
@@ -27,6 +29,32 @@ class RemoteFile:
     sha256: str = ""
     md5: str = ""
     archive: bool = False
+    may_lack: bool = False
+
+
+@dataclass(frozen=True)
+class KnownFault:
+    """Something that is wrong in a dataset as published, and what a conversion does about it unless told not to.
+
+    Attributes:
+        kind: "unit" (it is left out), "sides" (left and right are swapped back), "mask" (none is taken).
+        where: pattern of the names of the units or sequences concerned.
+        what: what is wrong.
+        done: what a conversion does about it by default.
+        source: who says so.
+        frames: first and last frame concerned, from 0; None for all.
+    """
+
+    kind: str
+    where: str
+    what: str
+    done: str
+    source: str
+    frames: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        frames = f", frames {self.frames[0]}-{self.frames[1]}" if self.frames else ""
+        return f"{self.where}{frames}: {self.what}; {self.done} ({self.source})"
 
 
 @dataclass(frozen=True)
@@ -47,6 +75,8 @@ class DatasetInfo:
         converter: "module:Class", or empty where the conversion is not implemented yet.
         tested: what else than a fixture in the raw layout and formats the converter was tested on.
         limits: known limits, for the table in the documentation.
+        faults: what is wrong in the data as published and is mended (`--as-published` leaves it).
+        mirrors: (beginning of an address, what stands for it at another official server).
     """
 
     name: str
@@ -77,6 +107,12 @@ class DatasetInfo:
     converter: str = ""
     tested: str = ""
     limits: str = ""
+    faults: tuple[KnownFault, ...] = ()
+    mirrors: tuple[tuple[str, str], ...] = ()
+
+    def faults_of(self, kind: str, name: str) -> list[KnownFault]:
+        """The known faults of a kind that concern a unit or sequence of this name."""
+        return [f for f in self.faults if f.kind == kind and fnmatchcase(name, f.where)]
 
     @property
     def store_kind(self) -> str:

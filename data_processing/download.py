@@ -17,6 +17,12 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.progress import Progress
 
 BLOCK = 1 << 20
+
+
+class NotThere(UserError):
+    """The server does not have the file."""
+
+
 _RETRIED = (OSError, http.client.HTTPException)
 
 
@@ -43,10 +49,14 @@ def download_dataset(info: DatasetInfo, folder, *, sequences: list[str] | None =
         note = ""
         try:
             if not done.exists():
-                download(file.url, target, sha256=file.sha256, md5=file.md5)
+                note = _download_from_any(info, file, target)
                 if file.archive and unpack:
                     extract(target, target.parent)
                     done.touch()
+        except NotThere as error:
+            note = str(error)
+            if not file.may_lack:
+                failed[file.path] = note
         except UserError as error:
             failed[file.path] = note = str(error)
         bar.step(note=note)
@@ -55,6 +65,22 @@ def download_dataset(info: DatasetInfo, folder, *, sequences: list[str] | None =
             f"{len(failed)} of {len(files)} files failed ({next(iter(failed.values()))}); the others are kept: start "
             "the same command again."
         )
+
+
+def _download_from_any(info: DatasetInfo, file: RemoteFile, target: Path) -> str:
+    """Fetches a file from its address or, where that fails, from the mirrors; returns what to say about it."""
+    try:
+        download(file.url, target, sha256=file.sha256, md5=file.md5)
+        return ""
+    except UserError as error:
+        for start, other in info.mirrors:
+            if file.url.startswith(start):
+                # From the beginning: the mirror's file need not be the same, byte by byte.
+                for suffix in (".part", ".part.json"):
+                    target.with_name(target.name + suffix).unlink(missing_ok=True)
+                download(other + file.url.removeprefix(start), target, sha256=file.sha256, md5=file.md5)
+                return f"{file.path} came from {other}: {error}"
+        raise
 
 
 def expand_files(info: DatasetInfo, sequences: list[str] | None = None):
@@ -71,6 +97,7 @@ def expand_files(info: DatasetInfo, sequences: list[str] | None = None):
                     file.sha256,
                     file.md5,
                     file.archive,
+                    file.may_lack,
                 )
 
 
@@ -98,7 +125,8 @@ def download(url: str, path, *, sha256: str = "", md5: str = "", retries: int = 
             if refused.code in (408, 429) or refused.code >= 500:
                 error = refused
             else:
-                raise UserError(f"{url} cannot be fetched: the server says {refused.code} {refused.reason}.") from None
+                kind = NotThere if refused.code in (404, 410) else UserError
+                raise kind(f"{url} cannot be fetched: the server says {refused.code} {refused.reason}.") from None
         except _RETRIED as problem:
             error = problem
         now = part.stat().st_size if part.exists() else 0

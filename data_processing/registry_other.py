@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data_processing.dataset_info import DatasetInfo, RemoteFile
+from data_processing.registry_3d import H36M_VIDEO
 
 _MPII = "https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr/"
 _MPI = "http://gvv.mpi-inf.mpg.de/"
@@ -60,7 +61,7 @@ DATASETS = (
         boxes="from the dataset",
         masks="instance masks of the dataset",
         converter=_CONVERTERS + "coco:Coco",
-        tested="two photographs with their real annotations",
+        tested="real: two photographs with their annotations",
     ),
     DatasetInfo(
         name="posetrack",
@@ -82,6 +83,7 @@ DATASETS = (
         boxes="detection with IoU of at least 0.1 with the labelled box, or that box",
         sampling="a joint moved by half the head box's diagonal or became visible",
         converter=_CONVERTERS + "posetrack:PoseTrack",
+        tested="real: two annotations/val/*.json and a picture of each",
     ),
     DatasetInfo(
         name="jrdb",
@@ -104,6 +106,7 @@ DATASETS = (
         boxes="detection with IoU of at least 0.1 with the labels' box x 1.15, or that box",
         sampling="a joint moved by a tenth of the box or became visible; labels lag the images by 2 frames",
         converter=_CONVERTERS + "jrdb:Jrdb",
+        tested="real: calibration/cameras.yaml",
     ),
     DatasetInfo(
         name="h36m-test",
@@ -123,6 +126,7 @@ DATASETS = (
         boxes="from the dataset, S9 as released (not corrected)",
         sampling="every 64th frame",
         converter=_CONVERTERS + "h36m:Human36MTest",
+        faults=(H36M_VIDEO,),
     ),
     DatasetInfo(
         name="3dhp-test",
@@ -134,7 +138,8 @@ DATASETS = (
         citation="as 3dhp",
         url="https://vcai.mpi-inf.mpg.de/3dhp-dataset/",
         steps="As 3dhp (get_testset.sh).",
-        layout="TS1..TS6/annot_data.mat\nTS1..TS6/imageSequence/img_<6 digits, from 1>.jpg",
+        layout="[mpi_inf_3dhp_test_set/][mpi_inf_3dhp_test_set/]TS1..TS6/annot_data.mat\n"
+        "... TS1..TS6/imageSequence/img_<6 digits, from 1>.jpg",
         skeleton="3dhp",
         joints=_3DHP_17,
         splits="test TS1-TS6, frames marked valid",
@@ -144,7 +149,7 @@ DATASETS = (
         sampling="none",
         color_fix={"gamma": 0.67, "white_balance": [110, 145], "sequences": ["TS1", "TS2", "TS3", "TS4"]},
         converter=_CONVERTERS + "mpi_inf_3dhp_test:MpiInf3dhpTest",
-        tested="a real picture and its labels",
+        tested="real numbers: the labels of one picture",
     ),
     DatasetInfo(
         name="mupots",
@@ -157,7 +162,7 @@ DATASETS = (
         url="https://vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson/",
         files=(
             RemoteFile(
-                _MPI + "projects/SingleShotMultiPerson/content/MultiPersonTestSet.zip",
+                _MPI + "projects/SingleShotMultiPerson/MultiPersonTestSet.zip",
                 "MultiPersonTestSet.zip",
                 archive=True,
             ),

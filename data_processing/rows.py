@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +45,9 @@ class RowFile:
         self._file.write(json.dumps(_to_json(row)) + "\n")
         self.count += 1
 
-    def close(self, skipped: dict[str, int]) -> None:
-        self._file.write(json.dumps({"end": True, "rows": self.count, "skipped": skipped}) + "\n")
+    def close(self, skipped: dict[str, int], notes: Iterable[str] = ()) -> None:
+        summary = {"end": True, "rows": self.count, "skipped": skipped, "notes": sorted(notes)}
+        self._file.write(json.dumps(summary) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -68,7 +69,7 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 
 def read_summary(path: Path) -> dict:
-    """The last line of a complete row file: {"rows": count, "skipped": {reason: count}}."""
+    """The last line of a complete row file: {"rows": count, "skipped": {reason: count}, "notes": [...]}."""
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - (1 << 16)))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 
 from metrabs_acae.config import OF_A_RUN, OF_FILES, Config
+from metrabs_acae.data.augmentation.augmentations import register_augmentation
 from metrabs_acae.data.settings import store_and_count
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import parse
 from metrabs_acae.models.backbones.registry import find_backbone
 from metrabs_acae.models.kinds import KINDS
 from metrabs_acae.models.variants import VARIANTS, get_variant
+from metrabs_acae.plugins import import_named
 from metrabs_acae.presets import PRESETS
 from metrabs_acae.settings import flag_of, leaves, with_values
 from metrabs_acae.training.run_folder import RunFolder
@@ -30,6 +32,7 @@ def parse_arguments(arguments: list[str], program: str) -> Config:
     description = f"Train, evaluate, export and show 3D human pose models. Presets: {described}."
     config = parse(Config, arguments, program, default=default, description=description)
     _check_used(config, default)
+    import_named_augmentations(config, arguments)
     check(config)
     return config
 
@@ -55,9 +58,16 @@ def _given(arguments: list[str], flag: str, default: str) -> str:
     return default
 
 
-def backbone_module(arguments: list[str]) -> str:
-    """The MODULE:NAME that --backbone names on this very command line, the only place from which it is imported."""
-    named = _given(arguments, "--backbone", "")
+def import_named_augmentations(config: Config, arguments: list[str]) -> None:
+    """Imports those from outside this project that this very command line names, never what only a file says."""
+    words = {word for argument in arguments for word in (argument, argument.partition("=")[2])}
+    for name in filter(words.__contains__, config.augmentation.others):
+        register_augmentation(name, import_named(name, "--augmentation"))
+
+
+def named_module(arguments: list[str], flag: str) -> str:
+    """The MODULE:NAME that a flag gives on this very command line, the only place from which it is imported."""
+    named = _given(arguments, flag, "")
     return named if ":" in named else ""
 
 
@@ -80,6 +90,8 @@ def check(config: Config) -> None:
         raise UserError("--coordinator, --n-hosts and --host-index need --distribution multi-host.")
     if devices.distribution == "multi-host" and not config.files.logdir:
         raise UserError("--distribution multi-host needs --logdir, a folder that all hosts share.")
+    if config.verbs.train or config.verbs.show_batches:
+        config.augmentation.in_order()
     if config.verbs.train:
         _check_variant(config)
 
@@ -87,8 +99,10 @@ def check(config: Config) -> None:
 def _check_used(config: Config, default: Config) -> None:
     """Raises UserError if there is not just one verb, or a setting was given that the verb does not use."""
     verb = OF_FILES if config.verbs.evaluate else config.verbs.chosen
-    if verb in OF_A_RUN and config.model.backbone != default.model.backbone and ":" not in config.model.backbone:
-        raise UserError("The backbone of a run stands in its config.json: give --backbone only for MODULE:NAME.")
+    for name in ("backbone", "variant") if verb in OF_A_RUN else ():
+        given = getattr(config.model, name)
+        if given != getattr(default.model, name) and ":" not in given:
+            raise UserError(f"The {name} of a run stands in its config.json: give --{name} only for MODULE:NAME.")
     for given, before in zip(leaves(config), leaves(default), strict=True):
         if given.used_by and verb not in given.used_by and given.value != before.value:
             names = " and ".join(map(flag_of, given.used_by))

@@ -9,6 +9,7 @@ import dataclasses
 from pathlib import Path
 
 from metrabs_acae.acae.settings import AcaeFit, PseudoLabels
+from metrabs_acae.data.augmentation.augmentations import Augmentations
 from metrabs_acae.data.settings import Data
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.settings import Benchmark
@@ -88,45 +89,13 @@ class Files:
 
 
 @settings
-class Augmentation:
-    """Random changes to the training examples."""
-
-    geom_aug: bool = setting(True)
-    """Rotate, zoom, shift and flip."""
-    rot_aug: float = setting(20.0, at_least=0)
-    """Largest rotation, degrees."""
-    full_rot_aug_prob: float = setting(0.0, at_least=0, at_most=1)
-    """Probability of a rotation by any angle."""
-    scale_aug_up: float = setting(25.0, at_least=0)
-    """Largest zoom in, percent."""
-    scale_aug_down: float = setting(25.0, at_least=0, below=100)
-    """Largest zoom out, percent."""
-    shift_aug: float = setting(10.0, at_least=0)
-    """Largest shift, percent of the box."""
-    partial_visibility_prob: float = setting(0.0, at_least=0, at_most=1)
-    """Probability of training on a random part of the box."""
-    color_aug: bool = setting(True)
-    """Brightness, contrast, hue and saturation."""
-    occlude_aug_prob: float = setting(0.5, at_least=0, at_most=1)
-    """Probability of an occluder or an erased rectangle."""
-    occlude_aug_prob_2d: float = setting(0.7, at_least=0, at_most=1)
-    """The same for 2D-labelled examples."""
-    background_aug_prob: float = setting(0.7, at_least=0, at_most=1)
-    """Probability of another background, for examples with a mask."""
-    background_dir: str = setting("")
-    """Folder of background pictures, e.g. INRIA Holidays; empty: generated ones."""
-    occluder_dir: str = setting("")
-    """Folder of RGBA cut-outs of objects, e.g. from Pascal VOC; empty: generated ones."""
-
-
-@settings
 class Config:
     """All settings of one call of the program."""
 
     verbs: Verbs = section(Verbs)
     files: Files = section(Files, used_by=TRAINING)
     data: Data = section(Data, used_by=TRAINING, stored=True)
-    augmentation: Augmentation = section(Augmentation, used_by=TRAINING, stored=True)
+    augmentation: Augmentations = section(Augmentations, used_by=TRAINING, stored=True)
     model: NetworkSettings = section(NetworkSettings, used_by=TRAINING, stored=True)
     training: Training = section(Training, used_by=TRAINING, stored=True)
     losses: LossWeights = section(LossWeights, used_by=TRAINING, stored=True)

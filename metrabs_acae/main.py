@@ -13,6 +13,7 @@ from metrabs_acae import command_line
 from metrabs_acae.config import Config
 from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.models.backbones.registry import import_backbone
+from metrabs_acae.models.variants import import_variant
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,8 +21,11 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def work() -> None:
+        if variant := command_line.named_module(arguments, "--variant"):  # its record is needed to check the flags
+            _import_tensorflow_quietly()
+            import_variant(variant)
         config = command_line.parse_arguments(arguments, "python -m metrabs_acae.main")
-        run(config, command_line.backbone_module(arguments))
+        run(config, command_line.named_module(arguments, "--backbone"))
 
     return exit_code(work)
 
@@ -31,7 +35,6 @@ def run(config: Config, backbone_module: str = "") -> None:
 
     `backbone_module` is a MODULE:NAME that the user named, which may be imported.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if config.verbs.export:  # a SavedModel is TensorFlow's; checkpoints of a training on JAX fit as well
         os.environ["KERAS_BACKEND"] = "tensorflow"
     _import_tensorflow_quietly()
@@ -42,6 +45,7 @@ def run(config: Config, backbone_module: str = "") -> None:
 
 def _import_tensorflow_quietly() -> None:
     """TensorFlow's native code writes notes about the machine to stderr as it loads, before any log level counts."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     stderr = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
     try:

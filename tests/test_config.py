@@ -31,11 +31,11 @@ def parse(text: str) -> config_lib.Config:
 
 def test_presets_give_the_starting_values_and_flags_override_them():
     assert parse("--train") == dataclasses.replace(command_line.preset("default"), verbs=config_lib.Verbs(train=True))
-    assert parse("--train --preset paper").augmentation == config_lib.Augmentation()
+    assert parse("--train --preset paper").augmentation == config_lib.Augmentations()
     paper = parse("--train --preset paper --training-steps 10 --no-geom-aug")
     assert paper.training.training_steps == 10 and paper.training.base_learning_rate == 2.121e-4
     assert paper.data.batch_size == 96 and paper.data.batch_size_2d == 32
-    assert not paper.augmentation.geom_aug and paper.model.backbone == "efficientnetv2-s"
+    assert not paper.augmentation.geometry.geom_aug and paper.model.backbone == "efficientnetv2-s"
     assert parse("--preset=tiny --train").training.training_steps == command_line.preset("tiny").training.training_steps
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metrabs_acae.settings import setting, settings
+from data_processing.options import Options
+from metrabs_acae.settings import section, setting, settings
 
 
 @settings
@@ -15,18 +16,9 @@ class Settings:
     """Folder of the dataset's raw files."""
     out: Path
     """The pose store to make."""
-    split: str = ""
-    """Convert only this split (train, valid, test); empty: all."""
     workers: int | None = setting(None, at_least=0)
     """Processes; none: one per processor core; 0: no other process."""
-    detector: str = "none"
-    """Finds people: none, json:FILE, ssdlite, onnx:FILE or savedmodel:FOLDER."""
-    segmenter: str = "none"
-    """Finds people's pixels, for background replacement: none, masks:FOLDER, onnx:FILE or savedmodel:FOLDER."""
-    limit: int = setting(0, at_least=0)
-    """Convert only the first so many units (videos, sequences) for a quick look; 0: all."""
-    body_models: str = ""
-    """Folder with the SMPL, SMPL-H and SMPL-X model files that some datasets need; empty: body_models in --raw."""
+    conversion: Options = section(Options)
     skip_broken: bool = False
     """Make the store without the units that cannot be converted."""
     allow_suspicious_data: bool = False
@@ -35,7 +27,6 @@ class Settings:
 
 def run(settings: Settings, name: str) -> None:
     from data_processing.conversion import convert
-    from data_processing.converter import Options
     from data_processing.detection import check_detector
     from data_processing.registry import get_dataset
     from data_processing.segmentation import check_segmenter
@@ -43,18 +34,14 @@ def run(settings: Settings, name: str) -> None:
     from metrabs_acae.data.store import PoseStore
     from metrabs_acae.errors import UserError
 
-    info = get_dataset(name)
-    if settings.split and settings.split not in SPLITS:
-        raise UserError(f"'{settings.split}' is not a split; use {', '.join(SPLITS)}.")
-    check_detector(settings.detector)
-    check_segmenter(settings.segmenter)
+    info, options = get_dataset(name), settings.conversion
+    if options.split and options.split not in SPLITS:
+        raise UserError(f"'{options.split}' is not a split; use {', '.join(SPLITS)}.")
+    check_detector(options.detector)
+    check_segmenter(options.segmenter)
     if not settings.raw.is_dir():
         raise UserError(f"The raw folder {settings.raw} does not exist. {info.steps or 'Fetch it with `download`.'}")
-    converter = info.load_converter()(
-        info,
-        settings.raw,
-        Options(settings.split, settings.detector, settings.segmenter, settings.limit, settings.body_models),
-    )
+    converter = info.load_converter()(info, settings.raw, options)
     convert(
         converter,
         settings.out,

@@ -15,13 +15,17 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from data_processing.registry import get_dataset, table
+    from data_processing.registry import DATASETS, get_dataset, table
 
     if settings.name:
         print(describe(get_dataset(settings.name)))
         return
     columns = ("name", "title", "year", "role", "kind", "skeleton", "per batch", "converter", "licence")
     print(tables.render([dict(zip(columns, row, strict=True)) for row in table(columns)[1:]]))
+    print("\nKnown faults of the data as published, which a conversion mends (--as-published leaves them):")
+    for info in DATASETS.values():
+        for fault in info.faults:
+            print(f"  {info.name}: {fault}")
 
 
 def describe(info) -> str:
@@ -49,6 +53,7 @@ def describe(info) -> str:
         "colour fix": str(dict(info.color_fix)) if info.color_fix else "",
         "tested on": tested(info) if info.converter else "",
         "known limits": info.limits,
+        "known faults": ("\n" + " " * 18).join(str(f) for f in info.faults),
         "conversion": f"python -m data_processing {info.name} --raw DIR --out STORE" if info.converter else "not yet",
     }
     lines += [f"{k + ':':17} {v}" for k, v in named.items() if v]
@@ -57,5 +62,5 @@ def describe(info) -> str:
 
 def tested(info) -> str:
     """What the converter was tested on."""
-    fixtures = "fixtures in the raw layout and formats"
-    return f"{fixtures}; {info.tested}" if info.tested else f"{fixtures} only, not on the real files"
+    fixtures = "made files in the raw layout and formats"
+    return f"{info.tested}; the rest: {fixtures}" if info.tested else f"{fixtures} only, no real file"

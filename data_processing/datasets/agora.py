@@ -9,8 +9,10 @@ not downloaded, boxes are those of the joints x 1.05.
 Format, after the authors' evaluation code: pandas tables (`isValid`, `occlusion` in percent and `gt_joints_3d` in m in
 the camera's frame per person; `camX`, `camY`, `camZ` in cm and `camYaw` in degrees; cameras of some scenes are fixed by
 the picture's name), pictures of 3840 x 2160 or 1280 x 720. Of the masks, `..._<frame>_00000.png` shows all people in
-their own colours and `..._<frame>_<person, from 1>.png` a person alone, also where hidden; that it does so in the same
-colour is assumed (if not, the person's hidden pixels count as visible). The vertices in the tables are read over.
+their own colours on pure red and `..._<frame>_<person, from 1>.png` a person alone on black, also where hidden; that it
+does so in the same colour is assumed (if not, the person's hidden pixels count as visible). The release lacks a mask or
+two; a person without one gets the box of the joints. The vertices in the tables are read over. Tables and pictures are
+found where their archives unpack: those of validation in `validation_SMPL/SMPL` and the like.
 """
 
 from __future__ import annotations
@@ -58,12 +60,14 @@ MM_PER_M = 1000
 
 class Agora(Converter):
     def units(self) -> list[Unit]:
-        found = [p for p in PARTS if self._table("SMPL", p).exists()]
+        found = [p for p in PARTS if self._table("SMPL", p)]
         if not found:
             self.require("SMPL/train_0_withjv.pkl")
         for part in found:
-            self.require(f"SMPLX/{part}_withjv.pkl")
-            self.require(image_folder(part))
+            if self._table("SMPLX", part) is None:
+                self.require(f"SMPLX/{part}_withjv.pkl")
+            if not self._image_folders(part):
+                self.require("validation" if part.startswith("validation") else part)
         return [Unit(p, (p,)) for p in found] if self.wants("train") else []
 
     def convert(self, unit: Unit, output) -> None:
@@ -82,7 +86,7 @@ class Agora(Converter):
 
     def _add(self, output, part: str, row: int, path: Path, image: np.ndarray, camera: CameraParams, people) -> None:
         poses = {i: to_world(camera, points) for i, (points, _) in people.items()}
-        everyone, labelled = self._visible(path.stem, list(people), image.shape[1::-1], camera, poses)
+        everyone, labelled = self._visible(path.stem, image.shape[1::-1], camera, poses, output)
         detections = self.detect(image, path)
         known = [i for i in people if labelled[i] is not None]
         matched = boxes.match([labelled[i] for i in known], detections, min_iou=MIN_IOU)
@@ -110,25 +114,34 @@ class Agora(Converter):
                     person=i,
                 )
 
-    def _visible(self, name: str, people: list[int], size, camera, poses):
+    def _visible(self, name: str, size, camera, poses, output):
         """Mask of all people (None without masks), and person -> box of the visible pixels (None if there are none)."""
         folder, pattern = self._masks(name)
         whole = None if folder is None else folder / pattern.format(0)
         if whole is None or not whole.exists():
-            joints = {i: boxes.box_of_points(project(camera, poses[i]), BOX_FACTOR) for i in people}
-            within = {i: None if b is None else boxes.within_image(b, size) for i, b in joints.items()}
-            return None, {i: None if b is None or boxes.area(b) == 0 else b for i, b in within.items()}
-        colors = read_image(whole)
-        alone = {i: read_image(folder / pattern.format(i + 1)) for i in people}
-        return colored(colors), {i: masks.box_of(visible(colors, alone[i])) for i in people}
+            return None, {i: joint_box(camera, pose, size) for i, pose in poses.items()}
+        colors, seen = read_image(whole), {}
+        for i, pose in poses.items():
+            alone = folder / pattern.format(i + 1)
+            if alone.exists():
+                seen[i] = masks.box_of(visible(colors, read_image(alone)))
+            else:
+                output.skip("a person's mask is missing (the box is that of the joints)")
+                seen[i] = joint_box(camera, pose, size)
+        return colored(colors), seen
 
     def _picture(self, part: str, name: str) -> Path:
         """The picture that a table names, or its version in the reduced release."""
         if "/" in name or not name.endswith(".png"):
             raise UserError(f"'{name}' is not a picture's name of AGORA.")
-        path = self.raw / image_folder(part) / name
-        reduced = path.with_name(path.stem + REDUCED + ".png")
-        return reduced if not path.exists() and reduced.exists() else path
+        folders = self._image_folders(part)
+        names = (name, name.removesuffix(".png") + REDUCED + ".png")
+        return next((f / n for n in names for f in folders if (f / n).exists()), folders[0] / name)
+
+    def _image_folders(self, part: str) -> list[Path]:
+        name = "validation" if part.startswith("validation") else part
+        patterns = (name, f"*/{name}", f"{name}_images*")
+        return [p for pattern in patterns for p in sorted(self.raw.glob(pattern)) if p.is_dir()]
 
     def _masks(self, name: str) -> tuple[Path | None, str]:
         """The folder of a picture's masks, if there is one, and the pattern of their names by the person's number."""
@@ -137,15 +150,22 @@ class Agora(Converter):
             raise UserError(f"'{name}' is not a picture's name of AGORA.")
         pattern = f"{match['name']}_mask{match['cam']}_{int(match['number']):06d}_{{:05d}}{match['reduced'] or ''}.png"
         phase = "train" if "trainset" in name else "validation"
-        candidates = (f"{phase}/{match['scene']}", f"masks/{match['scene']}", f"masks/{phase}/{match['scene']}")
-        return next((p for c in candidates if (p := self.raw / c).is_dir()), None), pattern
+        scene = match["scene"]
+        candidates = (f"{phase}/{scene}", f"masks/{scene}", f"masks/{phase}/{scene}", f"{phase}_masks*/{phase}/{scene}")
+        found = (p for c in candidates for p in sorted(self.raw.glob(c)) if p.is_dir())
+        return next(found, None), pattern
 
-    def _table(self, model: str, part: str) -> Path:
-        return self.raw / model / f"{part}_withjv.pkl"
+    def _table(self, model: str, part: str) -> Path | None:
+        name = f"{part}_withjv.pkl"
+        places = (f"{model}/{name}", f"*/{model}/{name}", f"*_{model}/{name}")
+        return next((p for place in places for p in sorted(self.raw.glob(place))), None)
 
 
-def image_folder(part: str) -> str:
-    return part if part.startswith("train") else "validation"
+def joint_box(camera: CameraParams, pose: np.ndarray, size) -> np.ndarray | None:
+    """The box of the joints in the picture; None where there is none."""
+    box = boxes.box_of_points(project(camera, pose), BOX_FACTOR)
+    box = None if box is None else boxes.within_image(box, size)
+    return None if box is None or boxes.area(box) == 0 else box
 
 
 def read_table(path, n_joints: int) -> dict[str, np.ndarray]:
@@ -197,10 +217,13 @@ def visible(colors: np.ndarray, alone: np.ndarray) -> np.ndarray:
     color = own[np.flatnonzero(own @ [1 << 16, 1 << 8, 1] == values[np.argmax(counts)])[0]]
     seen = colors[where].astype(np.int32)
     same = (np.abs(seen - color) < COLOR_TOLERANCE).all(-1)
-    where[where] = same if same.any() else seen.max(-1) > COLOR_TOLERANCE
+    where[where] = same if same.any() else colored(seen)
     return where
 
 
 def colored(image: np.ndarray) -> np.ndarray:
-    """[H, W] which pixels are not black."""
-    return np.maximum(np.maximum(image[..., 0], image[..., 1]), image[..., 2]) > COLOR_TOLERANCE
+    """[H, W] which pixels are neither black nor pure red, the two backgrounds."""
+    brightest_of_others = np.maximum(image[..., 1], image[..., 2])
+    black = np.maximum(image[..., 0], brightest_of_others) <= COLOR_TOLERANCE
+    red = (image[..., 0] >= 255 - COLOR_TOLERANCE) & (brightest_of_others <= COLOR_TOLERANCE)
+    return ~(black | red)

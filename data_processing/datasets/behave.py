@@ -4,8 +4,9 @@ Frames are kept by motion (100 mm against the last 100 kept poses of the sequenc
 is that of the joints x 1.05, or the detection where their IoU is above 0.5. The fits are of SMPL-H; their shape and the
 rotations of the body's joints are also those of SMPL, whose file is used, because SMPL-H has no joint in the hand.
 
-Format, after the authors' description: `info.json` names the folders of the calibrations relative to itself;
-`config.json` has the pose of the camera in the world (m), `calibration.json` the colour camera's lens. A joint in
+Format, after the authors' description: `sequences/` holds what the archives Date*.zip unpack to; masks are PNG files,
+or JPEG where there is none; `info.json` names the folders of the calibrations relative to itself; `config.json` has the
+pose of the camera in the world (m), `calibration.json` the colour camera's lens. A joint in
 `person_J3d.json` (25 x (x, y, z in m, confidence), flat) of confidence 0 is taken for missing.
 """
 
@@ -34,6 +35,8 @@ OPENPOSE = (
 ORDER = order_of(OPENPOSE, "coco")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 MM_PER_M = 1000
+KINECTS = (0, 1, 2)
+"""Of a sequence whose `info.json` does not name them."""
 THRESHOLD_MM, BUFFER = 100, 100
 BOX_FACTOR, MIN_IOU = 1.05, 0.5
 
@@ -42,15 +45,17 @@ class Behave(Converter):
     def units(self) -> list[Unit]:
         split = read_json(self.require("split.json"), dict)
         listed = {name: s for s in ("train", "test") for name in split.get(s, ())}
-        folders = [p.parent for p in self.find("sequences/*/info.json")]
+        folders = [p.parent for p in self.find("sequences/*/info.json", "Date*/info.json")]
         for gender in sorted({read_info(p / "info.json")["gender"] for p in folders}):
             self.find_body_model("smpl", gender)
-        return [Unit(p.name, (listed[p.name],)) for p in folders if p.name in listed and self.wants(listed[p.name])]
+        wanted = [p for p in folders if p.name in listed and self.wants(listed[p.name])]
+        return [Unit(p.name, (listed[p.name], p.relative_to(self.raw).as_posix())) for p in wanted]
 
     def convert(self, unit: Unit, output) -> None:
-        folder = self.raw / "sequences" / unit.name
+        folder = self.raw / unit.args[1]
         info = read_info(folder / "info.json")
-        cameras = {k: read_camera(folder, info, k) for k in info["kinects"]}
+        places = {key: self._calibrations(folder, info[key]) for key in ("config", "intrinsic")}
+        cameras = {k: read_camera(places["config"], places["intrinsic"], k) for k in info["kinects"]}
         sampler = BufferedMotionSampler(THRESHOLD_MM, BUFFER, check_validity=True)
         for number, snapshot in enumerate(sorted(p for p in folder.glob("t*") if p.is_dir())):
             try:
@@ -62,6 +67,11 @@ class Behave(Converter):
                 continue
             for kinect, camera in cameras.items():
                 self._add(output, unit, snapshot, number, kinect, camera, pose)
+
+    def _calibrations(self, folder: Path, relative: str) -> Path:
+        """A folder that `info.json` names; the same below the raw folder's `calibs` where the sequence was moved."""
+        there = folder / relative
+        return there if there.is_dir() else self.raw / "calibs" / relative.rpartition("calibs/")[2]
 
     def _pose(self, snapshot: Path, gender: str) -> np.ndarray:
         """[49, 3] mm; FileNotFoundError where the frame has no labels."""
@@ -95,7 +105,8 @@ class Behave(Converter):
             output.skip("person behind the camera")
             return
         found = boxes.best_detection(box, self.detect(image, path), min_iou=MIN_IOU)
-        mask_path = snapshot / f"k{kinect}.person_mask.jpg"
+        named = (snapshot / f"k{kinect}.person_mask.{suffix}" for suffix in ("png", "jpg"))
+        mask_path = next((p for p in named if p.exists()), None)
         self.add_crop(
             output,
             image,
@@ -104,7 +115,7 @@ class Behave(Converter):
             camera=camera,
             coords=pose,
             box=boxes.within_image(box if found is None else found, image.shape[1::-1]),
-            mask=read_mask(mask_path) if mask_path.exists() else None,
+            mask=None if mask_path is None else read_mask(mask_path),
             sequence=unit.name,
             frame=number,
         )
@@ -115,15 +126,15 @@ def read_info(path) -> dict:
     """What `info.json` says: gender, the numbers of the Kinects, the folders of intrinsics and camera poses."""
     info = read_json(path, dict)
     try:
-        kinects = [int(k) for k in info["kinects"]]
+        kinects = [int(k) for k in info.get("kinects", KINECTS)]
         return {"gender": str(info["gender"]), "kinects": kinects, **{k: str(info[k]) for k in ("intrinsic", "config")}}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} does not describe a sequence of BEHAVE ({error!r}); unpack it again.") from None
 
 
-def read_camera(folder: Path, info: dict, kinect: int) -> CameraParams:
-    place_path = folder / info["config"] / str(kinect) / "config.json"
-    lens_path = folder / info["intrinsic"] / str(kinect) / "calibration.json"
+def read_camera(places: Path, lenses: Path, kinect: int) -> CameraParams:
+    place_path = places / str(kinect) / "config.json"
+    lens_path = lenses / str(kinect) / "calibration.json"
     place, lens = read_json(place_path, dict), read_json(lens_path, dict)
     try:
         lens = lens["color"]

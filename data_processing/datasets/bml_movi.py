@@ -104,13 +104,15 @@ def find_markers(raw: Path, round_: str, subject: int) -> Path:
 
 
 def read_camera(folder, name: str) -> CameraParams:
-    """PG1 or PG2 from MATLAB's calibration (row-vector convention: matrices are transposed)."""
+    """PG1 or PG2 from MATLAB's calibration: matrices are transposed (row vectors), pixels are counted from 1."""
     try:
         lens = read_arrays(folder / f"cameraParams_{name}.npz", ["IntrinsicMatrix", "RadialDistortion"])
         place = read_arrays(folder / f"Extrinsics_{name}.npz", ["rotationMatrix", "translationVector"])
         k1, k2, k3 = np.pad(np.ravel(lens["RadialDistortion"]), (0, 1))[:3]
         R, t = place["rotationMatrix"].T, place["translationVector"]
-        return from_extrinsics(R, t, lens["IntrinsicMatrix"].T, distortion=(k1, k2, 0, 0, k3))
+        K = np.array(lens["IntrinsicMatrix"].T, np.float64)
+        K[:2, 2] -= 1
+        return from_extrinsics(R, t, K, distortion=(k1, k2, 0, 0, k3))
     except (ValueError, np.linalg.LinAlgError) as error:
         raise UserError(f"{folder} lacks a readable calibration of {name} ({error}); fetch Calib.tar again.") from None
 

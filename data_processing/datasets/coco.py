@@ -6,6 +6,7 @@ joints (enlarged by 1.25) of at least 200 px. The photographs are stored as they
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -32,8 +33,13 @@ KEYPOINT_NAMES = [
 class Coco(Converter):
     def units(self) -> list[Unit]:
         units = []
-        for path in self.find("annotations/person_keypoints_*.json", "person_keypoints_*.json"):
-            part = path.stem.removeprefix("person_keypoints_")
+        paths = self.find("annotations/person_keypoints_*.json", "person_keypoints_*.json")
+        parts = [path.stem.removeprefix("person_keypoints_") for path in paths]
+        if any("2014" in p for p in parts) and any("2017" in p for p in parts):
+            raise UserError(
+                f"{self.raw} holds the annotations of 2014 and of 2017, which are of the same people; remove one."
+            )
+        for path, part in zip(paths, parts, strict=True):
             for i, chunk in enumerate(chunked(read_annotations(path), IMAGES_PER_UNIT)):
                 units.append(Unit(f"{part}/{i:04d}", (part, chunk)))
         return units
@@ -43,11 +49,16 @@ class Coco(Converter):
         if not self.wants("train"):
             return
         for image, everyone in chunk:
-            try:
-                people = [a for a in everyone if is_useful(a)]
-            except (ValueError, TypeError):
-                output.skip("labels unreadable")
-                continue
+            people = []
+            for annotation in everyone:
+                try:
+                    reason = unused_because(annotation)
+                except (ValueError, TypeError):
+                    reason = "labels unreadable"
+                if reason:
+                    output.skip(reason)
+                else:
+                    people.append(annotation)
             if not people:
                 continue
             key = f"{part}/{image['file_name']}"
@@ -85,17 +96,28 @@ class Coco(Converter):
 
 
 def read_annotations(path) -> list[tuple[dict, list[dict]]]:
-    """(image, its people) in the order of the file; UserError where the format is another one."""
+    """(image, its people) in the order of the file; UserError where the format is another one.
+
+    Annotations of other categories are passed over. In files whose flags are only 0 and 1, 1 counts as visible.
+    """
     try:
         data = json.loads(path.read_text())
         people: dict = {image["id"]: [] for image in data["images"]}
+        persons = [c for c in data["categories"] if c["name"] == "person"]
+        flags = set()
         for annotation in data["annotations"]:
-            people[annotation["image_id"]].append(annotation)
-        names = [c["keypoints"] for c in data["categories"] if c["name"] == "person"]
-    except (ValueError, KeyError, TypeError) as error:
+            if annotation.get("category_id", persons[0]["id"] if persons else None) in [c["id"] for c in persons]:
+                people[annotation["image_id"]].append(annotation)
+                flags.update(annotation.get("keypoints", [])[2::3])
+        names = [c["keypoints"] for c in persons]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a COCO keypoint annotation file ({error!r}); fetch it again.") from None
     if names != [KEYPOINT_NAMES]:
         raise UserError(f"{path} has other keypoints than COCO's 17; is it the right file?")
+    if flags <= {0, 1}:
+        for annotation in itertools.chain.from_iterable(people.values()):
+            table = annotation.get("keypoints", [])
+            table[2::3] = [2 * flag for flag in table[2::3]]
     return [(image, people[image["id"]]) for image in data["images"]]
 
 
@@ -105,11 +127,13 @@ def keypoints(annotation: dict) -> tuple[np.ndarray, np.ndarray]:
     return np.where(table[:, 2:] > 0, table[:, :2], np.nan), table[:, 2]
 
 
-def is_useful(annotation: dict) -> bool:
-    """Whether a person has enough joints and is large enough."""
-    if annotation.get("iscrowd") or len(annotation.get("keypoints", [])) != 3 * N_JOINTS:
-        return False
+def unused_because(annotation: dict) -> str | None:
+    """Why a person is left out: too few joints, or too small; None if it is used."""
+    if annotation.get("iscrowd"):
+        return "a crowd"
+    if len(annotation.get("keypoints", [])) != 3 * N_JOINTS:
+        return "labels unreadable"
     coords, visibility = keypoints(annotation)
     if (visibility == 2).sum() < N_JOINTS / 3 or (visibility > 0).sum() < N_JOINTS / 2:
-        return False
-    return max(boxes.box_of_points(coords, 1.25)[2:]) >= MIN_SIDE_PX
+        return "too few joints are visible or labelled"
+    return None if max(boxes.box_of_points(coords, 1.25)[2:]) >= MIN_SIDE_PX else "person too small"

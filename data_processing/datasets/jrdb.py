@@ -5,9 +5,9 @@ last. The box is the detection matched to the joints' box (x 1.15) with an IoU o
 detector. Frames are stored as they are, with their camera, whose lens distorts strongly.
 
 Of the raw files: the labels lag behind the pictures by two frames (label 000000 belongs to picture 000002). A joint is
-labelled where its third number is above 0. `cameras.yaml` has K, D (k1 k2 p1 p2 k3), R and T (m) by sensor: image_0,
-image_2, ... are of sensor_0, sensor_1, ..., or of the sensors of the same numbers where the file has more than five. Up
-is (0, -1, 0). Where a camera stands plays no part for 2D joints.
+labelled where its third number is above 0. `cameras.yaml` has K, D (k1 k2 p1 p2 k3), R and T (mm) by sensor: image_0,
+image_2, ..., image_8 are of sensor_0 to sensor_4, which look 72 degrees apart; sensors 5 to 9 are a second ring. Up is
+(0, -1, 0). Where a camera stands plays no part for 2D joints.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ N_JOINTS = 17
 LAG = 2
 MOVED_PER_SIDE = 0.1
 BOX_FACTOR = 1.15
-MM_PER_M = 1000
-N_SENSORS = 5
+N_PICTURE_FOLDERS = 5
 
 
 class Jrdb(Tracks2DConverter):
@@ -78,12 +77,12 @@ def picture_of(label_name: str) -> str:
 
 
 def camera_of(cameras: dict[int, CameraParams], picture: str) -> CameraParams | None:
-    """The camera of `image_<2n>/...`."""
+    """The camera of `image_<2n>/...`: sensor n."""
     name = re.search(r"image_?(\d+)/", picture)
     if name is None:
         return None
-    number = int(name[1])
-    return cameras.get(number if len(cameras) > N_SENSORS else number // 2)
+    number, half = divmod(int(name[1]), 2)
+    return cameras.get(number) if half == 0 and number < N_PICTURE_FOLDERS else None
 
 
 @file_cache(1)
@@ -95,7 +94,7 @@ def read_cameras(path) -> dict[int, CameraParams]:
         for number, block in zip(blocks[::2], blocks[1::2], strict=True):
             values = {n: _numbers(block, n, shape) for n, shape in (("K", (3, 3)), ("D", 5), ("R", (3, 3)), ("T", 3))}
             cameras[int(number)] = from_extrinsics(
-                values["R"], values["T"] * MM_PER_M, values["K"], distortion=values["D"], world_up=(0, -1, 0)
+                values["R"], values["T"], values["K"], distortion=values["D"], world_up=(0, -1, 0)
             )
         if not cameras:
             raise ValueError("it names no sensor")

@@ -3,7 +3,8 @@
 Train and val are for training (the activity column says which). A person needs five joints that are in the picture and
 not hidden behind something; motion sampling at 100 mm per person. The box is the detection matched to the box of these
 joints with an IoU above 0.1 and at most twice its area, or that box itself without a detector; its larger side must be
-over 100 px. The camera's up direction is that in which the people of the frame stand.
+over 100 px. The camera's up direction is that in which the people of the frame stand. The focal length is the game's,
+1158 px (50 degrees up and down), or what the file's own 2D and 3D joints say where they say otherwise.
 
 Of the raw files: a row of a JSON file is frame (from 1), person, joint, x, y in px, x, y, z in m in the camera's frame
 (y down), occluded by something else, occluded by oneself.
@@ -22,8 +23,12 @@ from data_processing.video import labelled_frames
 from metrabs_acae.errors import UserError
 
 SIZE = (1920, 1080)
-K = intrinsics(1167, 1167, 960, 540)
-N_JOINTS, N_COLUMNS = 22, 10
+FOCAL_PX = 540 / np.tan(np.radians(25))
+CENTER = (960, 540)
+K = intrinsics(FOCAL_PX, FOCAL_PX, *CENTER)
+MAX_FOCAL_DIFFERENCE = 0.002
+"""Fitted focal lengths closer than this to the game's are the game's: 2D joints are rounded."""
+N_JOINTS, N_COLUMNS, N_POSE_COLUMNS = 22, 10, 6
 NECK, RIGHT_ANKLE, LEFT_ANKLE = 2, 18, 21
 MM_PER_M = 1000
 THRESHOLD_MM, MIN_JOINTS, MIN_SIDE_PX = 100, 5, 100
@@ -41,11 +46,15 @@ class Jta(Converter):
 
     def convert(self, unit: Unit, output) -> None:
         part, sequence = unit.args
-        frames = read_people(self.raw / "annotations" / part / f"{sequence}.json")
-        chosen = choose(frames)
+        path = self.raw / "annotations" / part / f"{sequence}.json"
+        frames = read_people(path)
+        K = fitted_intrinsics(frames)
+        if K[0, 0] != FOCAL_PX:
+            output.note(f"{unit.name}: the focal length is {K[0, 0]:.1f} px by the file's own 2D and 3D joints")
+        chosen = choose(frames, K)
         video = self.raw / "videos" / part / f"{sequence}.mp4"
         for i, image in labelled_frames(video, chosen, output):
-            found = self._boxes(image, video, i, {p: visible_box(pose) for p, pose in frames[i].items()})
+            found = self._boxes(image, video, i, {p: visible_box(pose, K) for p, pose in frames[i].items()})
             up = up_direction([pose[:, :3] for pose in frames[i].values()])
             camera = make_camera(np.eye(3), np.zeros(3), K, world_up=up)
             for person in chosen[i]:
@@ -76,29 +85,49 @@ class Jta(Converter):
         return dict.fromkeys(labelled) | found
 
 
-def choose(frames: dict[int, dict[int, np.ndarray]]) -> dict[int, list[int]]:
+def choose(frames: dict[int, dict[int, np.ndarray]], K: np.ndarray) -> dict[int, list[int]]:
     """Frame -> the people to keep."""
     samplers: dict[int, MotionSampler] = {}
     chosen: dict[int, list[int]] = {}
     for frame in sorted(frames):
         for person, pose in frames[frame].items():
             sampler = samplers.setdefault(person, MotionSampler(THRESHOLD_MM))
-            if is_visible(pose).sum() >= MIN_JOINTS and sampler.keep(pose[:, :3]):
+            if is_visible(pose, K).sum() >= MIN_JOINTS and sampler.keep(pose[:, :3]):
                 chosen.setdefault(frame, []).append(person)
     return chosen
 
 
-def is_visible(pose: np.ndarray) -> np.ndarray:
-    """[22] which joints of [22, 4] (mm and whether occluded) are in the picture and not behind something."""
-    return is_inside(project_camera_frame(_CAMERA, pose[:, :3]), SIZE) & (pose[:, 3] == 0)
+def is_visible(pose: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """[22] which joints of a pose (as `read_people` gives them) are in the picture and not behind something."""
+    return is_inside(_pixels(pose, K), SIZE) & (pose[:, 3] == 0)
 
 
-def visible_box(pose: np.ndarray) -> np.ndarray | None:
+def visible_box(pose: np.ndarray, K: np.ndarray) -> np.ndarray | None:
     """The box around the visible joints."""
-    return boxes.box_of_points(project_camera_frame(_CAMERA, pose[:, :3])[is_visible(pose)])
+    return boxes.box_of_points(_pixels(pose, K)[is_visible(pose, K)])
 
 
-_CAMERA = make_camera(np.eye(3), np.zeros(3), K, world_up=UP)
+def _pixels(pose: np.ndarray, K: np.ndarray) -> np.ndarray:
+    return project_camera_frame(make_camera(np.eye(3), np.zeros(3), K, world_up=UP), pose[:, :3])
+
+
+def fitted_intrinsics(frames: dict[int, dict[int, np.ndarray]]) -> np.ndarray:
+    """K with the focal length that takes the 3D joints to the 2D ones; the game's where it is that or none fits."""
+    people = [pose for frame in frames.values() for pose in frame.values()]
+    joints = np.concatenate(people[:: 1 + len(people) // 2000] or [np.zeros((0, N_POSE_COLUMNS))])
+    joints = joints[np.isfinite(joints).all(1) & (joints[:, 2] > MM_PER_M)]
+    rays = joints[:, :2] / joints[:, 2:3]
+    offsets = joints[:, 4:] - CENTER
+    away = np.linalg.norm(rays, axis=1) > 0.05  # near the middle, any focal length fits
+    if away.sum() < 100:
+        return K
+    along, length = (rays[away] * offsets[away]).sum(1), (rays[away] ** 2).sum(1)
+    ratios = along / length
+    agreeing = np.abs(ratios / np.median(ratios) - 1) < 0.1
+    focal = float(along[agreeing].sum() / length[agreeing].sum())
+    if focal <= 0 or abs(focal / FOCAL_PX - 1) < MAX_FOCAL_DIFFERENCE:
+        return K
+    return intrinsics(focal, focal, *CENTER)
 
 
 def up_direction(poses: list[np.ndarray]) -> np.ndarray:
@@ -119,7 +148,7 @@ def up_direction(poses: list[np.ndarray]) -> np.ndarray:
 
 
 def read_people(path) -> dict[int, dict[int, np.ndarray]]:
-    """Frame (from 0) -> person -> [22, 4] mm in the camera's frame and whether occluded; NaN = not labelled."""
+    """Frame (from 0) -> person -> [22, 6] mm in the camera's frame, whether occluded, px; NaN = not labelled."""
     data = read_json(path)
     try:
         rows = np.array(data, np.float64).reshape(-1, N_COLUMNS)
@@ -134,6 +163,6 @@ def read_people(path) -> dict[int, dict[int, np.ndarray]]:
     for (frame, person), joint, row in zip(rows[:, :2].astype(int).tolist(), joints.tolist(), rows, strict=True):
         people = frames.setdefault(frame - 1, {})
         if person not in people:
-            people[person] = np.full((N_JOINTS, 4), np.nan)
-        people[person][joint] = [*row[5:8] * MM_PER_M, row[8]]
+            people[person] = np.full((N_JOINTS, N_POSE_COLUMNS), np.nan)
+        people[person][joint] = [*row[5:8] * MM_PER_M, row[8], *row[3:5]]
     return frames

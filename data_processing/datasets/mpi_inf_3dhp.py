@@ -1,7 +1,8 @@
 """MPI-INF-3DHP: 8 subjects, 2 sequences each, 14 cameras, 28 joints, chroma-key masks.
 
-Motion sampling at 100 mm in the camera's frame; a frame needs a third of the joints in the picture. The box is the hull
-of the labels' box (x 1.05) and the detection of best score, if that is similar.
+Motion sampling at 100 mm in the camera's frame; a frame needs a third of the joints in the picture. The box is the
+hull of the labels' box (x 1.05) and the detection of best score, if that is similar. Two faults of the data are mended
+unless told otherwise: left and right are swapped in a part of S4/Seq2, and two sequences' masks are unfit.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from data_processing.matlab import field, load_mat5
 from data_processing.sampling import MotionSampler
 from data_processing.video import read_frames
 from metrabs_acae.errors import UserError
+from metrabs_acae.skeletons import get_skeleton
 
 N_FRAMES = {
     **{(1, 1): 6416, (1, 2): 12430, (2, 1): 6502, (2, 2): 6081, (3, 1): 12488, (3, 2): 12283, (4, 1): 6171},
@@ -44,12 +46,17 @@ class MpiInf3dhp(Converter):
         subject, sequence, camera_index = unit.args
         folder = self.raw / f"S{subject}/Seq{sequence}"
         camera = read_cameras(folder / "camera.calibration")[camera_index]
+        name = f"S{subject}/Seq{sequence}"
         poses = read_poses(folder / "annot.mat")[camera_index]
+        poses = mend_sides(poses, self.faults("sides", name))
         poses = poses[: N_FRAMES.get((subject, sequence), len(poses))]
         poses = poses[: SHORT_VIDEO.get(unit.args, len(poses))]
         sampler = MotionSampler(THRESHOLD_MM)
         frames = [i for i, pose in enumerate(poses) if sampler.keep(pose)]
-        people = self._masks(folder / f"FGmasks/video_{camera_index}.avi", frames, output)
+        if unfit := self.faults("mask", name):
+            output.note(f"{name}: masks not used: {unfit[0].what}")
+        path = folder / f"FGmasks/video_{camera_index}.avi"
+        people = None if unfit else self._masks(path, frames, output)
         video = folder / f"imageSequence/video_{camera_index}.avi"
         for i, image in read_frames(video, frames):
             foreground = next((m for j, m in people if j == i), None) if people else None
@@ -69,7 +76,7 @@ class MpiInf3dhp(Converter):
                 coords=to_world(camera, poses[i]),
                 box=box,
                 mask=None if foreground is None else masks.component_of_box(foreground, box),
-                sequence=f"S{subject}/Seq{sequence}",
+                sequence=name,
                 frame=i,
             )
 
@@ -81,12 +88,27 @@ class MpiInf3dhp(Converter):
         return ((i, image[..., 0] > MASK_THRESHOLD) for i, image in read_frames(path, frames))
 
 
+def mend_sides(poses: np.ndarray, faults) -> np.ndarray:
+    """Poses [frames, 28, ...] with left and right swapped back where they are known to be swapped."""
+    mirror = get_skeleton("3dhp").mirror
+    for fault in faults:
+        first, last = fault.frames
+        poses = poses.copy()
+        poses[first : last + 1] = poses[first : last + 1, mirror]
+    return poses
+
+
 @file_cache(1)
 def read_poses(path) -> list[np.ndarray]:
     """For each camera [frames, 28, 3] mm in the camera's frame."""
-    cells = np.asarray(field(load_mat5(path, ["annot3"]), "annot3", path))
+    return read_labels(path, "annot3", 3)
+
+
+def read_labels(path, name: str, n_dims: int) -> list[np.ndarray]:
+    """For each camera [frames, 28, n_dims]: annot3 and univ_annot3 (mm, the camera's frame), annot2 (px)."""
+    cells = np.asarray(field(load_mat5(path, [name]), name, path))
     cells = cells if cells.dtype == object else cells[None]  # a single camera's cell comes unpacked
     try:
-        return [np.asarray(c, np.float64).reshape(-1, N_JOINTS, 3) for c in cells]
+        return [np.asarray(c, np.float64).reshape(-1, N_JOINTS, n_dims) for c in cells]
     except ValueError:
         raise UserError(f"{path} does not hold poses of {N_JOINTS} joints per camera; fetch it again.") from None

@@ -19,7 +19,8 @@ N_JOINTS = 17
 
 class MpiInf3dhpTest(Converter):
     def units(self) -> list[Unit]:
-        paths = self.find("TS[1-6]/annot_data.mat", "mpi_inf_3dhp_test_set/TS[1-6]/annot_data.mat")
+        nested = "mpi_inf_3dhp_test_set/"
+        paths = self.find(*(f"{nested * depth}TS[1-6]/annot_data.mat" for depth in range(3)))
         return (
             [Unit(p.parent.name, (p.parent.relative_to(self.raw).as_posix(),)) for p in paths]
             if self.wants("test")

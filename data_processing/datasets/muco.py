@@ -2,11 +2,17 @@
 
 Needs the composites, sampled_dataset_info.mat, and the annotations, calibrations and extracted mask pictures of
 MPI-INF-3DHP. The first 200,000 composites are used. A person's box is that of the joints, cut to the vertical extent of
-what nearer people and chairs leave visible; with a detector, the detection that matches it.
+what nearer people and chairs leave visible; with a detector, the detection that matches it. Who is nearer follows from
+the pelvis of `univ_annot3`, as in the composition.
+
+The composition list counts frames from 0, as the labels do. Pictures that were taken out of the videos by ffmpeg
+without `-start_number 0` are numbered from 1: the one of a number shows the frame before it, and so do the composites
+made of them. The number of the first mask picture tells; labels are then taken from the frame before as well.
 """
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +20,13 @@ import numpy as np
 from data_processing import boxes, masks
 from data_processing.cameras import project_camera_frame, to_world
 from data_processing.converter import Converter, Unit
-from data_processing.datasets.mpi_inf_3dhp import read_poses
+from data_processing.datasets.mpi_inf_3dhp import read_labels
 from data_processing.datasets.skeletool import read_cameras
 from data_processing.file_cache import file_cache
 from data_processing.images import read_image
 from data_processing.matlab import open_mat73
 from metrabs_acae.errors import UserError
+from metrabs_acae.skeletons import get_skeleton
 
 MAX_COMPOSITES = 200_000
 PER_UNIT = 500
@@ -46,11 +53,12 @@ class MuCo(Converter):
         for number, people in enumerate(origins, start=start + 1):
             try:
                 image = read_image(self._image_path(number))
-                sources = [Source(self.raw / "3dhp", *(int(v) for v in p)) for p in people]
+                sources = [self._source(*(int(v) for v in person), output) for person in people]
                 foregrounds, chairs = [s.person_mask() for s in sources], [s.chair_mask() for s in sources]
             except UserError:
                 output.skip("image or mask missing or broken")
                 continue
+            unfit = any(self.faults("mask", s.name) for s in sources)
             visible = visible_boxes(sources, foregrounds, chairs)
             found = self._boxes(image, number, sources, visible)
             everyone = np.any([*foregrounds, *chairs], axis=0)
@@ -66,12 +74,19 @@ class MuCo(Converter):
                     camera=source.camera,
                     coords=to_world(source.camera, source.pose),
                     box=box,
-                    mask=everyone,
+                    mask=None if unfit else everyone,
                     turned=False,
-                    sequence=f"S{source.subject}/Seq{source.sequence}",
+                    sequence=source.name,
                     frame=number,
                     person=i,
                 )
+
+    def _source(self, subject: int, sequence: int, camera: int, frame: int, output) -> Source:
+        folder = self.raw / "3dhp" / f"S{subject}/Seq{sequence}"
+        first = first_number(folder, camera)
+        output.note(f"pictures of MPI-INF-3DHP are numbered from {first}")
+        sides = self.faults("sides", f"S{subject}/Seq{sequence}")
+        return Source(folder, camera, frame - first, f"img_{camera}_{frame:06d}.jpg", sides)
 
     def _boxes(self, image, number: int, sources, visible) -> list[np.ndarray | None]:
         labelled = []
@@ -95,15 +110,19 @@ class MuCo(Converter):
 
 
 class Source:
-    """One person of a composite: a frame of MPI-INF-3DHP."""
+    """One person of a composite: a frame (from 0) of MPI-INF-3DHP, and the name of its pictures."""
 
-    def __init__(self, root: Path, subject: int, sequence: int, camera: int, frame: int):
-        self.subject, self.sequence = subject, sequence
-        self.folder = root / f"S{subject}/Seq{sequence}"
-        self.picture = f"img_{camera}_{frame:06d}.jpg"
+    def __init__(self, folder: Path, camera: int, frame: int, picture: str, side_faults=()):
+        self.folder, self.picture = folder, picture
+        self.name = f"{folder.parent.name}/{folder.name}"
         try:
+            if frame < 0:
+                raise IndexError
             self.camera = read_cameras(self.folder / "camera.calibration")[camera]
-            self.pose = read_all_poses(self.folder / "annot.mat")[camera][frame]
+            poses, self.depth = read_poses_and_depths(self.folder / "annot.mat")
+            self.pose, self.depth = poses[camera][frame], self.depth[camera][frame]
+            if any(f.frames[0] <= frame <= f.frames[1] for f in side_faults):
+                self.pose = self.pose[get_skeleton("3dhp").mirror]
         except IndexError:
             raise UserError(f"{self.folder} lacks frame {frame} of camera {camera}; fetch it again.") from None
         if not np.isfinite(self.pose).all() or self.joint_box() is None:
@@ -127,14 +146,25 @@ class Source:
         return masks.largest_component(read_image(self.folder / "ChairMasks" / self.picture)[..., 0] < CHAIR_THRESHOLD)
 
 
-read_all_poses = file_cache(16)(read_poses.__wrapped__)
+@file_cache(16)
+def read_poses_and_depths(path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """For each camera the poses [frames, 28, 3] mm and the depths [frames] by which a composition orders people."""
+    depths = [p[:, PELVIS, 2] for p in read_labels(path, "univ_annot3", 3)]
+    return read_labels(path, "annot3", 3), depths
+
+
+@functools.lru_cache(256)
+def first_number(folder: Path, camera: int) -> int:
+    """1 if the pictures of a sequence were numbered from 1, else 0."""
+    there = [(folder / "FGmasks" / f"img_{camera}_{n:06d}.jpg").exists() for n in (0, 1)]
+    return 1 if there == [False, True] else 0
 
 
 def visible_boxes(sources: list[Source], foregrounds, chairs) -> list[np.ndarray | None]:
     """The box of each person's pixels that no nearer person or chair covers; None where nothing is left."""
     result: list[np.ndarray | None] = [None] * len(sources)
     covered = np.zeros_like(foregrounds[0])
-    for i in np.argsort([s.pose[PELVIS, 2] for s in sources]):
+    for i in np.argsort([s.depth for s in sources]):
         result[i] = masks.box_of(foregrounds[i] & ~covered)
         covered = covered | foregrounds[i] | chairs[i]
     return result

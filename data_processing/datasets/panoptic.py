@@ -31,8 +31,8 @@ THRESHOLD_MM, MIN_MOVED = 100, 3
 MAX_STEP_MM = 500
 """A person farther than this from everyone in the frame before is a new one."""
 MM_PER_CM = 10
-MAY_LACK = {("160906_band3", "00_03"), *((None, "00_20"),)}
-"""Videos that the authors' server lacks or has broken: one of band3, and camera 20 of four sequences."""
+MAY_LACK = "00_20"
+"""A camera that the authors' servers do not have of four sequences."""
 
 
 class Panoptic(Converter):
@@ -43,8 +43,7 @@ class Panoptic(Converter):
             if next(self._labels(sequence).rglob("body3DScene_*.json"), None) is None:
                 raise UserError(f"{path.parent} holds no body3DScene_*.json: unpack hdPose3d_stage1_coco19.tar there.")
             for camera in read_cameras(path):
-                lacking = (sequence, camera) in MAY_LACK or (None, camera) in MAY_LACK
-                if not (lacking and self._video(sequence, camera) is None):
+                if camera != MAY_LACK or self._video(sequence, camera) is not None:
                     units.append(Unit(f"{sequence}/{camera}", (sequence, camera)))
         return units if self.wants("train") else []
 

@@ -3,7 +3,9 @@
 Training and validation sequences are used for training. Frames are kept by motion (100 mm against the last 100 kept
 poses of the person). The box is that of the joints x 1.05, or the detection where their IoU is above 0.5, within the
 picture and at least 100 px wide and high. Cameras without a calibration (moving ones) are left out. The world's axes
-are those of the first camera, so each camera's own up direction is taken.
+are those of the first camera. Which way is up follows from `multicam2world/<scene>_multicam2world.json`, the way from
+these axes (row vectors) to those of the scan, one of which is vertical; without that file, each camera's own up
+direction is taken.
 
 Format, after the authors' toolkit: `<frame>/<subject>.pkl` has SMPL-X parameters (hands as 12 principal components),
 `<camera>.xml` the matrices CameraMatrix (3 x 4, world to camera, m) and Intrinsics, and Distortion in OpenCV's order.
@@ -11,15 +13,17 @@ Format, after the authors' toolkit: `<frame>/<subject>.pkl` has SMPL-X parameter
 
 from __future__ import annotations
 
+import dataclasses
 import xml.etree.ElementTree
 from pathlib import Path
 
 import numpy as np
 
 from data_processing import boxes
-from data_processing.cameras import from_extrinsics, project
+from data_processing.cameras import from_extrinsics, nearest_axis, nearest_rotation, project
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
+from data_processing.json_files import read_json
 from data_processing.raw_images import read_any_image
 from data_processing.safe_pickle import load_pickle
 from data_processing.sampling import BufferedMotionSampler
@@ -57,6 +61,11 @@ class Rich(Converter):
         folder = Path(unit.args[0])
         part, sequence, camera_name = unit.name.split("/")
         camera = read_camera(self._calibration(sequence, camera_name))
+        to_scan = self.raw / "multicam2world" / f"{sequence.split('_')[0]}_multicam2world.json"
+        if to_scan.exists():
+            camera = dataclasses.replace(camera, world_up=true_up(to_scan, camera))
+        else:
+            output.note("without multicam2world/ up is taken from each camera")
         pictures = {int(p.name.split("_")[0]): p for s in SUFFIXES for p in folder.glob(f"[0-9]*_*.{s}")}
         chosen: dict[int, list[tuple[int, np.ndarray]]] = {}
         for subject in subjects_of(sequence):
@@ -132,6 +141,15 @@ def person_box(camera: CameraParams, pose: np.ndarray, detections, image_size_wh
     found = boxes.best_detection(box, detections, min_iou=MIN_IOU)
     box = boxes.within_image(box if found is None else found, image_size_wh)
     return box if min(box[2:]) >= MIN_SIDE_PX else None
+
+
+def true_up(path, camera: CameraParams) -> np.ndarray:
+    """The scan's vertical axis in the world of the cameras: the one that is nearest to the camera's own up."""
+    try:
+        to_scan = nearest_rotation(read_json(path, dict)["R"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} does not hold a rotation R of RICH ({error!r}); fetch it again.") from None
+    return to_scan @ nearest_axis(-camera.R[1] @ to_scan)
 
 
 @file_cache(8)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from metrabs_acae.commands import embedded, models
-from metrabs_acae.config import Augmentation, Config
+from metrabs_acae.config import Config
+from metrabs_acae.data.augmentation.augmentations import Augmentations
 from metrabs_acae.data.bones import BoneStatistics, bone_statistics
 from metrabs_acae.data.settings import store_and_count
 from metrabs_acae.data.store import PoseStore
@@ -21,8 +22,8 @@ from metrabs_acae.training.run_folder import RunFolder
 def run(config: Config) -> None:
     """Writes the SavedModel of a run to --export-file, or to the run's own model folder."""
     folder = models.find_run(config.files.load_path)
-    pose_model, skeleton, settings = models.load_pose_model(folder)
-    require_absolute(settings.model.model, "--export")
+    require_absolute(models.settings_of(folder).model.model, "--export")
+    pose_model, skeleton, _ = models.load_pose_model(folder)
     target = Path(config.files.export_file) if config.files.export_file else folder.model
     export_run(pose_model, skeleton, folder, target, config)
     print(f"Wrote {target}" + (f" and {target}.tar.gz" if config.export_settings.archive else ""))
@@ -73,21 +74,23 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
     )
 
 
-def augmentation_ranges(trained: Augmentation) -> AugmentationRanges:
+def augmentation_ranges(trained: Augmentations) -> AugmentationRanges:
     """How far test-time augmentation may go for a network that was trained with `trained`.
 
     The reference trains with turns of 20 degrees, zooms of 25 percent and changed colours, and tests with
     `REFERENCE_RANGES`. Less training gets the same share of it, more gets no more than that.
     """
 
+    geometry = trained.geometry
+
     def share(largest: float, of_reference: float) -> float:
-        return min(largest / of_reference, 1.0) if trained.geom_aug else 0.0
+        return min(largest / of_reference, 1.0) if geometry.geom_aug else 0.0
 
     return AugmentationRanges(
-        rotation_degrees=REFERENCE_RANGES.rotation_degrees * share(trained.rot_aug, 20.0),
-        zoom_out=1 - (1 - REFERENCE_RANGES.zoom_out) * share(trained.scale_aug_down, 25.0),
-        zoom_in=1 + (REFERENCE_RANGES.zoom_in - 1) * share(trained.scale_aug_up, 25.0),
-        gamma=REFERENCE_RANGES.gamma if trained.color_aug else 1.0,
+        rotation_degrees=REFERENCE_RANGES.rotation_degrees * share(geometry.rot_aug, 20.0),
+        zoom_out=1 - (1 - REFERENCE_RANGES.zoom_out) * share(geometry.scale_aug_down, 25.0),
+        zoom_in=1 + (REFERENCE_RANGES.zoom_in - 1) * share(geometry.scale_aug_up, 25.0),
+        gamma=REFERENCE_RANGES.gamma if trained.color.color_aug else 1.0,
     )
 
 

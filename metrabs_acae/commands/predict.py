@@ -91,8 +91,8 @@ def load_estimator(path: Path, *, with_detector: bool):
     from metrabs_acae.inference import PoseEstimator
     from metrabs_acae.training import checkpoints
 
-    pose_model, skeleton, settings = models.load_pose_model(run)
-    require_absolute(settings.model.model, "--predict")
+    require_absolute(models.settings_of(run).model.model, "--predict")
+    pose_model, skeleton, _ = models.load_pose_model(run)
     detector = ssdlite_detector() if with_detector and ssdlite_available() else None
     estimator = PoseEstimator(pose_model, skeleton, image_size=pose_model.grid.image_size, detector=detector)
     step = checkpoints.newest_step(run.checkpoints)

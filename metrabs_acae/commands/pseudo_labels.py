@@ -22,9 +22,9 @@ def run(config: Config) -> None:
     from metrabs_acae.training import checkpoints
 
     folder = models.find_run(config.files.load_path)
+    require_absolute(models.settings_of(folder).model.model, "--pseudo-labels")
     chosen = choose(config.pseudo_label_settings.pseudo_label_on, run_stores(folder, config))
     pose_model, skeleton, settings = models.load_pose_model(folder)
-    require_absolute(settings.model.model, "--pseudo-labels")
     step = checkpoints.newest_step(folder.checkpoints)
     min_auc = config.pseudo_label_settings.min_auc
     target = Path(config.files.poses_file or folder.poses)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from metrabs_acae.commands import stores
-from metrabs_acae.commands.train import augmentation_settings
 from metrabs_acae.config import Config
 
 
@@ -28,7 +27,7 @@ def run(config: Config) -> None:
         config.verbs.show_batches,
         target,
         image_size=config.model.proc_side,
-        augmentation=augmentation_settings(config.augmentation),
+        augmentations=config.augmentation.in_order(),
         workers=config.data.workers,
         max_bad_fraction=config.data.max_bad_fraction,
     )

@@ -10,8 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from metrabs_acae.commands import evaluate, export, models, stores, warm_start
-from metrabs_acae.config import FREE_ON_RESUME, Augmentation, Config
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.config import FREE_ON_RESUME, Config
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
 from metrabs_acae.flags import flags_of
@@ -19,7 +18,6 @@ from metrabs_acae.interruption import Interruption
 from metrabs_acae.locks import held
 from metrabs_acae.models.kinds import KINDS
 from metrabs_acae.models.variants import get_variant
-from metrabs_acae.skeletons import prefix_groups
 from metrabs_acae.training.run_folder import RunFolder, choose
 
 if TYPE_CHECKING:
@@ -98,6 +96,7 @@ def train(config: Config, folder: RunFolder, began: float):
     import keras
 
     from metrabs_acae.training import distribution
+    from metrabs_acae.training.compilation import set_precision
 
     training = config.training
     with distribution.first_host_first():  # it makes the embedded data if they are wanted and not there
@@ -182,12 +181,15 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
     from metrabs_acae.data import pipeline
     from metrabs_acae.training import callbacks as cb
     from metrabs_acae.training import checkpoints, trainer
+    from metrabs_acae.training.compilation import compiled_training_model
     from metrabs_acae.training.optimizers import learning_rates
     from metrabs_acae.training.stall import StallWatch
     from metrabs_acae.visualization.curves import plot_curves
 
     training = config.training
-    model, schedule = compiled_training_model(config, mixture, pose_model, used)
+    model, schedule = compiled_training_model(
+        pose_model, mixture, training=training, losses=config.losses, gates=config.gates, used=used
+    )
     start = checkpoints.restore_newest(folder.checkpoints, model, report=folder.log)
     used.require_same(start, "the step of the newest checkpoint")
     if start:
@@ -202,7 +204,7 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
                 mixture,
                 image_size=config.model.proc_side,
                 start_step=step,
-                augmentation=augmentation_settings(config.augmentation),
+                augmentations=config.augmentation.in_order(),
                 workers=config.data.workers,
                 max_bad_fraction=config.data.max_bad_fraction,
                 dealing=used.dealing(training.grad_accum_steps),
@@ -254,92 +256,3 @@ def fit(config: Config, folder: RunFolder, mixture: Mixture, pose_model, used: D
             )
         finally:
             log.close()
-
-
-def compiled_training_model(config: Config, mixture: Mixture, pose_model, used: Distribution):
-    """(training model with its optimizer, learning rate schedule; in a fine-tuning that of the head)."""
-    from metrabs_acae.models.losses import joint_group_matrix
-    from metrabs_acae.training import schedules
-    from metrabs_acae.training.optimizers import build_optimizer
-    from metrabs_acae.training.trainer import TrainingModel
-
-    training = config.training
-    groups = None
-    if mixture.batch_size_2d:
-        joint_names = mixture.skeleton.joint_names
-        groups = joint_group_matrix(prefix_groups(mixture.joint_names_2d, joint_names), len(joint_names))
-    model = TrainingModel(
-        pose_model,
-        gates=config.gates.of_run(training.training_steps),
-        loss_weights=config.losses,
-        joint_groups_2d=groups,
-        accum_steps=training.grad_accum_steps,
-        seed=training.seed,
-    )
-    base, steps = training.base_learning_rate, training.training_steps
-    plan = schedules.plan(pose_model.variant.learning_rates, base, steps)
-    of_backbone = pose_model.backbone.trainable_variables
-    loss_scale = "dynamic" if training.dynamic_loss_scale else training.loss_scale
-    optimizer = build_optimizer(
-        plan if len(plan) > 1 and of_backbone else plan[-1],
-        total_steps=training.decay_steps or steps,
-        base_learning_rate=base,
-        weight_decay=training.weight_decay,
-        backbone_variables=of_backbone,
-        accum_steps=training.grad_accum_steps,
-        ema_momentum=training.ema_momentum if training.ema_momentum < 1 else None,
-        loss_scale=loss_scale if training.dtype == "float16" else None,
-    )
-    dealing = used.dealing(training.grad_accum_steps)
-    model.set_places(dealing.places(mixture.batch_size_3d, mixture.batch_size_2d))
-    xla = use_xla(training.jit_compile, replicated=used.kind == "mirrored")
-    model.compile(optimizer=optimizer, jit_compile=xla, auto_scale_loss=False)
-    optimizer.build(model.trainable_variables)
-    return model, plan[-1]
-
-
-def augmentation_settings(flags: Augmentation) -> AugmentationSettings:
-    """The pipeline's settings: fractions for the flags' percents."""
-    return AugmentationSettings(
-        geometry=flags.geom_aug,
-        shift=flags.shift_aug / 100,
-        scale_up=flags.scale_aug_up / 100,
-        scale_down=flags.scale_aug_down / 100,
-        rotation_deg=flags.rot_aug,
-        full_rotation_prob=flags.full_rot_aug_prob,
-        partial_visibility_prob=flags.partial_visibility_prob,
-        color=flags.color_aug,
-        background_prob=flags.background_aug_prob,
-        background_prob_realistic=min(0.2, flags.background_aug_prob),
-        occlusion_prob=flags.occlude_aug_prob,
-        occlusion_prob_2d=flags.occlude_aug_prob_2d,
-        background_dir=flags.background_dir,
-        occluder_dir=flags.occluder_dir,
-    )
-
-
-def set_precision(dtype: str) -> None:
-    """Keras's policy: 16-bit types compute in 16 bits and keep weights, heads and geometry in 32."""
-    import keras
-
-    keras.config.set_dtype_policy(dtype if dtype == "float32" else f"mixed_{dtype}")
-
-
-def use_xla(asked: bool | None, *, replicated: bool = False) -> bool:
-    """XLA on a GPU (and always on JAX, which is XLA); on a CPU it makes TensorFlow several times slower.
-
-    Not for TensorFlow's replicas, whose exchange it does not compile.
-    """
-    if replicated:
-        if asked:
-            raise UserError("--jit-compile True does not work with --distribution mirrored; leave it out.")
-        return False
-    if asked is not None:
-        return asked
-    import keras
-
-    if keras.backend.backend() == "jax":
-        return True
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))

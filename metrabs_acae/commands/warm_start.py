@@ -6,6 +6,7 @@ from metrabs_acae.commands import models
 from metrabs_acae.config import Config
 from metrabs_acae.errors import UserError
 from metrabs_acae.models.variants import get_variant
+from metrabs_acae.settings import flag_of
 from metrabs_acae.skeletons import Skeleton
 from metrabs_acae.training.run_folder import RunFolder
 
@@ -31,7 +32,7 @@ def check(config: Config, skeleton: Skeleton) -> None:
         if getattr(theirs, name) != getattr(mine, name):
             raise UserError(
                 f"The model of {run.path} has {name} {getattr(theirs, name)}, not {getattr(mine, name)}; "
-                f"give --{name.replace('_', '-')} as it was there."
+                f"give {flag_of(name)} as it was there."
             )
     possible = get_variant(mine.variant).starts_from
     if theirs.variant not in possible:

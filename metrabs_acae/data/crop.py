@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from metrabs_acae.data.augmentation.geometric import GeometricDraw, box_part
+from metrabs_acae.data.geometric_draw import GeometricDraw, box_part
 from metrabs_acae.data.lens import PINHOLE, distort_points, undistort_points
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.data.vectors import (
@@ -231,8 +231,8 @@ def _unit(v: Vector) -> list[float]:
 
 def _box_points(box_ltwh_px: np.ndarray, draw: GeometricDraw) -> list[tuple[float, float]]:
     """Centre of the drawn box and the mid-points of its two short sides."""
-    box = np.asarray(box_ltwh_px, np.float64)
-    left, top, width, height = (box if draw.part is None else box_part(box, draw.part)).tolist()
+    box = np.asarray(box_ltwh_px, np.float64).tolist()
+    left, top, width, height = box if draw.part is None else box_part(box, draw.part)
     side = max(width, height)
     x, y = left + width / 2 + draw.shift[0] * side, top + height / 2 + draw.shift[1] * side
     half_x, half_y = (0, height / 2) if width < height else (width / 2, 0)

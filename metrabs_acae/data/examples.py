@@ -8,10 +8,8 @@ import cv2
 import numpy as np
 
 from metrabs_acae.data import jpeg
-from metrabs_acae.data.augmentation.appearance import AppearanceAugmenter
-from metrabs_acae.data.augmentation.color import fix_colors
-from metrabs_acae.data.augmentation.geometric import GeometricDraw, draw_geometry
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.data.augmentation.augmenter import Augmenter
+from metrabs_acae.data.color_fix import fix_colors
 from metrabs_acae.data.crop import (
     Crop,
     crop_camera,
@@ -20,7 +18,8 @@ from metrabs_acae.data.crop import (
     render,
     visible_window,
 )
-from metrabs_acae.data.generators import generator
+from metrabs_acae.data.generators import key_of
+from metrabs_acae.data.geometric_draw import GeometricDraw
 from metrabs_acae.data.records import Example, check_box, check_camera, check_coords, check_mask
 from metrabs_acae.data.store import PoseStore
 
@@ -56,20 +55,17 @@ def load_training_example(
     row: int,
     image_size: int,
     seed: tuple[int, ...],
-    settings: AugmentationSettings,
-    augmenter: AppearanceAugmenter | None,
+    augmenter: Augmenter,
 ) -> CropExample:
     """One augmented example; `seed` fixes its draws. Raises `BAD_EXAMPLE_ERRORS` where row or image is broken."""
-    rng = generator(*seed)
-    draw = draw_geometry(rng, settings)
+    key = key_of(*seed)
+    draw = augmenter.draw_camera(key, store)
     example = store.row(split, row)
     crop = make_crop(example, image_size, draw)
     coords, valid = crop_coords(example, store, crop)
     image = read_crop(store, example, crop, image_size, draw)
-    if augmenter is not None:
-        image = augmenter.apply(image, augmenter.draw(store, rng), example, store, crop)
-    else:
-        image = fix_colors(image, store.color_fix, example.sequence)
+    image = fix_colors(image, store.color_fix, example.sequence)
+    image = augmenter.apply(image, augmenter.draw_picture(key, store), example, crop)
     return CropExample(image, crop, coords, valid)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 
@@ -14,11 +16,22 @@ def generator(*parts: int) -> np.random.Generator:
 
     NumPy's own way from integers to a generator takes as long as all random draws of an example together.
     """
+    key = key_of(*parts)
+    other = _hash(key)
+    words = np.array((key, other, other, key), np.uint64)  # state, then increment: distinct for distinct keys
+    return np.random.Generator(np.random.PCG64(_Words(words)))
+
+
+def key_of(*parts: int) -> int:
+    """64 bits that each of the integers, and their order, decides."""
     key = 0
     for part in parts:
         key = _hash(key ^ part & _MASK)
-    words = [_hash(key + i * _GOLDEN) for i in range(4)]
-    return np.random.Generator(np.random.PCG64(_Words(np.array(words, np.uint64))))
+    return key
+
+
+def key_of_text(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
 
 class _Words(ISeedSequence):

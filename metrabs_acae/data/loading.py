@@ -1,7 +1,7 @@
 """Batches of a mixture as NumPy arrays, loaded in parallel, the same whatever the number of workers.
 
-Everything random about slot p of step s comes from a generator seeded by (mixture seed, s, p, attempt), so a stream can
-start at any step and no worker carries state.
+Everything random about slot p of step s comes from generators seeded by (mixture seed, s, p, attempt) and the name of
+an augmentation, so a stream can start at any step, no worker carries state, and no augmentation shifts another's draws.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 
-from metrabs_acae.data.augmentation.appearance import AppearanceAugmenter
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.data.augmentation.augmentations import Augmentations
+from metrabs_acae.data.augmentation.augmenter import Augmenter
+from metrabs_acae.data.augmentation.base import Augmentation
 from metrabs_acae.data.examples import BAD_EXAMPLE_ERRORS, load_training_example
-from metrabs_acae.data.mixture import Entry, Mixture, Plan
+from metrabs_acae.data.mixture import Mixture, Plan
 from metrabs_acae.dealing import Dealing
 from metrabs_acae.errors import UserError
 
@@ -131,6 +132,7 @@ class BatchLoader:
     """Loads the batches of a mixture with a pool of threads (decoding and warping release Python's lock).
 
     Args:
+        augmentations: in the order in which they are applied.
         workers: number of threads; None takes the number of usable CPU cores.
         n_ahead: how many batches are in work or ready ahead of the consumer.
         dealing: which examples of every batch are loaded, and in how many parts they are delivered.
@@ -145,7 +147,7 @@ class BatchLoader:
         mixture: Mixture,
         *,
         image_size: int,
-        augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (frozen)
+        augmentations: Sequence[Augmentation] = Augmentations().in_order(),  # noqa: B008 (frozen)
         workers: int | None = None,
         max_bad_fraction: float = 0.02,
         n_ahead: int = 2,
@@ -154,12 +156,11 @@ class BatchLoader:
         self.slots_3d, self.slots_2d = dealing.slots(mixture.batch_size_3d, mixture.batch_size_2d)
         self.mixture = mixture
         self.image_size = image_size
-        self.augmentation = augmentation
         self.workers = workers or len(os.sched_getaffinity(0))
         self.n_ahead = n_ahead
         self.health = DataHealth(max_bad_fraction)
         self.meter = InputMeter()
-        self._augmenter = AppearanceAugmenter(augmentation, image_size) if augmentation.appearance else None
+        self._augmenter = Augmenter(augmentations, image_size)
 
     def batches(self, start_step: int = 0) -> Iterator[dict[str, np.ndarray]]:
         """Endless batches from `start_step` on, images as uint8; UserError where too many examples are broken."""
@@ -223,24 +224,14 @@ class BatchLoader:
                 plan = self.mixture.plan(step, attempt)
             row = int(plan.row[slot])
             try:
-                loaded = self._load_row(entry, row, (self.mixture.seed, step, slot, attempt))
+                seed = (self.mixture.seed, step, slot, attempt)
+                loaded = load_training_example(entry.store, entry.split, row, self.image_size, seed, self._augmenter)
                 break
             except BAD_EXAMPLE_ERRORS as error:
                 self.health.add_bad(example_key(entry.store, entry.split, row), str(error))
         else:
             self.health.stop(f"{MAX_ATTEMPTS} examples of {entry.store.name} in a row are broken; mend the pose store.")
         self._put(loaded, place, entry_number, batch)
-
-    def _load_row(self, entry: Entry, row: int, seed: tuple[int, ...]):
-        return load_training_example(
-            entry.store,
-            entry.split,
-            row,
-            self.image_size,
-            seed,
-            self.augmentation,
-            self._augmenter,
-        )
 
     def _put(self, loaded, place: int, entry_number: int, batch: dict[str, np.ndarray]) -> None:
         batch["image"][place] = loaded.image

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.data.augmentation.augmentations import Augmentations
+from metrabs_acae.data.augmentation.base import Augmentation
 from metrabs_acae.data.loading import BatchLoader
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.data.plain_loading import EvaluationLoader
@@ -22,7 +23,7 @@ def training_dataset(
     *,
     image_size: int,
     start_step: int = 0,
-    augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (frozen)
+    augmentations: Sequence[Augmentation] = Augmentations().in_order(),  # noqa: B008 (frozen)
     workers: int | None = None,
     max_bad_fraction: float = 0.02,
     dealing: Dealing = Dealing(),  # noqa: B008 (frozen)
@@ -34,6 +35,7 @@ def training_dataset(
 
     Args:
         start_step: the first batch is that of this step (exact resume).
+        augmentations: in the order in which they are applied; () leaves the examples plain.
         workers: number of loading threads; None takes the usable CPU cores.
         max_bad_fraction: loading stops where more of the examples than this are broken.
         dealing: which of the examples are loaded here and in how many elements, the micro-batches and replicas one
@@ -46,7 +48,7 @@ def training_dataset(
     loader = BatchLoader(
         mixture,
         image_size=image_size,
-        augmentation=augmentation,
+        augmentations=augmentations,
         workers=workers,
         max_bad_fraction=max_bad_fraction,
         dealing=dealing,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from metrabs_acae import tables
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.data.augmentation.augmentations import Augmentations
+from metrabs_acae.data.augmentation.base import Augmentation
 from metrabs_acae.data.loading import BatchLoader
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
@@ -23,7 +25,7 @@ def show_batches(
     out_png,
     *,
     image_size: int = 256,
-    augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (frozen)
+    augmentations: Sequence[Augmentation] = Augmentations().in_order(),  # noqa: B008 (frozen)
     workers: int | None = None,
     max_bad_fraction: float = 1.0,
 ) -> str:
@@ -40,7 +42,7 @@ def show_batches(
     loader = BatchLoader(
         mixture,
         image_size=image_size,
-        augmentation=augmentation,
+        augmentations=augmentations,
         workers=workers,
         max_bad_fraction=max_bad_fraction,
         n_ahead=1,

@@ -6,6 +6,8 @@ from typing import Literal
 
 from metrabs_acae.settings import setting, settings
 
+_ANY_WITH_A_MODEL = ("train", "show_batches", "pseudo_labels", "train_acae", "predict", "evaluate", "export", "demo")
+
 
 @settings
 class NetworkSettings:
@@ -13,17 +15,15 @@ class NetworkSettings:
 
     model: Literal["metrabs", "metro", "model25d"] = setting("metrabs")
     """metrabs, or a baseline: metro (poses without a place in space) or model25d (their place from bone lengths)."""
-    variant: str = setting("separate")
+    variant: str = setting("separate", used_by=_ANY_WITH_A_MODEL)
     """How the skeletons are kept consistent: separate (not at all), regularize (by a loss), latent (by predicting
-    latents), hybrid (latents and joints), or the name of a variant that you have registered."""
+    latents), hybrid (latents and joints), or MODULE:NAME of a variant of one's own: a run with such a one needs the
+    flag again whenever its checkpoint is used."""
     stop_gradient_features: bool = setting(False)
     """Variant hybrid: keep the losses of the latents from reaching the backbone."""
     merge_joints: bool = setting(False)
     """Predict one joint for all like-named joints of the skeletons (a baseline)."""
-    backbone: str = setting(
-        "mobilenetv3-small",
-        used_by=(*("train", "show_batches", "pseudo_labels", "train_acae", "predict", "evaluate", "export", "demo"),),
-    )
+    backbone: str = setting("mobilenetv3-small", used_by=_ANY_WITH_A_MODEL)
     """Name of a backbone, or MODULE:NAME of a package of one's own: a run with such a one needs the flag again whenever
     its checkpoint is used."""
     backbone_weights: str = setting("")

@@ -4,17 +4,19 @@ A variant of your own is one more row, made and registered in your own module:
 
     register_variant(Variant("mean", points=("joints",), losses=lambda weights, half: {"pose": 1.0, "mine": 0.1}))
 
-Loss terms are named as in `losses.LOSS_TERMS`, to which `losses.register_loss_term` adds.
+or named as MODULE:NAME on the command line. Loss terms are named as in `losses.LOSS_TERMS`, to which
+`losses.register_loss_term` adds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.models.settings import LossWeights
+from metrabs_acae.plugins import import_named
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,23 @@ def register_variant(variant: Variant) -> Variant:
     return variant
 
 
+def import_variant(name: str) -> None:
+    """Makes MODULE:NAME a variant by importing the module. Only for names that the user has given on purpose."""
+    found = import_named(name, "--variant")
+    if not isinstance(found, Variant):
+        raise UserError(f"--variant {name} is no Variant, but {type(found).__name__}.")
+    VARIANTS[name] = replace(found, name=name)
+
+
 def get_variant(variant: str | Variant) -> Variant:
     """The variant of a name (or the variant given); UserError lists the names."""
     if isinstance(variant, Variant):
         return variant
+    if variant not in VARIANTS and ":" in variant:
+        raise UserError(
+            f"The variant {variant!r} is code outside this project, which runs only when the command names it: "
+            f"give --variant {variant} if you trust that module."
+        )
     if variant not in VARIANTS:
         raise UserError(f"variant is {variant!r}, expected one of {', '.join(VARIANTS)}.")
     return VARIANTS[variant]

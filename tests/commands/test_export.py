@@ -9,10 +9,12 @@ import pytest
 
 from metrabs_acae.acae import Acae
 from metrabs_acae.commands import export, models
-from metrabs_acae.config import Augmentation, Config
+from metrabs_acae.config import Config
+from metrabs_acae.data.augmentation.augmentations import Augmentations
 from metrabs_acae.data.settings import Data
 from metrabs_acae.inference import export as inference_export
 from metrabs_acae.main import main
+from metrabs_acae.settings import with_values
 from metrabs_acae.skeletons import Skeleton
 from metrabs_acae.training.run_folder import RunFolder
 from tests.models import tiny
@@ -58,7 +60,7 @@ def test_bone_lengths_are_measured_and_kept(run, capsys, tmp_path):
     first = call["bone_lengths"]
     assert export_command(folder, "--detector", "none") == 0
     np.testing.assert_allclose(call["bone_lengths"], first, atol=1e-2)
-    (folder.path / export.BONES_FILE).unlink()
+    (folder.path / models.BONES_FILE).unlink()
     assert export_command(folder, "--detector", "none") == 0
     assert call["bone_lengths"] is None and "--bone-lengths FILE" in capsys.readouterr().out
     assert export_command(folder, "--bone-lengths", "nowhere.json", "--detector", "none") == 2
@@ -74,12 +76,12 @@ def test_bone_lengths_are_measured_and_kept(run, capsys, tmp_path):
     ],
 )
 def test_augmentation_goes_as_far_as_in_training(trained, expected):
-    np.testing.assert_allclose(export.augmentation_ranges(Augmentation(**trained)), expected, atol=1e-9)
+    np.testing.assert_allclose(export.augmentation_ranges(with_values(Augmentations(), trained)), expected, atol=1e-9)
 
 
 def test_augmentation_is_handed_on_and_described(run):
     folder, call = run
-    settings = Config(data=Data(dataset3d=("a:4",)), augmentation=Augmentation(rot_aug=4.0, color_aug=False))
+    settings = with_values(Config(data=Data(dataset3d=("a:4",))), {"rot_aug": 4.0, "color_aug": False})
     folder.write_json("config.json", settings.run_settings())
     assert export_command(folder, "--detector", "none", "--bone-lengths", "none") == 0
     assert call["augmentation_ranges"].rotation_degrees == 5 and call["augmentation_ranges"].gamma == 1
@@ -96,7 +98,7 @@ def test_bone_lengths_of_a_file_or_none(run, tmp_path):
     assert export_command(folder, "--detector", "none", "--bone-lengths", str(tmp_path / "bones.json")) == 0
     assert call["bone_lengths"][2] == 432 and np.isnan(np.delete(call["bone_lengths"], 2)).all()
     assert export_command(folder, "--detector", "none", "--bone-lengths", "none") == 0
-    assert call["bone_lengths"] is None and not (folder.path / export.BONES_FILE).exists()
+    assert call["bone_lengths"] is None and not (folder.path / models.BONES_FILE).exists()
 
 
 def test_everything_asked_for_is_handed_on(run, tmp_path):

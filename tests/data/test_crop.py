@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from metrabs_acae.data.augmentation.geometric import GeometricDraw, box_part, draw_geometry
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.crop import crop_camera, crop_camera_2d, looking_rotation, render
+from metrabs_acae.data.geometric_draw import GeometricDraw
 from metrabs_acae.data.lens import Lens, distort_points
 from metrabs_acae.data.records import CameraParams
 from tests.golden import golden
@@ -213,25 +212,3 @@ def test_pixels_beyond_the_lens_polynomial_are_black():
     v, u = np.mgrid[:128, :128]
     radius = np.hypot(u - 63.5, v - 63.5) / crop.K[0, 0]
     assert (image[radius > limit * 1.03] == 0).all() and (image[radius < limit * 0.9] == 255).all()
-
-
-def test_draws_stay_in_their_ranges_and_apart():
-    settings = AugmentationSettings(partial_visibility_prob=0.5)
-    draws = [draw_geometry(np.random.default_rng(i), settings) for i in range(2000)]
-    shift = np.array([d.shift for d in draws])
-    assert np.hypot(*shift.T).max() <= 0.1
-    # Uniform in a disc: half of the draws lie within 1/sqrt(2) of the radius.
-    assert abs((np.hypot(*shift.T) < 0.1 / np.sqrt(2)).mean() - 0.5) < 0.05
-    zoom, roll = np.array([d.zoom for d in draws]), np.array([d.roll_rad for d in draws])
-    assert 0.75 <= zoom.min() < 0.76 and 1.24 < zoom.max() <= 1.25
-    assert np.deg2rad(19.5) < np.abs(roll).max() <= np.deg2rad(20)
-    assert abs(np.mean([d.flip for d in draws]) - 0.5) < 0.05
-    parts = [d.part for d in draws if d.part]
-    assert abs(len(parts) / len(draws) - 0.5) < 0.05
-    assert all(0.5 < s < 1 and x >= 0 and y >= 0 and x + s <= 1 and y + s <= 1 for x, y, s in parts)
-    np.testing.assert_allclose(box_part(np.array([10, 20, 40, 100.0]), (0, 0, 1)), [-20, 20, 100, 100])
-    # Switching geometry off leaves the other draws as they were.
-    plain = [draw_geometry(np.random.default_rng(i), AugmentationSettings(geometry=False)) for i in range(9)]
-    assert plain == [GeometricDraw()] * 9
-    other = AugmentationSettings(rotation_deg=0, partial_visibility_prob=0.5)
-    assert all(draw_geometry(np.random.default_rng(i), other).zoom == draws[i].zoom for i in range(9))

@@ -9,9 +9,10 @@ import pytest
 
 from metrabs_acae.data.augmentation.background import BackgroundDraw, replace_background
 from metrabs_acae.data.augmentation.color import OPERATIONS, ColorDraw, adjust_color
-from metrabs_acae.data.augmentation.geometric import GeometricDraw, draw_box_part
+from metrabs_acae.data.augmentation.geometry import draw_box_part
 from metrabs_acae.data.augmentation.occlusion import ObjectDraw, draw_erasing, erase, paste_objects
 from metrabs_acae.data.crop import crop_camera, render
+from metrabs_acae.data.geometric_draw import GeometricDraw
 from tests.data.test_crop import golden_camera, grey_levels
 from tests.golden import golden
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from metrabs_acae.data import examples, loading, pipeline
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
+from metrabs_acae.data.augmentation.geometry import Geometry
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.dealing import Dealing
 from metrabs_acae.errors import UserError
@@ -109,7 +109,7 @@ def test_a_mixture_without_2d_stores(stores):
 
 
 def test_augmentation_changes_pixels_but_not_labels(mixture):
-    plain = batches(mixture, 1, augmentation=AugmentationSettings(appearance=False))[0]
+    plain = batches(mixture, 1, augmentations=(Geometry(),))[0]
     full = batches(mixture, 1)[0]
     for name in ("intrinsics", "coords3d_mm", "coords2d_px"):
         np.testing.assert_array_equal(plain[name], full[name])

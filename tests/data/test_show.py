@@ -2,7 +2,6 @@ import cv2
 import numpy as np
 import pytest
 
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.show import show_batches
 from metrabs_acae.errors import UserError
@@ -15,8 +14,7 @@ def test_contact_sheet_and_table(tmp_path):
         write_toy_store(tmp_path / "web", kind="2d", n=5, seed=1),
     ]
     mixture = Mixture([Entry(stores[0], "train", 3), Entry(stores[1], "train", 2)], seed=0)
-    plain = AugmentationSettings(geometry=False, appearance=False)
-    table = show_batches(mixture, 2, tmp_path / "out" / "sheet.png", image_size=64, augmentation=plain)
+    table = show_batches(mixture, 2, tmp_path / "out" / "sheet.png", image_size=64, augmentations=())
     sheet = cv2.imread(str(tmp_path / "out" / "sheet.png"))
     assert sheet.shape == (2 * 84, 6 * 64, 3)
     assert (sheet[20:84, :64].std() > 10) and (sheet[84 + 20 :, 5 * 64 :] == 24).all()  # 6 and 4 crops

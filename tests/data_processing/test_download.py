@@ -97,6 +97,31 @@ def test_a_dataset_is_fetched_and_unpacked_once(tmp_path, capsys):
     assert len(behaviour.requests) == 1
 
 
+def test_what_the_servers_lack_is_passed_over_and_a_mirror_helps(tmp_path):
+    broken, behaviour = Behaviour(DATA), Behaviour(DATA)
+    with serve(broken) as url, serve(behaviour) as mirror:
+        info = replace(DATASETS["coco"], mirrors=((url, mirror),))
+        broken.status = [404]
+        download_dataset(replace(info, files=(RemoteFile(url + "/a", "a"),)), tmp_path)
+        broken.status, behaviour.status = [404], [404]
+        download_dataset(replace(info, files=(RemoteFile(url + "/b", "b", may_lack=True),)), tmp_path)
+        assert (tmp_path / "a").read_bytes() == DATA and not (tmp_path / "b").exists()
+        broken.status = [404]
+        with pytest.raises(UserError, match="1 of 1 files failed .*404"):
+            download_dataset(replace(DATASETS["coco"], files=(RemoteFile(url + "/c", "c"),)), tmp_path)
+    panoptic = DATASETS["panoptic"]
+    assert panoptic.mirrors == (("http://domedb.perception.cs.cmu.edu/", "http://vcl.snu.ac.kr/panoptic/"),)
+    assert {f.path[-6:-4] for f in panoptic.files if f.may_lack} == {f"{i:02d}" for i in range(31)}
+
+
+def test_addresses_and_checksums_are_those_of_the_authors():
+    (file,) = DATASETS["mupots"].files
+    assert file.url == "http://gvv.mpi-inf.mpg.de/projects/SingleShotMultiPerson/MultiPersonTestSet.zip"
+    sums = {f.path: f.md5 for f in DATASETS["aspset"].files}
+    assert sums["aspset510_v1_test-boxes.tar.gz"] == "ac274c4d76354295fbbaae9bad71f87f"
+    assert sum(bool(v) for v in sums.values()) == 8 and not sums["aspset510_v1_common-splits.tar.gz"]
+
+
 def test_datasets_that_need_a_person_say_what_to_do(tmp_path):
     with pytest.raises(UserError, match="Register on the website"):
         download_dataset(DATASETS["h36m"], tmp_path)

@@ -13,8 +13,8 @@ from metrabs_acae import command_line
 from metrabs_acae.acae import Acae, fit_acae, load_poses
 from metrabs_acae.commands import evaluate, models
 from metrabs_acae.config import Config
-from metrabs_acae.data.augmentation.geometric import GeometricDraw
 from metrabs_acae.data.examples import crop_coords, make_crop
+from metrabs_acae.data.geometric_draw import GeometricDraw
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.store import CameraParams, PoseStore, PoseStoreWriter
 from metrabs_acae.errors import UserError
@@ -55,7 +55,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "find_run", lambda path: RunFolder(tmp_path / "run"))
     monkeypatch.setattr(models, "settings_of", lambda run: config)
     monkeypatch.setattr(models, "load_pose_model", lambda run: (Network(), skeleton, config))
-    monkeypatch.setattr(checkpoints, "list_checkpoints", lambda path: [(1, path)])
+    monkeypatch.setattr(checkpoints, "list_checkpoints", lambda path, **_: [(1, path)])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

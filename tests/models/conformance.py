@@ -64,9 +64,11 @@ def keras_twin(name):
     found = [a for a in vars(keras.applications).values() if getattr(a, "__name__", "").lower() == wanted]
     if not found:
         return None, None
-    family = {"resnet": "resnet", "efficientnetv2": "efficientnet_v2", "mobilenetv3": "mobilenet_v3"}
-    module = "resnet_v2" if wanted.endswith("v2") else next(m for stem, m in family.items() if wanted.startswith(stem))
-    return found[0], getattr(keras.applications, module).preprocess_input
+    families = {"efficientnetv2": "efficientnet_v2", "mobilenetv2": "mobilenet_v2", "mobilenetv3": "mobilenet_v3"}
+    family = next((module for stem, module in families.items() if wanted.startswith(stem)), "resnet")
+    if family == "resnet" and wanted.endswith("v2"):
+        family = "resnet_v2"
+    return found[0], getattr(keras.applications, family).preprocess_input
 
 
 def cells_look_where_heatmaps_say(name):

@@ -1,6 +1,8 @@
 """Backbones of other packages: found by name, imported only on purpose, adapted wholly or refused."""
 
+import re
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -186,3 +188,13 @@ def test_a_shifted_image_has_its_pixels_elsewhere(shift):
     at, to = max(shift, 0), max(-shift, 0)
     expected[:, to : to + n, to : to + n] = x[:, at : at + n, at : at + n]
     np.testing.assert_array_equal(shifted, expected)
+
+
+def test_the_page_shows_a_backbone_that_conforms():
+    page = Path(__file__).parents[2] / "docs" / "backbones.md"
+    (block,) = re.findall(r"```python\n(.+?)```", page.read_text(), re.S)
+    module = {}
+    exec(block, module)
+    register_backbone("tiny", module["TINY"])
+    for check in conformance.CHECKS:
+        check("tiny")

@@ -1,18 +1,17 @@
-"""Colour augmentation and fixed colour corrections of uint8 RGB images.
+"""Colour augmentation of uint8 RGB images.
 
-The augmentation works in float32 between the first and the last step (8-bit hue costs one to two grey levels) in one
-compiled loop, which takes a quarter of the time of OpenCV's conversions between colour spaces.
+It works in float32 between the first and the last step (8-bit hue costs one to two grey levels) in one compiled loop,
+which takes a quarter of the time of OpenCV's conversions between colour spaces.
 """
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from metrabs_acae.data import kernels
+from metrabs_acae.data.augmentation.base import PictureAugmentation
+from metrabs_acae.settings import setting, settings
 
 OPERATIONS = ("brightness", "contrast", "hue", "saturation")
 
@@ -29,7 +28,26 @@ class ColorDraw:
     order: tuple[str, ...] = OPERATIONS
 
 
+@settings
+class Color(PictureAugmentation):
+    """Colours."""
+
+    color_aug: bool = setting(True)
+    """Brightness, contrast, hue and saturation."""
+
+    @property
+    def is_on(self) -> bool:
+        return self.color_aug
+
+    def draw(self, rng: np.random.Generator, store) -> ColorDraw:
+        return draw_color(rng)
+
+    def apply(self, image: np.ndarray, draw: ColorDraw, example, crop) -> np.ndarray:
+        return adjust_color(image, draw)
+
+
 def draw_color(rng: np.random.Generator) -> ColorDraw:
+    """One draw, the operations in random order."""
     brightness, contrast, hue, saturation, *ranks = rng.random(8).tolist()
     order = tuple(name for _, name in sorted(zip(ranks, OPERATIONS, strict=True)))
     return ColorDraw(0.25 * brightness - 0.125, 0.5 + contrast, 144 * hue - 72, 0.5 + saturation, order)
@@ -40,46 +58,15 @@ def adjust_color(image: np.ndarray, draw: ColorDraw) -> np.ndarray:
 
     Values are clipped to 0..1 before a change to HSV and at the end, where decimals are cut off, as in MeTRAbs.
     """
+    import cv2
+
+    from metrabs_acae.data import kernels
+
     affine, turns, twice = _stages(draw)
     planes = [plane.ravel() for plane in cv2.split(image)]
     out = np.empty((3, *image.shape[:2]), np.uint8)
     kernels.adjust_colors(*planes, affine, turns, twice, out.reshape(3, -1))
     return cv2.merge(list(out))
-
-
-def fix_colors(image: np.ndarray, color_fix: dict | None, sequence: str = "") -> np.ndarray:
-    """Applies a store's fixed correction: {"gamma": g, "white_balance": [a, b], "sequences": [...]}, each optional.
-
-    With "sequences", images of other sequences stay as they are.
-    """
-    if not color_fix or ("sequences" in color_fix and sequence not in color_fix["sequences"]):
-        return image
-    if "gamma" in color_fix:
-        image = adjust_gamma(image, color_fix["gamma"])
-    if "white_balance" in color_fix:
-        image = white_balance(image, *color_fix["white_balance"])
-    return image
-
-
-def adjust_gamma(image: np.ndarray, gamma: float) -> np.ndarray:
-    """Raises the values (0..1) to the power `gamma`."""
-    return cv2.LUT(image, _gamma_table(gamma))
-
-
-def white_balance(image: np.ndarray, a: float, b: float) -> np.ndarray:
-    """Shifts the Lab colour (a, b), given on the 8-bit scale, to neutral grey, in proportion to the lightness."""
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
-    weight = lab[..., :1] * (1.1 / 255)
-    lab[..., 1:] -= weight * (np.array([a, b], np.float32) - 128)
-    return cv2.cvtColor(np.clip(lab, 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
-
-
-_LEVELS = np.arange(256) / 255
-
-
-@functools.lru_cache(16)
-def _gamma_table(gamma: float) -> np.ndarray:
-    return (_LEVELS**gamma * 255).astype(np.uint8)
 
 
 def _stages(draw: ColorDraw) -> tuple[np.ndarray, np.ndarray, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import tempfile
@@ -20,11 +21,12 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_BACKGROUND_ZOOM = 1.5
 
 
+@functools.lru_cache(4)
 def load_backgrounds(folder: str, image_size: int) -> Sequence[np.ndarray]:
     """Background pictures [side, side, 3] uint8, just large enough for crops of `image_size`.
 
     A folder's pictures are reduced once and kept as one memory-mapped array in the system's folder for temporary
-    files, so that the workers share it.
+    files, so that the workers share it. What is read is kept: loaders ask for every example.
     """
     side = round(image_size * MAX_BACKGROUND_ZOOM)
     if not folder:
@@ -40,6 +42,7 @@ def load_backgrounds(folder: str, image_size: int) -> Sequence[np.ndarray]:
     return np.load(prepared, mmap_mode="r")
 
 
+@functools.lru_cache(4)
 def load_occluders(folder: str) -> list[np.ndarray]:
     """Cut-outs [h, w, 4] uint8 (RGB and opacity) from a folder of Pascal VOC 2012 (with
     `Annotations`, `JPEGImages`, `SegmentationObject`), or of RGBA PNG files, or generated."""

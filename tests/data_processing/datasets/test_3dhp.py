@@ -1,5 +1,6 @@
 """MPI-INF-3DHP (training and test set) and MuCo-3DHP, from real MATLAB, calibration, AVI and JPEG files."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from data_processing import boxes, masks
 from data_processing.cameras import make_camera, project, project_camera_frame, to_camera, to_world
 from data_processing.datasets import mpi_inf_3dhp_test, muco, skeletool
 from data_processing.images import encode_jpeg
+from data_processing.registry import DATASETS, get_dataset
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import get_skeleton
 
@@ -104,6 +106,35 @@ def test_people_outside_the_picture_are_left_out_and_masks_may_be_absent(tmp_pat
     assert store.metadata["provenance"]["left_out"]["fewer than a third of the joints visible"] == 2
 
 
+def test_swapped_sides_and_unfit_masks_are_mended_unless_asked_for(tmp_path, converted, monkeypatch):
+    """In S4/Seq2 left and right are swapped in the labels of frames 3759 to 5852; here, in 1 to 2."""
+    fault = get_dataset("3dhp").faults_of("sides", "S4/Seq2")[0]
+    assert fault.frames == (3759, 5852) and not get_dataset("3dhp").faults_of("sides", "S4/Seq1")
+    moved = dataclasses.replace(fault, frames=(1, 2))
+    infos = {n: dataclasses.replace(DATASETS[n], faults=(moved, *DATASETS[n].faults[1:])) for n in ("3dhp", "muco")}
+    monkeypatch.setattr("data_processing.registry.DATASETS", {**DATASETS, **infos})
+    world = np.stack([pose(NAMES, at=(200 * i, 0), swing_mm=400) for i in range(4)]) @ Y_UP.T
+    published = world.copy()
+    published[1:3] = world[1:3][:, get_skeleton("3dhp").mirror]
+    for subject, sequence in ((4, 2), (4, 1)):
+        write_training(tmp_path / f"raw{sequence}", published, cameras=[studio_camera(20)])
+        (tmp_path / f"raw{sequence}/S1/Seq1").rename(tmp_path / f"raw{sequence}/S1/Seq{sequence}")
+        (tmp_path / f"raw{sequence}/S1").rename(tmp_path / f"raw{sequence}/S{subject}")
+    mended = converted("3dhp", tmp_path / "raw2")
+    for row in (mended.row("train", i) for i in range(4)):
+        np.testing.assert_allclose(row.coords, world[row.frame], atol=0.02)
+        assert row.mask is None
+    assert mended.metadata["provenance"]["notes"] == [
+        "S4/Seq2: masks not used: masks unfit for replacing the background"
+    ]
+    left = converted("3dhp", tmp_path / "raw2", out="left", as_published=True)
+    other = converted("3dhp", tmp_path / "raw1", out="other")
+    for store in (left, other):
+        for row in (store.row("train", i) for i in range(4)):
+            np.testing.assert_allclose(row.coords, published[row.frame], atol=0.02)
+            assert row.mask is not None
+
+
 def test_the_best_scored_detection_widens_the_box(tmp_path, converted):
     cameras = write_training(tmp_path / "raw", pose(NAMES)[None] @ Y_UP.T, cameras=[studio_camera(20)])
     left, top, width, height = boxes.box_of_points(project(cameras[0], pose(NAMES) @ Y_UP.T), 1.05)
@@ -171,6 +202,15 @@ def test_test_set(tmp_path, converted, number):
         np.testing.assert_allclose(row.coords, w, atol=1e-2)
         assert row.sequence == f"TS{number}" and row.camera.lens.is_pinhole == (number == 2)
         check_reprojection(row, joint=WRIST_17)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_nested_test_set_is_found(tmp_path, converted, depth):
+    """The authors' script makes a folder in a folder of the same name."""
+    upright = pose(NAMES_17) @ Y_UP.T
+    world = upright - upright.mean(0) + to_world(mpi_inf_3dhp_test.camera_of(6), [0, 0, 4000])
+    write_test_set(tmp_path / ("raw" + depth * "/mpi_inf_3dhp_test_set"), 6, world[None], valid=[1])
+    assert converted("3dhp-test", tmp_path / "raw").splits == {"test": 1}
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real labels are not on this machine")
@@ -242,6 +282,38 @@ def test_muco(tmp_path, converted):
     hidden = store.row("train", 1)
     whole = boxes.box_of_points(project(hidden.camera, hidden.coords))
     assert hidden.box_ltwh_px[2] < 0.8 * whole[2]  # the nearest person covers a part of the second
+
+
+def test_pictures_numbered_from_1_show_the_frame_before(tmp_path, converted):
+    """Extracted without `-start_number 0`, img_0_000003.jpg shows frame 2, and so does a composite made of it."""
+    _, world = write_muco(tmp_path / "raw")
+    folder = tmp_path / "raw/3dhp/S1/Seq1"
+    for kind in ("FGmasks", "ChairMasks"):
+        for frame in (3, 2, 1, 0):
+            (folder / kind / f"img_0_{frame:06d}.jpg").rename(folder / kind / f"img_0_{frame + 1:06d}.jpg")
+    with h5py.File(tmp_path / "raw/sampled_dataset_info.mat", "a") as file:
+        for person in range(4):
+            file[f"#v#/{person}0"][3] = person + 1  # the pictures of these numbers were put together
+    store = converted("muco", tmp_path / "raw")
+    for person in range(4):
+        row = store.row("train", person)
+        np.testing.assert_allclose(row.coords, world[person], atol=0.02)
+        check_reprojection(row, joint=WRIST)
+    assert store.metadata["provenance"]["notes"] == ["pictures of MPI-INF-3DHP are numbered from 1"]
+
+
+def test_who_is_nearer_follows_from_the_universal_poses(tmp_path, converted):
+    """The composition orders people by `univ_annot3`, which may disagree with `annot3`."""
+    write_muco(tmp_path / "raw")
+    path = tmp_path / "raw/3dhp/S1/Seq1/annot.mat"
+    data = scipy.io.loadmat(path)
+    cell = data["univ_annot3"][0, 0].reshape(4, 28, 3).copy()
+    cell[0, :, 2] += 9000  # the one in front is put together as if farthest
+    data["univ_annot3"][0, 0] = cell.reshape(4, -1)
+    scipy.io.savemat(path, {k: v for k, v in data.items() if not k.startswith("__")})
+    second = converted("muco", tmp_path / "raw").row("train", 1)
+    whole = boxes.box_of_points(project(second.camera, second.coords))
+    assert second.box_ltwh_px[2] > 0.9 * whole[2]  # nobody covers it
 
 
 def test_muco_bad_files(tmp_path, converted):

@@ -1,6 +1,7 @@
 """AGORA: pickled tables of pandas, pictures and masks of the reduced release (the full-size one: only the lens)."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -90,13 +91,13 @@ def write(raw):
     folder = raw / "train/ag_trainset_3dpeople_bfh_archviz"
     folder.mkdir(parents=True)
     start = "ag_trainset_3dpeople_bfh_archviz_5_10_mask_cam00_000007"
-    everyone = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    everyone = np.full((SIZE[1], SIZE[0], 3), (255, 0, 0), np.uint8)  # as the authors have it
     shown = []
     for i, color in enumerate((*COLORS, (90, 90, 9))):
         left, top, width, height = box_of_points(to_pixels(FIXED, np.array(list(worlds[FIXED][i].values())))).astype(
             int
         )
-        alone = np.zeros_like(everyone)
+        alone = np.zeros_like(everyone)  # on black
         alone[top : top + height, left : left + width] = color
         _write_png(folder / f"{start}_{i + 1:05d}_1280x720.png", alone)
         shown.append([left, top, width, height])
@@ -131,7 +132,7 @@ def test_agora(written, converted):
         check_reprojection(row, joint=wrist, level=60 if name == FIXED else 80)
         np.testing.assert_allclose(row.camera.world_up, [0, -1, 0])
         np.testing.assert_allclose(row.camera.optical_center_mm / 1000, CAMERAS[name][1], atol=1e-6)
-    assert masks.decode(rows[0].mask).mean() > 0.05 and rows[1].mask is None
+    assert 0.05 < masks.decode(rows[0].mask).mean() < 0.7 and rows[1].mask is None  # the red around people is none
     label = box_of_points(project(rows[0].camera, rows[0].coords))
     np.testing.assert_allclose(rows[0].box_ltwh_px, label, atol=8)
     assert store.skeleton.joint_names[24:] == get_skeleton("smplx").joint_names
@@ -148,6 +149,29 @@ def test_a_detection_brings_back_who_is_half_hidden(written, converted, tmp_path
     assert [r.person for r in rows] == [0, 1]
     label = box_of_points(project(rows[1].camera, rows[1].coords))
     assert rows[1].box_ltwh_px[3] == pytest.approx(label[3] / 2, rel=0.15)  # the box is of what is seen
+
+
+def test_a_missing_mask_costs_one_mask_and_validation_is_found_where_it_unpacks(written, converted, tmp_path):
+    raw = tmp_path / "raw"
+    shutil.copytree(written[0], raw)
+    next((raw / "train").rglob("*_00001_1280x720.png")).unlink()
+    for model in ("SMPL", "SMPLX"):
+        (raw / f"validation_{model}" / model).mkdir(parents=True)
+        (raw / model / "validation_0_withjv.pkl").rename(raw / f"validation_{model}/{model}/validation_0_withjv.pkl")
+    (raw / "validation_images_1280x720").mkdir()
+    (raw / "validation").rename(raw / "validation_images_1280x720/validation")
+    store = converted("agora", raw)
+    rows = rows_of(store)
+    assert [(r.sequence, r.person) for r in rows] == [("train_0", 0), ("validation_0", 0)]
+    assert store.metadata["provenance"]["left_out"]["a person's mask is missing (the box is that of the joints)"] == 1
+    label = box_of_points(project(rows[0].camera, rows[0].coords), agora.BOX_FACTOR)
+    np.testing.assert_allclose(rows[0].box_ltwh_px, label, atol=8)
+    assert rows[0].mask is not None
+
+
+def test_backgrounds_are_black_or_pure_red():
+    colors = np.array([[[0, 0, 0], [255, 0, 0], [200, 30, 20], [255, 90, 0], [0, 0, 200], [120, 0, 0]]], np.uint8)
+    assert agora.colored(colors).tolist() == [[False, False, True, True, True, True]]
 
 
 def test_the_lens_of_full_size_pictures():

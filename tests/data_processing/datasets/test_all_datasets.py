@@ -14,7 +14,6 @@ from data_processing.registry import DATASETS
 from metrabs_acae import command_line
 from metrabs_acae.commands.evaluate import predictor
 from metrabs_acae.commands.stores import training_mixture, with_paper_stores
-from metrabs_acae.data.augmentation.settings import AugmentationSettings
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.paper_mixtures import BENCHMARKS, COUNTS_2D, COUNTS_3D
 from metrabs_acae.data.pipeline import training_dataset
@@ -110,9 +109,7 @@ def test_a_model_trains_and_is_evaluated_on_it(folder):
     seen: list[float] = []
     assert run_training(
         model,
-        lambda step: training_dataset(
-            mixture, image_size=SIDE, start_step=step, augmentation=AugmentationSettings(), workers=1
-        ),
+        lambda step: training_dataset(mixture, image_size=SIDE, start_step=step, workers=1),
         total_steps=N_STEPS,
         inference_mode_steps=2,
         log_period=N_STEPS,

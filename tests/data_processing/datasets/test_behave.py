@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from data_processing.boxes import box_of_points
 from data_processing.cameras import project
 from data_processing.datasets.behave import DISTORTION, OPENPOSE
 from data_processing.images import encode_jpeg
+from data_processing.registry import get_dataset
 from data_processing.verify import verify
 from metrabs_acae.errors import UserError
 
@@ -65,7 +67,36 @@ def write(raw, body_models, *, sequence=SEQUENCE, at_mm=(0, 60, 120)):
     return world
 
 
-def test_behave(tmp_path, converted, body_models):
+def test_png_masks_come_first_and_three_kinects_are_the_rule(tmp_path, converted, body_models):
+    write(tmp_path, body_models, at_mm=(0,))
+    info_path = next(tmp_path.rglob("info.json"))
+    info = json.loads(info_path.read_text())
+    del info["kinects"]
+    info_path.write_text(json.dumps(info))
+    calibs = tmp_path / "calibs"
+    for place in ("Date01/config", "intrinsics"):
+        shutil.copytree(calibs / place / "1", calibs / place / "2")
+    import cv2
+
+    for path in sorted(tmp_path.rglob("k0.*mask.jpg")):
+        cv2.imwrite(str(path.with_suffix(".png")), 0 * cv2.imread(str(path)))
+    store = converted("behave", tmp_path, body_models=body_models)
+    rows = rows_of(store)
+    assert [r.image_key[-6:] for r in rows] == ["k0.jpg", "k1.jpg"]
+    assert store.metadata["provenance"]["left_out"] == {"picture missing": 1}  # of the third Kinect
+    png, jpg = (masks.decode(r.mask).mean() for r in rows)
+    assert png == 0 and jpg > 0.1
+
+
+def test_archives_unpacked_beside_the_splits_are_found(tmp_path, converted, body_models):
+    write(tmp_path, body_models, at_mm=(0,))
+    (tmp_path / "sequences" / SEQUENCE).rename(tmp_path / SEQUENCE)
+    assert len(rows_of(converted("behave", tmp_path, body_models=body_models))) == 2
+    archives = [f.path for f in get_dataset("behave").files if "Date" in f.path]
+    assert len(archives) == 7 and all(p.startswith("sequences/") for p in archives)
+
+
+def test_what_is_missingbehave(tmp_path, converted, body_models):
     world = write(tmp_path, body_models)
     write(tmp_path, body_models, sequence="Date03_Sub03_x", at_mm=(0,))
     store = converted("behave", tmp_path, body_models=body_models)

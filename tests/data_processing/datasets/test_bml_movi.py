@@ -27,10 +27,11 @@ def markers_of(n_mocap, step_mm=15.0):
 
 
 def write_calibration(raw, view, name="PG1"):
-    """MATLAB's row-vector convention: everything transposed."""
+    """MATLAB's conventions: row vectors, so everything transposed, and pixels counted from 1."""
     (raw / "Calib").mkdir(parents=True, exist_ok=True)
     radial = view.lens.coefficients[:2] or np.zeros(2)
-    np.savez(raw / "Calib" / f"cameraParams_{name}.npz", IntrinsicMatrix=view.K.T, RadialDistortion=radial)
+    K = view.K + np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])
+    np.savez(raw / "Calib" / f"cameraParams_{name}.npz", IntrinsicMatrix=K.T, RadialDistortion=radial)
     t = -view.R @ view.optical_center_mm
     np.savez(raw / "Calib" / f"Extrinsics_{name}.npz", rotationMatrix=view.R.T, translationVector=t)
 

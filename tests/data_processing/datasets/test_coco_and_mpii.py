@@ -10,6 +10,8 @@ from data_processing.datasets.coco import KEYPOINT_NAMES
 from data_processing.images import encode_jpeg
 from metrabs_acae.errors import UserError
 
+from ..people import rows_of
+
 REAL = Path(__file__).parents[4] / "shared" / "real"
 SIZE = (320, 400)
 
@@ -73,7 +75,48 @@ def test_coco(tmp_path, converted):
     assert mask.shape == (400, 320) and mask.sum() == pytest.approx(100 * 300, rel=0.05)
     assert masks.decode(rows[1].mask).sum() == 0
     assert rows[0].image_path.read_bytes() == (tmp_path / "raw/train2014/COCO_train2014_000000000007.jpg").read_bytes()
-    assert store.metadata["provenance"]["left_out"] == {"image missing or broken": 2}
+    assert store.metadata["provenance"]["left_out"] == {
+        "image missing or broken": 2,
+        "too few joints are visible or labelled": 1,
+        "person too small": 1,
+        "a crowd": 1,
+    }
+
+
+def change(raw, edit, part="train2014"):
+    path = raw / "annotations" / f"person_keypoints_{part}.json"
+    data = json.loads(path.read_text())
+    edit(data)
+    path.write_text(json.dumps(data))
+
+
+def test_annotations_of_other_categories_are_no_people(tmp_path, converted):
+    write_coco(tmp_path / "raw")
+
+    def add_a_horse(data):
+        data["categories"].append({"id": 19, "name": "horse"})
+        data["annotations"].append(annotation(99, 7, standing(), np.full(17, 2), category_id=19))
+
+    change(tmp_path / "raw", add_a_horse)
+    assert [r.person for r in rows_of(converted("coco", tmp_path / "raw"))] == [1, 2]
+
+
+def test_where_flags_are_only_0_and_1_labelled_joints_count_as_visible(tmp_path, converted):
+    write_coco(tmp_path / "raw")
+
+    def flatten(data):
+        for a in data["annotations"]:
+            a["keypoints"][2::3] = [min(1, v) for v in a["keypoints"][2::3]]
+
+    change(tmp_path / "raw", flatten)
+    assert [r.person for r in rows_of(converted("coco", tmp_path / "raw"))] == [1, 2]
+
+
+def test_2014_and_2017_side_by_side_are_refused(tmp_path, converted):
+    write_coco(tmp_path / "raw")
+    write_coco(tmp_path / "raw", "val2017")
+    with pytest.raises(UserError, match="2014 and of 2017, which are of the same people; remove one"):
+        converted("coco", tmp_path / "raw")
 
 
 def test_coco_bad_files(tmp_path, converted):

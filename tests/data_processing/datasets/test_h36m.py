@@ -146,6 +146,17 @@ def test_a_missing_video_and_a_cut_off_file_are_named(raw, converted):
         converted("h36m", raw, out="third")
 
 
+def test_the_corrupt_video_is_named_and_left_out(raw, converted):
+    write_sequence(raw, 11, "Directions", [0.0])
+    (raw / "S11/Videos/Directions.54138969.mp4").write_bytes(b"as released")
+    for name in ("h36m", "h36m-test"):
+        store = converted(name, raw, out=name)
+        assert {store.row("test", i).sequence for i in range(3)} == {f"S11_Directions.{c}" for c in h36m.CAMERAS[1:]}
+        assert store.metadata["provenance"]["known_faults"]["units_left_out"] == ["S11/Directions.54138969"]
+    with pytest.raises(UserError, match=r"Directions.54138969.mp4 is not a readable video"):
+        converted("h36m", raw, out="as_published", as_published=True)
+
+
 def test_a_video_shorter_than_its_labels_is_counted(raw, converted):
     write_sequence(raw, 5, "Eating", [50.0 * i for i in range(21)], cameras=h36m.CAMERAS[:1], video_frames=12)
     store = converted("h36m", raw, skip_broken=True)

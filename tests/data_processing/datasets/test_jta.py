@@ -1,6 +1,7 @@
 """JTA: a fixture in its layout and formats."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -66,6 +67,27 @@ def test_people_in_the_cameras_frame(tmp_path, converted):
         joints = project(row.camera, row.coords)
         visible = [n.split("_")[0] not in NAMES_HIDDEN or row.person != 17 for n in NAMES]
         np.testing.assert_allclose(row.box_ltwh_px[2:], box_of_points(joints[visible])[2:], rtol=0.15)
+
+
+def test_the_focal_length_is_the_games_or_the_files_own(tmp_path, converted):
+    """The authors' 50 degrees up and down are 1158 px; a file whose joints say otherwise is believed."""
+    assert jta.K[0, 0] == pytest.approx(1158.03, abs=0.01)
+    write(tmp_path / "raw", [[(i, 300 * i - 900, 300, ()) for i in range(7)]])
+    path = tmp_path / "raw/annotations/train/seq_0.json"
+    game = jta.read_people(path)
+    assert jta.fitted_intrinsics(game)[0, 0] == jta.FOCAL_PX  # pixels rounded to 0.001
+    rows = json.loads(path.read_text())
+    for row in rows:
+        row[3:5] = [round(960 + (row[3] - 960) * 1.05), round(540 + (row[4] - 540) * 1.05)]
+    path.write_text(json.dumps(rows))
+    store = converted("jta", tmp_path / "raw")
+    (note,) = store.metadata["provenance"]["notes"]
+    assert float(re.search(r"focal length is ([\d.]+) px", note)[1]) == pytest.approx(1.05 * 1158.03, abs=0.5)
+    row, person = rows_of(store)[0], jta.read_people(path)[0]
+    wrist = person[rows_of(store)[0].person][WRIST]
+    fitted = jta.fitted_intrinsics(jta.read_people(path))
+    np.testing.assert_allclose(fitted[:2, :2] @ (wrist[:2] / wrist[2]) + fitted[:2, 2], wrist[4:], atol=1)
+    np.testing.assert_allclose(row.coords[WRIST], wrist[:3], atol=0.1)
 
 
 def test_hidden_and_small_people_and_those_outside_are_left_out(tmp_path, converted):

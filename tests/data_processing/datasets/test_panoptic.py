@@ -124,6 +124,30 @@ def test_a_missing_video_is_named_and_half_an_archive_too(tmp_path, converted):
         converted("panoptic", tmp_path / "empty", out="third")
 
 
+@pytest.mark.parametrize("name, camera", [("160906_band3", "00_03"), ("171204_pose5", "00_16")])
+def test_known_broken_views_are_left_out_unless_asked_for(tmp_path, converted, name, camera):
+    raw = tmp_path / "raw"
+    write(raw, [[(0, 0, 0.9)]], name=name)
+    calibration = raw / name / f"calibration_{name}.json"
+    calibration.write_text(calibration.read_text().replace("00_01", camera))
+    (raw / name / "hdVideos/hd_00_01.mp4").rename(raw / name / f"hdVideos/hd_{camera}.mp4")
+    store = converted("panoptic", raw)
+    assert {r.image_key.split("/")[1] for r in rows_of(store)} == {"00_00"}
+    known = store.metadata["provenance"]["known_faults"]
+    assert known["mended"] and known["units_left_out"] == [f"{name}/{camera}"]
+    both = converted("panoptic", raw, out="as_published", as_published=True)
+    assert {r.image_key.split("/")[1] for r in rows_of(both)} == {"00_00", camera}
+    assert not both.metadata["provenance"]["known_faults"]["mended"]
+
+
+def test_a_camera_that_the_servers_lack_is_passed_over(tmp_path, converted):
+    raw = tmp_path / "raw"
+    write(raw, [[(0, 0, 0.9)]], videos=("00_00",))
+    calibration = raw / "170407_test1/calibration_170407_test1.json"
+    calibration.write_text(calibration.read_text().replace("00_01", "00_20"))
+    assert converted("panoptic", raw).splits == {"train": 1}
+
+
 def test_labels_unpacked_without_their_folder_are_found(tmp_path, converted):
     write(tmp_path / "raw", [[(0, 0, 0.9)]])
     folder = next((tmp_path / "raw").iterdir())

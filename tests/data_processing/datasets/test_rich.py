@@ -1,9 +1,11 @@
 """RICH: SMPL-X fits in pickles, calibrations in OpenCV's XML."""
 
+import json
 import pickle
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from data_processing import smpl
 from data_processing.cameras import project
@@ -85,6 +87,20 @@ def test_rich(tmp_path, converted, body_models):
         check_reprojection(row, joint=names.index("lwri"), level=50 + 9 * (row.frame - 12))
         np.testing.assert_allclose(np.linalg.norm(row.camera.world_up), 1, atol=1e-6)
     assert not verify(store.path).errors
+
+
+def test_up_is_the_scans_vertical_axis(tmp_path, converted, body_models):
+    """The cameras' world leans against the scan's by a turn about an axis that is not one of its own."""
+    write(tmp_path, body_models, at_m=(0,))
+    lean = Rotation.from_euler("xyz", [7, -12, 5], degrees=True).as_matrix() @ Y_DOWN  # cameras' axes from z up
+    (tmp_path / "multicam2world").mkdir()
+    (tmp_path / "multicam2world/Gym_multicam2world.json").write_text(
+        json.dumps({"R": lean.tolist(), "t": [0.1, 0.2, 0.3], "c": 1.02})  # rows: x_scan = c x R + t
+    )
+    store = converted("rich", tmp_path, body_models=body_models)
+    (row,) = rows_of(store)
+    np.testing.assert_allclose(row.camera.world_up, lean @ [0, 0, 1], atol=1e-6)
+    assert store.metadata["provenance"]["notes"] == []
 
 
 def test_what_is_missing_is_named(tmp_path, converted, body_models):

@@ -1,5 +1,7 @@
 """SURREAL: MATLAB files, video and segmentation as its renderer made them, in a left-handed world."""
 
+import shutil
+
 import numpy as np
 import pytest
 import scipy.io
@@ -86,6 +88,16 @@ def test_surreal(tmp_path, converted, body_models):
         np.testing.assert_allclose(row.box_ltwh_px, masks.box_of(expected))
         np.testing.assert_allclose(row.camera.world_up, [0, -1, 0])
     assert not verify(store.path).errors
+
+
+def test_monsters_are_left_out_unless_asked_for(tmp_path, converted, body_models):
+    write_clip(tmp_path, body_models, n_frames=1)
+    for name in ("18_03", "19_12", "143_21", "143_22"):
+        shutil.copytree(tmp_path / "cmu/train/run0/01_01", tmp_path / "cmu/train/run0" / name)
+    store = converted("surreal", tmp_path, body_models=body_models)
+    assert [r.sequence.split("/")[2] for r in rows_of(store)] == ["01_01", "143_22"]
+    everyone = converted("surreal", tmp_path, out="all", body_models=body_models, as_published=True)
+    assert len(rows_of(everyone)) == 5
 
 
 def test_what_is_missing_is_named(tmp_path, converted, body_models):

@@ -107,7 +107,7 @@ def write_jrdb(raw, *, n_sensors=5):
         lines += [f"  sensor_{number}:", "    width: 752", "    height: 480"]
         lines += ["    # distortion", "    D: " + " ".join(map(str, LENS))]
         lines += ["    K: >", *("      " + " ".join(map(str, row)) for row in K)]
-        lines += ["    R: >", "      0 0 1", "      0 1 0", "      -1 0 0", "    T: -0.01 0.02 3e-3"]
+        lines += ["    R: >", "      0 0 1", "      0 1 0", "      -1 0 0", "    T: -10 20.0 3e0"]
     (folder / "calibration").mkdir(parents=True)
     (folder / "calibration" / "cameras.yaml").write_text("\n".join(lines) + "\n")
     (folder / "labels" / "labels_2d_pose_coco").mkdir(parents=True)
@@ -152,10 +152,13 @@ def test_jrdb_pictures_lag_and_cameras(tmp_path, converted):
     np.testing.assert_allclose(project(rows[0].camera, ray), project(truth, ray), atol=1e-3)
 
 
-def test_files_with_ten_sensors_are_numbered_as_the_pictures(tmp_path):
+def test_picture_2n_is_of_sensor_n_however_many_there_are(tmp_path):
+    """The authors' file has ten sensors: two rings of five, of which only the first has pictures."""
     write_jrdb(tmp_path, n_sensors=10)
     cameras = jrdb.read_cameras(tmp_path / "train_dataset/calibration/cameras.yaml")
-    assert jrdb.camera_of(cameras, "image_2/x/000000.jpg").K[0, 0] == 500
+    found = [jrdb.camera_of(cameras, f"image_{n}/x/000000.jpg").K[0, 0] for n in (0, 2, 4, 6, 8)]
+    assert found == [480, 490, 500, 510, 520]
+    assert jrdb.camera_of(cameras, "image_1/x/000000.jpg") is None
     assert jrdb.camera_of(cameras, "image_12/x/000000.jpg") is None
     assert jrdb.camera_of(cameras, "stitched/000000.jpg") is None
 
