@@ -68,11 +68,11 @@ class DatasetInfo:
         licence: kind of licence; read the original's text before using the data.
         steps: what a person must do to get the data; empty where `files` can be downloaded.
         layout: the raw folder, as the converter expects it (one line per entry).
-        skeleton: convention in `metrabs_acae.skeletons` (several joined by +); `joints` limits it.
+        skeleton: convention in `metrabs_acae.skeletons` (several joined by +), or a skeleton; `joints` limits it.
         units: what the raw numbers are in, and the world's up direction.
         boxes: where person boxes come from; masks likewise.
         sampling: which training frames are kept.
-        converter: "module:Class", or empty where the conversion is not implemented yet.
+        converter: "module:Class" or a class, or empty where the conversion is not implemented yet.
         tested: what else than a fixture in the raw layout and formats the converter was tested on.
         limits: known limits, for the table in the documentation.
         faults: what is wrong in the data as published and is mended (`--as-published` leaves it).
@@ -80,18 +80,18 @@ class DatasetInfo:
     """
 
     name: str
-    title: str
-    year: int
-    role: str
-    kind: str
-    licence: str
-    citation: str
-    url: str
-    layout: str
-    skeleton: str
-    splits: str
-    cameras: str
-    units: str
+    title: str = ""
+    year: int = 0
+    role: str = "3d"
+    kind: str = ""
+    licence: str = "not stated"
+    citation: str = ""
+    url: str = ""
+    layout: str = ""
+    skeleton: str | Skeleton = ""
+    splits: str = ""
+    cameras: str = ""
+    units: str = "mm"
     boxes: str = ""
     masks: str = "none"
     sampling: str = ""
@@ -104,7 +104,7 @@ class DatasetInfo:
     realistic_background: bool = False
     clean: bool = False
     bone_check: bool = True
-    converter: str = ""
+    converter: str | type = ""
     tested: str = ""
     limits: str = ""
     faults: tuple[KnownFault, ...] = ()
@@ -125,6 +125,8 @@ class DatasetInfo:
 
     def get_skeleton(self) -> Skeleton:
         """The skeleton of the dataset's store: names carry the convention, those of 2D joints do not."""
+        if isinstance(self.skeleton, Skeleton):
+            return self.skeleton
         if self.role == "2d":
             return Skeleton(self.name, self.joints)
         skeleton = union((get_skeleton(s) for s in self.skeleton.split("+")), self.name)
@@ -138,5 +140,7 @@ class DatasetInfo:
             raise UserError(
                 f"There is no converter for '{self.name}' yet; `python -m data_processing list` shows which."
             )
+        if isinstance(self.converter, type):
+            return self.converter
         module, _, name = self.converter.partition(":")
         return getattr(importlib.import_module(module), name)

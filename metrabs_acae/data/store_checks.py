@@ -7,7 +7,6 @@ warning asks for a look.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,14 +14,14 @@ import numpy as np
 from metrabs_acae.data.lens import distort_points
 from metrabs_acae.data.records import Example
 from metrabs_acae.errors import UserError
-from metrabs_acae.geometry.body_size import likely_unit
-from metrabs_acae.joint_names import code
+from metrabs_acae.joint_names import code, side
 from metrabs_acae.skeletons import MIN_JOINTS_OF_CONVENTION, Skeleton, conventions
 
 ROWS = 400
 """Rows per split that are looked at: enough for shares of a few percent, a fraction of a second."""
 MIN_HEIGHT_MM, MAX_HEIGHT_MM = 500.0, 2600.0
 """Plausible median extent of a labelled person."""
+UNITS = (("metres", 1000.0), ("inches", 25.4), ("centimetres", 10.0))
 MAX_BAD_FRACTION = 0.01
 NEARLY_ALL = 0.9
 MIN_PEOPLE = 10
@@ -88,7 +87,7 @@ def check_rows(findings: Findings, split: str, rows: list[Example], skeleton: Sk
     _check_points(findings, split, coords, skeleton)
     pixels = np.stack([project(r.camera, r.coords) for r in rows]) if kind == "3d" else coords
     if kind == "3d":
-        size_is_right = _check_size(findings, split, coords, skeleton.joint_names)
+        size_is_right = _check_size(findings, split, coords)
         if size_is_right:
             _check_cameras(findings, split, rows)
             _check_sides(findings, split, coords, skeleton)
@@ -113,12 +112,14 @@ def _check_points(findings: Findings, split: str, coords: np.ndarray, skeleton: 
     """Joints at the origin, people in a point."""
     labelled = np.isfinite(coords).all(-1)
     at_origin = labelled & (coords == 0).all(-1)
-    share = at_origin.sum() / max(1, labelled.sum())
-    if at_origin.any() and (share > MAX_BAD_FRACTION or at_origin.mean(0).max() > 0.05):
-        joint = skeleton.joint_names[int(at_origin.sum(0).argmax())]
+    shares = at_origin.mean(0)
+    joint = skeleton.joint_names[int(shares.argmax())]
+    if shares.max() > NEARLY_ALL and (shares > 0).sum() == 1 and side(joint) == "c":  # poses relative to a root joint
+        findings.warnings.append(f"{split}: {joint} is always at exactly zero")
+    elif shares.max() > 0.05 or at_origin.sum() > MAX_BAD_FRACTION * labelled.sum():
         findings.errors.append(
-            f"{split}: {share:.0%} of the labelled joints are at exactly zero ({joint} most often); a joint without a "
-            "label is NaN"
+            f"{split}: {at_origin.sum() / labelled.sum():.0%} of the labelled joints are at exactly zero ({joint} most "
+            "often); a joint without a label is NaN"
         )
     with np.errstate(invalid="ignore"):
         spread = np.nanmax(coords, 1) - np.nanmin(coords, 1)
@@ -127,7 +128,7 @@ def _check_points(findings: Findings, split: str, coords: np.ndarray, skeleton: 
         findings.errors.append(f"{split}: in {collapsed.mean():.0%} of the examples all joints are at the same point")
 
 
-def _check_size(findings: Findings, split: str, coords: np.ndarray, joint_names: Sequence[str]) -> bool:
+def _check_size(findings: Findings, split: str, coords: np.ndarray) -> bool:
     """Whether people have a possible size, where enough joints are labelled to tell."""
     extent = np.linalg.norm(np.nanmax(coords, 1) - np.nanmin(coords, 1), axis=-1)
     many = np.isfinite(coords).all(-1).sum(1) >= min(4, coords.shape[1])
@@ -137,8 +138,7 @@ def _check_size(findings: Findings, split: str, coords: np.ndarray, joint_names:
     findings.facts[f"{split}: extent of a person"] = f"median {median:.0f} mm"
     if MIN_HEIGHT_MM < median < MAX_HEIGHT_MM:
         return True
-    unit = likely_unit(coords[many], joint_names)
-    guess = f": they look like {unit}" if unit != "millimetres" else ""
+    guess = next((f": they look like {u}" for u, f in UNITS if MIN_HEIGHT_MM < median * f < MAX_HEIGHT_MM), "")
     findings.errors.append(f"{split}: people have a median extent of {median:.3g} mm{guess}; coordinates are in mm")
     return False
 
