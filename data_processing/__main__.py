@@ -31,7 +31,7 @@ COMMANDS = {
     "skeletons": ("data_processing.commands.skeletons", "draws the skeletons"),
 }
 CONVERT = "data_processing.commands.convert"
-USAGE = """Usage: python -m data_processing DATASET --raw DIR --out STORE [flags]
+USAGE = """Usage: python -m data_processing DATASET --raw DIR --out STORE [flags]     (or MODULE:NAME for DATASET)
        python -m data_processing COMMAND [flags]
 `DATASET --help` and `COMMAND --help` show the flags; `list` names the datasets."""
 
@@ -52,12 +52,14 @@ def _run(name: str, flags: list[str]) -> int | None:
     if name in COMMANDS:
         module = importlib.import_module(COMMANDS[name][0])
         return module.run(parse(module.Settings, flags, program))
-    from data_processing.registry import DATASETS
+    from data_processing.registry import DATASETS, dataset_from_command
 
-    if name not in DATASETS:
-        raise UserError(f"There is no dataset or command '{name}'; known ones: {', '.join([*COMMANDS, *DATASETS])}.")
+    if name not in DATASETS and ":" not in name:
+        known = ", ".join([*COMMANDS, *DATASETS])
+        raise UserError(f"There is no dataset or command '{name}'; known ones: {known}. Your own: MODULE:NAME.")
+    info = dataset_from_command(name)
     module = importlib.import_module(CONVERT)
-    return module.run(parse(module.Settings, flags, program), name)
+    return module.run(parse(module.Settings, flags, program), info)
 
 
 if __name__ == "__main__":

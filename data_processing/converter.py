@@ -19,7 +19,7 @@ from data_processing.options import Options
 from data_processing.rows import Row, RowFile
 from data_processing.segmentation import open_segmenter
 from metrabs_acae.data.images import check_key, image_size_wh
-from metrabs_acae.data.records import CameraParams, check_box, check_camera, check_coords
+from metrabs_acae.data.records import CameraParams, check_box, check_camera, check_coords, check_view
 from metrabs_acae.errors import UserError
 
 MAX_MASK_SHARE = 0.99
@@ -79,7 +79,7 @@ class UnitOutput:
             check_box(row.box_ltwh_px, self._size[1])
             check_coords(row.coords, *np.shape(row.coords))
             if row.camera is not None:
-                check_camera(row.camera)
+                check_view(check_camera(row.camera), self._size[1])
         except UserError as error:
             self.skip(re.sub(r" ?\[.*?\]", "", str(error)))
             return

@@ -68,12 +68,12 @@ class DatasetInfo:
         licence: kind of licence; read the original's text before using the data.
         steps: what a person must do to get the data; empty where `files` can be downloaded.
         layout: the raw folder, as the converter expects it (one line per entry).
-        skeleton: convention in `metrabs_acae.skeletons` (several joined by +); `joints` limits it.
+        skeleton: convention in `metrabs_acae.skeletons` (several joined by +), or a skeleton; `joints` limits it.
         units: what the raw numbers are in, and the world's up direction.
         boxes: where person boxes come from; masks likewise.
         sampling: which training frames are kept.
         n_examples: how many the paper's tools made of it, test set included; 0 where that is not known.
-        converter: "module:Class", or empty where the conversion is not implemented yet.
+        converter: "module:Class" or a class, or empty where the conversion is not implemented yet.
         disk: how much the raw files take, where that is known.
         lacking: what the release lacks or may lack.
         evidence: what the 3D labels are held against: "joints" (2D labels of the same joints), "boxes" (boxes or masks
@@ -86,18 +86,18 @@ class DatasetInfo:
     """
 
     name: str
-    title: str
-    year: int
-    role: str
-    kind: str
-    licence: str
-    citation: str
-    url: str
-    layout: str
-    skeleton: str
-    splits: str
-    cameras: str
-    units: str
+    title: str = ""
+    year: int = 0
+    role: str = "3d"
+    kind: str = ""
+    licence: str = "not stated"
+    citation: str = ""
+    url: str = ""
+    layout: str = ""
+    skeleton: str | Skeleton = ""
+    splits: str = ""
+    cameras: str = ""
+    units: str = "mm"
     boxes: str = ""
     masks: str = "none"
     sampling: str = ""
@@ -110,7 +110,7 @@ class DatasetInfo:
     realistic_background: bool = False
     clean: bool = False
     bone_check: bool = True
-    converter: str = ""
+    converter: str | type = ""
     disk: str = ""
     lacking: str = ""
     evidence: str = ""
@@ -134,6 +134,8 @@ class DatasetInfo:
 
     def get_skeleton(self) -> Skeleton:
         """The skeleton of the dataset's store: names carry the convention, those of 2D joints do not."""
+        if isinstance(self.skeleton, Skeleton):
+            return self.skeleton
         if self.role == "2d":
             return Skeleton(self.name, self.joints)
         skeleton = union((get_skeleton(s) for s in self.skeleton.split("+")), self.name)
@@ -147,5 +149,7 @@ class DatasetInfo:
             raise UserError(
                 f"There is no converter for '{self.name}' yet; `python -m data_processing list` shows which."
             )
+        if isinstance(self.converter, type):
+            return self.converter
         module, _, name = self.converter.partition(":")
         return getattr(importlib.import_module(module), name)

@@ -90,7 +90,7 @@ def check_projection(
     cause = _likely_cause(sample, truth, error, noise_px)
     if error <= tolerance_px and (cause is None or cause.text.startswith("the principal point")):
         return
-    joint = int(np.argmax(np.nanmedian(np.where(np.isfinite(errors[worst]), errors[worst], np.nan), axis=0)))
+    joint = int(np.argmax(np.nan_to_num(errors[worst]).mean(0)))
     numbers = np.asarray(frames)[index] if frames is not None else index
     raise LabelFault(
         f"{source}: in frames {numbers[0]} to {numbers[-1]} the 3D labels project {_px(error)} beside the 2D labels "

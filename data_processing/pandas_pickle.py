@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from data_processing.safe_pickle import StandIn, load_pickle
 from metrabs_acae.errors import UserError
+from metrabs_acae.safe_pickle import StandIn, load_pickle
 
 
 def read_columns(

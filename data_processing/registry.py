@@ -11,17 +11,40 @@ from types import MappingProxyType
 from data_processing import registry_3d, registry_other
 from data_processing.dataset_info import DatasetInfo
 from metrabs_acae.errors import UserError
+from metrabs_acae.plugins import import_named
 
 DATASETS: Mapping[str, DatasetInfo] = MappingProxyType(
     {d.name: d for d in (*registry_3d.DATASETS, *registry_other.DATASETS)}
 )
 
 
+_registered: dict[str, DatasetInfo] = {}
+
+
+def register_dataset(dataset: DatasetInfo) -> DatasetInfo:
+    """Adds a dataset of one's own; UserError where another one has its name."""
+    if {**DATASETS, **_registered}.get(dataset.name, dataset) != dataset:
+        raise UserError(f"There is another dataset '{dataset.name}' already; give yours a name of its own.")
+    _registered[dataset.name] = dataset
+    return dataset
+
+
 def get_dataset(name: str) -> DatasetInfo:
     """A dataset by name; UserError lists the names."""
-    if name not in DATASETS:
-        raise UserError(f"There is no dataset '{name}'; known ones: {', '.join(DATASETS)}.")
-    return DATASETS[name]
+    known = {**DATASETS, **_registered}
+    if name not in known:
+        raise UserError(f"There is no dataset '{name}'; known ones: {', '.join(known)}. Your own: MODULE:NAME.")
+    return known[name]
+
+
+def dataset_from_command(text: str) -> DatasetInfo:
+    """As `get_dataset`, or of the user's own module, MODULE:NAME, which is imported."""
+    if ":" not in text:
+        return get_dataset(text)
+    found = import_named(text, "The dataset")
+    if not isinstance(found, DatasetInfo):
+        raise UserError(f"{text} is no DatasetInfo but a {type(found).__name__}.")
+    return register_dataset(found)
 
 
 def table(

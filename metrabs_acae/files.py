@@ -1,15 +1,19 @@
-"""Writing whole files or none, and mapping arrays inside .npz files."""
+"""Writing whole files or none, growing files that survive an interruption, and mapping arrays inside .npz files."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+
+from metrabs_acae.errors import UserError
 
 
 @contextlib.contextmanager
@@ -23,6 +27,97 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class GrowingArray:
+    """Rows of an array that grows in a file.
+
+    Args:
+        n_rows: how many rows of an existing file count; what stands behind them is cut off.
+    """
+
+    def __init__(self, path: str | Path, dtype, row_shape: tuple[int, ...] = (), *, n_rows: int = 0):
+        self.dtype, self.row_shape, self.n_rows = np.dtype(dtype), tuple(row_shape), n_rows
+        self._path = Path(path)
+        self._file = open(path, "r+b" if n_rows else "wb")
+        self._file.truncate(n_rows * int(np.prod(self.row_shape, dtype=np.int64)) * self.dtype.itemsize)
+        self._file.seek(0, os.SEEK_END)
+
+    def append(self, rows) -> None:
+        """Adds rows [N, ...], or one row."""
+        rows = np.ascontiguousarray(rows, self.dtype).reshape(-1, *self.row_shape)
+        self._file.write(rows.tobytes())
+        self.n_rows += len(rows)
+
+    def array(self) -> np.ndarray:
+        """All rows, mapped from the file."""
+        self.flush()
+        if not self.n_rows:
+            return np.zeros((0, *self.row_shape), self.dtype)
+        return np.memmap(self._path, self.dtype, "r", shape=(self.n_rows, *self.row_shape))
+
+    def flush(self) -> None:
+        if not self._file.closed:
+            self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class PartialFile:
+    """What there is so far of a file of many rows: a folder `<path>.partial` with a growing array for each column.
+
+    An interrupted one goes on after its last whole `append`.
+
+    Args:
+        path: the file to be made in the end.
+        made_with: plain types that decide its content; a folder made with others is refused with UserError.
+        columns: by name, data type and shape of a row.
+        state: plain types that are kept beside the rows, as they are at the beginning.
+        what: what the rows are, for the error's sentence.
+
+    Attributes:
+        state: as of the last `append`.
+        n_rows: how many rows there are.
+    """
+
+    def __init__(self, path: str | Path, made_with: Mapping, columns: Mapping, state: Mapping, *, what: str):
+        path = Path(path)
+        self._folder = path.with_name(path.name + ".partial")
+        self._index = self._folder / "index.json"
+        self._made_with = json.loads(json.dumps(made_with))
+        self.state, self.n_rows = json.loads(json.dumps(state)), 0
+        if self._index.exists():
+            index = json.loads(self._index.read_text())
+            if index.get("made_with") != self._made_with:
+                raise UserError(
+                    f"{self._folder} holds unfinished {what} of other settings; finish them or delete that folder."
+                )
+            self.state, self.n_rows = index["state"], index["n_rows"]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._columns = {
+            name: GrowingArray(self._folder / f"{name}.bin", dtype, row_shape, n_rows=self.n_rows)
+            for name, (dtype, row_shape) in columns.items()
+        }
+
+    def append(self, rows: Mapping, state: Mapping) -> None:
+        """Adds rows to every column, and notes the new state; both are there after an interruption, or neither."""
+        for name, column in self._columns.items():
+            column.append(rows[name])
+            column.flush()
+        self.state, self.n_rows = dict(state), next(iter(self._columns.values())).n_rows
+        with replacing(self._index) as temporary:
+            temporary.write_text(json.dumps({"made_with": self._made_with, "state": self.state, "n_rows": self.n_rows}))
+
+    def column(self, name: str) -> np.ndarray:
+        """All rows of a column, mapped from its file."""
+        return self._columns[name].array()
+
+    def discard(self) -> None:
+        """Removes the folder; the finished file has been written."""
+        for column in self._columns.values():
+            column.close()
+        shutil.rmtree(self._folder)
 
 
 def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> None:

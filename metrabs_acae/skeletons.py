@@ -164,9 +164,13 @@ def dataset_skeletons() -> dict[str, Skeleton]:
     }
 
 
-@functools.cache
 def output_skeletons() -> dict[str, tuple[str, ...]]:
     """Skeletons that a trained model offers by name, e.g. ``smpl_24``: the joint names in order."""
+    return {**_listed_skeletons(), **_registered}
+
+
+@functools.cache
+def _listed_skeletons() -> dict[str, tuple[str, ...]]:
     listed: dict[str, tuple[str, ...]] = {}
     for name, (suffix, bases) in skeleton_tables.OUTPUT_SKELETONS.items():
         if bases is None:
@@ -174,6 +178,16 @@ def output_skeletons() -> dict[str, tuple[str, ...]]:
         else:
             listed[name] = tuple(b if "_" in b else f"{b}_{suffix}" for b in bases.split(","))
     return listed
+
+
+_registered: dict[str, tuple[str, ...]] = {}
+
+
+def register_output_skeleton(name: str, joint_names: Sequence[str]) -> None:
+    """Lets models that have these joints offer them under a name; UserError where another skeleton has that name."""
+    if output_skeletons().get(name, tuple(joint_names)) != tuple(joint_names):
+        raise UserError(f"There is another skeleton '{name}' already; give yours a name of its own.")
+    _registered[name] = tuple(joint_names)
 
 
 def get_skeleton(name: str) -> Skeleton:

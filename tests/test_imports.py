@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors", "replicas", "skeleton_tables", ""),
-    ("joint_names", "tables"),
+    ("errors", "numpy_runtime", "replicas", "skeleton_tables", ""),
+    ("joint_names", "safe_pickle", "tables"),
     ("dealing", "exit_codes", "files", "interruption", "locks", "plugins", "progress", "settings", "skeletons"),
     ("flags", "geometry"),
     ("layers",),

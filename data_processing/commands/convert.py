@@ -25,16 +25,16 @@ class Settings:
     """Make the store although its labels cannot be right by what the checks say."""
 
 
-def run(settings: Settings, name: str) -> None:
+def run(settings: Settings, info) -> None:
+    """Converts the dataset that a `DatasetInfo` describes."""
     from data_processing.conversion import convert
     from data_processing.detection import check_detector
-    from data_processing.registry import get_dataset
     from data_processing.segmentation import check_segmenter
     from metrabs_acae.data.records import SPLITS
     from metrabs_acae.data.store import PoseStore
     from metrabs_acae.errors import UserError
 
-    info, options = get_dataset(name), settings.conversion
+    options = settings.conversion
     if options.split and options.split not in SPLITS:
         raise UserError(f"'{options.split}' is not a split; use {', '.join(SPLITS)}.")
     check_detector(options.detector)

@@ -22,11 +22,11 @@ from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.images import read_image, read_mask
 from data_processing.json_files import read_json
-from data_processing.safe_pickle import load_pickle
 from data_processing.sampling import BufferedMotionSampler
 from data_processing.smpl.points import order_of, smpl_24
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.safe_pickle import load_pickle
 
 OPENPOSE = (
     "nose,neck,rsho,relb,rwri,lsho,lelb,lwri,pelv,rhip,rkne,rank,lhip,lkne,lank,reye,leye,rear,lear,lfoo,ltoe,lhee,"

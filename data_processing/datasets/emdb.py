@@ -17,10 +17,10 @@ from data_processing import boxes
 from data_processing.cameras import from_extrinsics, nearest_axis, project
 from data_processing.converter import Converter, Unit
 from data_processing.rows import Row
-from data_processing.safe_pickle import load_pickle
 from data_processing.smpl.points import SMPL_24
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.safe_pickle import load_pickle
 
 MM_PER_M = 1000
 BOX_FACTOR = 1.2

@@ -25,11 +25,11 @@ from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.json_files import read_json
 from data_processing.raw_images import read_any_image
-from data_processing.safe_pickle import load_pickle
 from data_processing.sampling import BufferedMotionSampler
 from data_processing.smpl.points import smplx_42
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.safe_pickle import load_pickle
 
 PARTS = ("train", "val")
 FEMALE = (9, 10, 12, 13, 16, 17, 18, 19, 21)

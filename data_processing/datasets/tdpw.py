@@ -12,8 +12,8 @@ from data_processing import boxes
 from data_processing.cameras import from_extrinsics, nearest_axis, project
 from data_processing.converter import Converter, Unit
 from data_processing.rows import Row
-from data_processing.safe_pickle import load_pickle
 from metrabs_acae.errors import UserError
+from metrabs_acae.safe_pickle import load_pickle
 
 OFFICIAL_SPLITS = ("train", "validation", "test")
 N_JOINTS = 24

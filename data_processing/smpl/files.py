@@ -13,9 +13,9 @@ import numpy as np
 
 from data_processing.file_cache import file_cache
 from data_processing.plain_files import read_arrays
-from data_processing.safe_pickle import StandIn, load_pickle
 from data_processing.smpl.model import BodyModel
 from metrabs_acae.errors import UserError
+from metrabs_acae.safe_pickle import StandIn, load_pickle
 
 GENDERS = {"m": "male", "f": "female", "n": "neutral"}
 N_JOINTS = {24: "smpl", 52: "smplh", 55: "smplx"}

@@ -1,14 +1,12 @@
 """Pseudo-labels: a model's predictions of all joints on many images, streamed to a pose file of any size.
 
-While it grows, the file is a folder `<path>.partial` with raw rows and a small index; it can be interrupted at any time
-and goes on from the last whole batch. Closing it writes the .npz or HDF5 file that `poses_io.load_poses` reads.
+While it grows, the file is a `PartialFile`: it can be interrupted at any time and goes on from the last whole batch.
+Closing it writes the .npz or HDF5 file that `poses_io.load_poses` reads.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -16,10 +14,8 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.joint_errors import joint_errors
-from metrabs_acae.files import replacing, write_npz
+from metrabs_acae.files import PartialFile, replacing, write_npz
 from metrabs_acae.joint_names import read_names
-
-_ORIGIN = np.dtype([("source", "<i4"), ("row", "<i8")])
 
 
 class PoseFileWriter:
@@ -41,74 +37,35 @@ class PoseFileWriter:
             raise UserError(f"Pose files end in .npz or .h5, got {self.path}.")
         self.joint_names = read_names(joint_names)
         self.provenance = json.loads(json.dumps(provenance))
-        self._folder = self.path.with_name(self.path.name + ".partial")
-        self._poses_file, self._origin_file = self._folder / "poses.f32", self._folder / "origin.bin"
-        self._index = self._folder / "index.json"
-        self.rows_done: dict[int, int] = {}
-        self.n_poses = 0
-        if self._index.exists():
-            self._resume()
-        else:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._poses_file.write_bytes(b"")
-            self._origin_file.write_bytes(b"")
+        columns = {"poses": ("<f4", (len(self.joint_names), 3)), "source": ("<i4", ()), "row": ("<i8", ())}
+        made_with = {"joint_names": self.joint_names, "provenance": self.provenance}
+        self._partial = PartialFile(path, made_with, columns, {"rows_done": {}}, what="pseudo-labels")
+        self.rows_done: dict[int, int] = {int(k): v for k, v in self._partial.state["rows_done"].items()}
+
+    @property
+    def n_poses(self) -> int:
+        return self._partial.n_rows
 
     def append(self, poses_mm: np.ndarray, *, source: int, rows: np.ndarray, rows_done: int) -> None:
         """Adds poses [B, J, 3] of rows [B] of a source, of which the first `rows_done` have been read with them."""
         poses = np.ascontiguousarray(poses_mm, "<f4")
         if poses.shape != (len(rows), len(self.joint_names), 3):
             raise UserError(f"Expected poses [{len(rows)}, {len(self.joint_names)}, 3], got {list(poses.shape)}.")
-        origin = np.empty(len(rows), _ORIGIN)
-        origin["source"], origin["row"] = source, rows
-        for file, data in ((self._poses_file, poses), (self._origin_file, origin)):
-            with open(file, "ab") as stream:
-                stream.write(data.tobytes())
-        self.n_poses += len(rows)
         self.rows_done[source] = rows_done
-        state = {
-            "joint_names": self.joint_names,
-            "provenance": self.provenance,
-            "n_poses": self.n_poses,
-            "rows_done": self.rows_done,
-        }
-        with replacing(self._index) as temporary:
-            temporary.write_text(json.dumps(state))
+        columns = {"poses": poses, "source": np.full(len(rows), source), "row": rows}
+        self._partial.append(columns, {"rows_done": self.rows_done})
 
     def close(self) -> None:
         """Writes the finished file and removes the partial one."""
         if not self.n_poses:
             raise UserError(f"No pose was kept for {self.path}; loosen the filter or add examples.")
-        shape = (self.n_poses, len(self.joint_names), 3)
-        origin = np.fromfile(self._origin_file, _ORIGIN)
-        poses = np.memmap(self._poses_file, "<f4", mode="r", shape=shape)
-        provenance = json.dumps(self.provenance)
+        arrays = {name: self._partial.column(name) for name in ("poses", "source", "row")}
+        arrays |= {"joint_names": np.array(self.joint_names), "provenance": np.array(json.dumps(self.provenance))}
         if self.path.suffix == ".npz":
-            write_npz(
-                self.path,
-                {
-                    "poses": poses,
-                    "joint_names": np.array(self.joint_names),
-                    "source": origin["source"],
-                    "row": origin["row"],
-                    "provenance": np.array(provenance),
-                },
-            )
+            write_npz(self.path, arrays)
         else:
-            _write_hdf5(self.path, poses, self.joint_names, origin, provenance)
-        del poses
-        shutil.rmtree(self._folder)
-
-    def _resume(self) -> None:
-        state = json.loads(self._index.read_text())
-        if tuple(state["joint_names"]) != self.joint_names or state["provenance"] != self.provenance:
-            raise UserError(
-                f"{self._folder} holds unfinished pseudo-labels of other settings; finish them or delete that folder."
-            )
-        self.n_poses = state["n_poses"]
-        self.rows_done = {int(k): v for k, v in state["rows_done"].items()}
-        # Bytes beyond the index belong to a batch whose writing was interrupted.
-        os.truncate(self._poses_file, self.n_poses * len(self.joint_names) * 3 * 4)
-        os.truncate(self._origin_file, self.n_poses * _ORIGIN.itemsize)
+            _write_hdf5(self.path, arrays)
+        self._partial.discard()
 
 
 def write_pseudo_labels(
@@ -190,14 +147,15 @@ def agreement_auc(pred_mm: np.ndarray, true_mm: np.ndarray, valid: np.ndarray) -
     return np.where(n > 0, (score * counts).sum(axis=1) / np.maximum(n, 1), 1.0)
 
 
-def _write_hdf5(path: Path, poses: np.ndarray, joint_names: Sequence[str], origin: np.ndarray, provenance: str) -> None:
+def _write_hdf5(path: Path, arrays: dict[str, np.ndarray]) -> None:
     import h5py
 
+    poses = arrays["poses"]
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         dataset = file.create_dataset("poses", shape=poses.shape, dtype="<f4")
         step = max(1, 16_000_000 // (poses.shape[1] * 3))
         for start in range(0, len(poses), step):
             dataset[start : start + step] = poses[start : start + step]
-        file["joint_names"] = np.array(joint_names, dtype="S")
-        file["source"], file["row"] = origin["source"], origin["row"]
-        file["provenance"] = provenance
+        file["joint_names"] = arrays["joint_names"].astype("S")
+        file["source"], file["row"] = arrays["source"], arrays["row"]
+        file["provenance"] = str(arrays["provenance"])

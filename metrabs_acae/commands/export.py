@@ -13,9 +13,10 @@ from metrabs_acae.data.bones import BoneStatistics, bone_statistics
 from metrabs_acae.data.settings import store_and_count
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
-from metrabs_acae.inference.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.models.kinds import require_absolute
-from metrabs_acae.skeletons import Skeleton, available_output_skeletons
+from metrabs_acae.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
+from metrabs_acae.plugins import import_named
+from metrabs_acae.skeletons import Skeleton, available_output_skeletons, register_output_skeleton
 from metrabs_acae.training.run_folder import RunFolder
 
 
@@ -55,6 +56,8 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
     card |= {"settings": folder.read_json("config.json"), "versions": folder.read_json("versions.json")}
     if (folder.path / "evaluation.json").exists():
         card["evaluation"] = folder.read_json("evaluation.json")
+    for text in settings.skeletons:
+        register_own_skeleton(text, skeleton)
     export_saved_model(
         pose_model,
         skeleton,
@@ -72,6 +75,15 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
         photographs=photographs_of(training_stores) if settings.crop_formats else (),
         **transform,
     )
+
+
+def register_own_skeleton(text: str, of_model: Skeleton) -> None:
+    """Imports the skeleton MODULE:NAME; UserError unless the model has its joints."""
+    found = import_named(text, "--skeletons")
+    if not isinstance(found, Skeleton):
+        raise UserError(f"--skeletons {text} is no Skeleton but a {type(found).__name__}.")
+    of_model.indices(found.joint_names)
+    register_output_skeleton(found.name, found.joint_names)
 
 
 def augmentation_ranges(trained: Augmentations) -> AugmentationRanges:

@@ -14,6 +14,7 @@ import numpy as np
 from metrabs_acae.data.lens import PINHOLE, Lens
 from metrabs_acae.data.vectors import cross, dot
 from metrabs_acae.errors import UserError
+from metrabs_acae.numpy_runtime import rules
 
 FORMAT = "metrabs_acae pose store"
 SCHEMA_VERSION = 2
@@ -137,6 +138,22 @@ def check_camera(camera: CameraParams) -> CameraParams:
     if not checked["world_up"].any():
         raise UserError("the camera's world_up is zero")
     return CameraParams(lens=camera.lens, **checked)
+
+
+def check_view(camera: CameraParams, image_size_wh) -> None:
+    """UserError unless the (checked) camera can have taken a picture of that size."""
+
+    def require(value, condition, sentence):
+        if not np.all(condition):
+            raise UserError(sentence)
+        return value
+
+    width, height = image_size_wh
+    rules.view(camera.K, width, height, require, "the camera's K")
+    if not camera.lens.is_pinhole:
+        radius = min(width, height) / 2 / camera.K[0, 0]
+        seen = camera.lens.distort(np.stack([radius * np.array(rules.LENS_RADII), np.zeros(len(rules.LENS_RADII))], 1))
+        rules.lens_grows(camera.lens, seen[:, 0], require, f"the camera's {camera.lens.model} coefficients")
 
 
 def check_box(box_ltwh_px, image_size_wh) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from metrabs_acae.data.lens import distort_points
 from metrabs_acae.data.records import Example
 from metrabs_acae.errors import UserError
-from metrabs_acae.joint_names import code
+from metrabs_acae.joint_names import code, side
 from metrabs_acae.skeletons import MIN_JOINTS_OF_CONVENTION, Skeleton, conventions
 
 ROWS = 400
@@ -112,12 +112,14 @@ def _check_points(findings: Findings, split: str, coords: np.ndarray, skeleton: 
     """Joints at the origin, people in a point."""
     labelled = np.isfinite(coords).all(-1)
     at_origin = labelled & (coords == 0).all(-1)
-    share = at_origin.sum() / max(1, labelled.sum())
-    if at_origin.any() and (share > MAX_BAD_FRACTION or at_origin.mean(0).max() > 0.05):
-        joint = skeleton.joint_names[int(at_origin.sum(0).argmax())]
+    shares = at_origin.mean(0)
+    joint = skeleton.joint_names[int(shares.argmax())]
+    if shares.max() > NEARLY_ALL and (shares > 0).sum() == 1 and side(joint) == "c":  # poses relative to a root joint
+        findings.warnings.append(f"{split}: {joint} is always at exactly zero")
+    elif shares.max() > 0.05 or at_origin.sum() > MAX_BAD_FRACTION * labelled.sum():
         findings.errors.append(
-            f"{split}: {share:.0%} of the labelled joints are at exactly zero ({joint} most often); a joint without a "
-            "label is NaN"
+            f"{split}: {at_origin.sum() / labelled.sum():.0%} of the labelled joints are at exactly zero ({joint} most "
+            "often); a joint without a label is NaN"
         )
     with np.errstate(invalid="ignore"):
         spread = np.nanmax(coords, 1) - np.nanmin(coords, 1)

@@ -22,10 +22,12 @@ from metrabs_acae.data.records import (
     check_camera,
     check_coords,
     check_mask,
+    check_view,
     fixed_columns,
 )
 from metrabs_acae.data.store_reader import PoseStore
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import GrowingArray
 from metrabs_acae.skeletons import Skeleton
 
 
@@ -87,8 +89,7 @@ class PoseStoreWriter:
             "provenance": provenance or {},
         }
         self._columns = fixed_columns(kind, skeleton.n_joints)
-        self._files: dict[tuple[str, str], object] = {}
-        self._ends: dict[tuple[str, str], int] = {}
+        self._arrays: dict[str, GrowingArray] = {}
         self._sizes = (None, None)
         self._folder = self.path.parent / f".{self.path.name}.partial"
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -139,21 +140,20 @@ class PoseStoreWriter:
                 "image_key": image_key.encode(),
                 "sequence": _text("sequence", sequence),
                 "activity": _text("activity", activity),
-                **self._camera_columns(camera),
+                **self._camera_columns(camera, size),
                 **_mask_columns(mask, size),
             }
         except UserError as error:
             number = self.counts.get(split, 0)
             raise UserError(f"{self.name}, {split} row {number} ({image_key}): {str(error).rstrip('.')}.") from None
-        for column, (dtype, shape) in self._columns.items():
-            self._file(split, column).write(np.asarray(row[column], dtype).reshape(shape).tobytes())
+        for column, kind in self._columns.items():
+            self._array(f"{split}/{column}", *kind).append(row[column])
         for column, dtype in RAGGED_COLUMNS.items():
             value = row[column]
-            data = value if isinstance(value, bytes) else np.asarray(value, dtype).tobytes()
-            self._file(split, f"{column}.data").write(data)
-            end = self._ends.get((split, column), 0) + len(data) // np.dtype(dtype).itemsize
-            self._ends[split, column] = end
-            self._file(split, f"{column}.start").write(np.int64(end).tobytes())
+            data = self._array(f"{split}/{column}.data", dtype)
+            data.append(np.frombuffer(value, dtype) if isinstance(value, bytes) else value)
+            start = self._array(f"{split}/{column}.start", "<i8")
+            start.append(data.n_rows if start.n_rows else [0, data.n_rows])
         self.counts[split] = self.counts.get(split, 0) + 1
 
     def close(self) -> None:
@@ -215,7 +215,7 @@ class PoseStoreWriter:
         self._sizes = (image_key, size)
         return size
 
-    def _camera_columns(self, camera: CameraParams | None) -> dict:
+    def _camera_columns(self, camera: CameraParams | None, image_size_wh) -> dict:
         if camera is None:
             if self.kind == "3d":
                 raise UserError("a 3D example needs a camera")
@@ -223,44 +223,31 @@ class PoseStoreWriter:
             absent = {"R": nan, "K": nan, "optical_center_mm": nan[0], "world_up": nan[0]}
             return {**absent, "has_camera": 0, "lens": 0, "distortion": b""}
         camera = check_camera(camera)
+        check_view(camera, image_size_wh)
         names = ("R", "K", "optical_center_mm", "world_up")
         lens = {"lens": MODELS.index(camera.lens.model), "distortion": camera.lens.coefficients}
         return {**{n: getattr(camera, n) for n in names}, "has_camera": 1, **lens}
 
-    def _file(self, split: str, column: str):
-        key = (split, column)
-        if key not in self._files:
-            self._files[key] = open(self._folder / "columns" / f"{split}.{column}", "wb")
-            if column.endswith(".start"):
-                self._files[key].write(np.int64(0).tobytes())
-        return self._files[key]
+    def _array(self, name: str, dtype, row_shape: tuple[int, ...] = ()) -> GrowingArray:
+        if name not in self._arrays:
+            self._arrays[name] = GrowingArray(self._folder / "columns" / name.replace("/", "."), dtype, row_shape)
+        return self._arrays[name]
 
     def _close_files(self) -> None:
-        for file in self._files.values():
-            file.close()
+        for array in self._arrays.values():
+            array.flush()
+            array.close()
 
     def _assemble(self) -> None:
         import h5py
 
         with h5py.File(self._folder / "annotations.h5", "w") as h5:
-            for split, column in self._files:
-                base, _, part = column.partition(".")
-                if part == "start":
-                    dtype, shape = "<i8", ()
-                elif part == "data":
-                    dtype, shape = RAGGED_COLUMNS[base], ()
-                else:
-                    dtype, shape = self._columns[column]
-                path = self._folder / "columns" / f"{split}.{column}"
-                row_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-                n_rows = path.stat().st_size // row_bytes
-                dataset = h5.create_dataset(f"{split}/{column}", (n_rows, *shape), dtype)
-                n_block = max(1, (1 << 24) // row_bytes)
-                with open(path, "rb") as file:
-                    for start in range(0, n_rows, n_block):
-                        block = np.frombuffer(file.read(n_block * row_bytes), dtype).reshape(-1, *shape)
-                        dataset[start : start + len(block)] = block
-                path.unlink()
+            for name, growing in self._arrays.items():
+                rows = growing.array()
+                dataset = h5.create_dataset(name, rows.shape, rows.dtype)
+                n_block = max(1, (1 << 24) // max(1, rows[:1].nbytes))
+                for start in range(0, len(rows), n_block):
+                    dataset[start : start + n_block] = rows[start : start + n_block]
 
 
 def _whole(name: str, value) -> int:

@@ -1,13 +1,8 @@
-"""Predictions of any number of images, written piece by piece, so that an interrupted run goes on where it stopped.
-
-While it grows, the file is a folder `<path>.partial` with one piece per batch of images and an index of what they were
-made with. Closing it writes the prediction file.
-"""
+"""Predictions of any number of images, written piece by piece, so that an interrupted run goes on where it stopped."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,14 +10,11 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.predictions import Predictions, save_predictions
-from metrabs_acae.files import replacing
-
-COLUMNS = {"poses3d_mm": "f4", "poses2d_px": "f4", "frame": "i8", "person": "i8", "score": "f4"}
-"""Columns of a piece beside `sequence`, and their types."""
+from metrabs_acae.files import PartialFile
 
 
 class PredictionWriter:
-    """Collects predicted people, batch of images by batch of images.
+    """Collects predicted people, batch of images by batch of images, in a `PartialFile`; closing makes the file.
 
     Args:
         path: .npz file to make.
@@ -37,58 +29,41 @@ class PredictionWriter:
         self.path = Path(path)
         if self.path.suffix != ".npz":
             raise UserError(f"Prediction files end in .npz; got {self.path}.")
-        self.joint_names = tuple(joint_names)
-        self._folder = self.path.with_name(self.path.name + ".partial")
-        self._index = self._folder / "index.json"
-        made_with = json.loads(json.dumps({"joint_names": self.joint_names, "settings": settings}))
-        self._state = {**made_with, "images_done": 0, "bad_images": []}
-        if self._index.exists():
-            state = json.loads(self._index.read_text())
-            if {k: state[k] for k in made_with} != made_with:
-                raise UserError(
-                    f"{self._folder} holds unfinished predictions of other settings; finish them or delete that folder."
-                )
-            self._state = state
-        else:
-            self._folder.mkdir(parents=True, exist_ok=True)
+        self.joint_names, self._settings = tuple(joint_names), json.loads(json.dumps(settings))
+        n = len(self.joint_names)
+        columns = {"poses3d_mm": ("<f4", (n, 3)), "poses2d_px": ("<f4", (n, 2)), "frame": ("<i8", ())}
+        columns |= {"person": ("<i8", ()), "score": ("<f4", ()), "sequence": ("<i4", ())}
+        made_with = {"joint_names": self.joint_names, "settings": self._settings}
+        state = {"images_done": 0, "bad_images": [], "sequences": []}
+        self._partial = PartialFile(path, made_with, columns, state, what="predictions")
+        self._sequence_numbers = {name: i for i, name in enumerate(self._partial.state["sequences"])}
 
     @property
     def images_done(self) -> int:
-        return self._state["images_done"]
+        return self._partial.state["images_done"]
 
     @property
     def bad_images(self) -> list[str]:
         """Keys of the images that could not be read."""
-        return self._state["bad_images"]
+        return self._partial.state["bad_images"]
 
     def append(self, people: Mapping[str, np.ndarray], *, images: int, bad_images: Sequence[str] = ()) -> None:
-        """Adds the people of the next `images` images: `COLUMNS` and `sequence` (text), P rows each."""
-        with replacing(self._folder / f"{self.images_done:09d}.npz") as temporary, open(temporary, "wb") as file:
-            columns = {k: np.asarray(people[k], dtype) for k, dtype in COLUMNS.items()}
-            np.savez(file, sequence=np.asarray(people["sequence"], str), **columns)
-        self._state["images_done"] += images
-        self._state["bad_images"] += list(bad_images)
-        with replacing(self._index) as temporary:
-            temporary.write_text(json.dumps(self._state))
+        """Adds the people of the next `images` images: poses3d_mm [P, J, 3], poses2d_px [P, J, 2], frame, person, score
+        and sequence (text) [P]."""
+        numbers = self._sequence_numbers
+        sequence = [numbers.setdefault(str(name), len(numbers)) for name in people["sequence"]]
+        state = {"images_done": self.images_done + images, "bad_images": [*self.bad_images, *bad_images]}
+        self._partial.append({**people, "sequence": sequence}, {**state, "sequences": list(numbers)})
 
     def close(self, metadata: Mapping) -> Predictions:
         """Writes the finished file and removes the partial one. Scores that are all missing are left out."""
-        pieces = []
-        for path in sorted(self._folder.glob("[0-9]*.npz")):
-            with np.load(path, allow_pickle=False) as arrays:
-                pieces.append({k: arrays[k] for k in arrays.files})
-        joined = (
-            {k: np.concatenate([p[k] for p in pieces]) for k in (*COLUMNS, "sequence")} if pieces else self._empty()
-        )
-        if np.isnan(joined["score"]).all():
-            del joined["score"]
-        details = {"unit": "mm", **self._state["settings"], **metadata, "bad_images": self.bad_images}
-        predictions = Predictions(joint_names=self.joint_names, metadata=details, **joined)
+        names = ("poses3d_mm", "poses2d_px", "frame", "person", "score")
+        columns = {name: np.array(self._partial.column(name)) for name in names}
+        if np.isnan(columns["score"]).all():
+            del columns["score"]
+        sequences = np.array([*self._sequence_numbers, ""], str)[self._partial.column("sequence")]
+        details = {"unit": "mm", **self._settings, **metadata, "bad_images": self.bad_images}
+        predictions = Predictions(joint_names=self.joint_names, sequence=sequences, metadata=details, **columns)
         save_predictions(self.path, predictions)
-        shutil.rmtree(self._folder)
+        self._partial.discard()
         return predictions
-
-    def _empty(self) -> dict[str, np.ndarray]:
-        n = len(self.joint_names)
-        shapes = {"poses3d_mm": (0, n, 3), "poses2d_px": (0, n, 2)}
-        return {k: np.zeros(shapes.get(k, 0), t) for k, t in COLUMNS.items()} | {"sequence": np.zeros(0, str)}

@@ -72,7 +72,9 @@ class Result:
             return tables.render(self.overall_rows(), fmt, **settings)
         rows = self.breakdowns[which]
         names = list(dict.fromkeys(k for row in rows for k in row))
-        defaults = {"headers": {n: self.number(n).heading for n in names}}
+        numbers = {n: self.number(n) for n in names}
+        defaults = {"headers": {n: v.heading for n, v in numbers.items()}}
+        defaults["digits"] = {n: v.digits for n, v in numbers.items()}
         if fmt not in ("csv", "json"):
             defaults["columns"] = [n for n in names if n not in STANDARD or n in self.shown]
         return tables.render(rows, fmt, **{**defaults, **settings})

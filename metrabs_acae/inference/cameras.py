@@ -1,7 +1,8 @@
-"""Cameras in the TensorFlow graph: field of view, OpenCV lens distortion, upright rotations, projection.
+"""Cameras in the TensorFlow graph: field of view, OpenCV's Brown-Conrady lens, upright rotations, projection.
 
 Conventions: camera frame x right, y down, z forward; pixel (0, 0) is the centre of the top-left pixel; poses are row
-vectors. `distortion` is always [..., 12] in OpenCV's order k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4.
+vectors. `distortion` is always [..., 12] in OpenCV's order k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4. Matrix products are
+written out: matrix units that round float32 to TF32 would cost millimetres.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import math
 
 import tensorflow as tf
+
+from metrabs_acae.numpy_runtime import lens
 
 MIN_DEPTH_MM = 1.0
 """Points nearer than this are projected as if they were this far away."""
@@ -26,19 +29,18 @@ def intrinsics_from_fov(fov_degrees, image_size_hw, *, center_offset_px: float =
     return tf.stack([tf.stack(row) for row in rows])
 
 
-def _distortion_terms(x, y, distortion):
-    """Radial factor, and tangential and thin-prism shifts in x and y."""
-    k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = tf.unstack(distortion, axis=-1)
-    r2 = x * x + y * y
-    radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
-    tangential = 2 * (p1 * y + p2 * x)
-    return radial, x * tangential + r2 * (p2 + s1 + r2 * s2), y * tangential + r2 * (p1 + s3 + r2 * s4)
+def product(a, b):
+    """The matrix product of [..., N, K] and [..., K, M], for a small K, as a sum of K products in full float32."""
+    return sum(a[..., k : k + 1] * b[..., k : k + 1, :] for k in range(a.shape[-1]))
+
+
+def transposed(matrix):
+    return tf.linalg.matrix_transpose(matrix)
 
 
 def distort_axes(x, y, distortion):
     """Applies the lens to normalized points given as one array per axis; distortion broadcastable to [..., 12]."""
-    radial, dx, dy = _distortion_terms(x, y, distortion)
-    return x * radial + dx, y * radial + dy
+    return lens.distort(x, y, tf.unstack(distortion, axis=-1))
 
 
 def distort(points, distortion):
@@ -46,16 +48,13 @@ def distort(points, distortion):
     return tf.stack(distort_axes(*tf.unstack(points, axis=-1), distortion), axis=-1)
 
 
-def undistort(points, distortion, *, iterations: int = 5):
-    """Inverts `distort` by fixed-point iteration; points where that diverges are returned as they came."""
-    x0, y0 = x, y = tf.unstack(points, axis=-1)
-    for _ in range(iterations):
-        radial, dx, dy = _distortion_terms(x, y, distortion)
-        x, y = (x0 - dx) / radial, (y0 - dy) / radial
-    undistorted = tf.stack([x, y], axis=-1)
-    residual = tf.norm(distort(undistorted, distortion) - points, axis=-1, keepdims=True)
-    converged = residual < 0.5 * (1 + tf.norm(points, axis=-1, keepdims=True))
-    return tf.where(converged, undistorted, points)
+def undistort(points, distortion):
+    """Inverts `distort`; points where the iteration diverges are returned as they came."""
+    coefficients = tf.unstack(distortion, axis=-1)
+    x, y = tf.unstack(points, axis=-1)
+    found = lens.undistort(x, y, coefficients)
+    converged = lens.is_inverse(*lens.distort(*found, coefficients), x, y)
+    return tf.where(converged[..., tf.newaxis], tf.stack(found, axis=-1), points)
 
 
 def to_homogeneous(points):
@@ -65,8 +64,8 @@ def to_homogeneous(points):
 
 def normalize(points_px, intrinsics):
     """Pixels [..., P, 2] to undistorted normalized coordinates of cameras [..., 3, 3]."""
-    rays = tf.linalg.matmul(to_homogeneous(points_px), tf.linalg.inv(intrinsics), transpose_b=True)
-    return rays[..., :2]
+    centered = points_px - intrinsics[..., tf.newaxis, :2, 2]
+    return product(centered, transposed(tf.linalg.inv(intrinsics[..., :2, :2])))
 
 
 def project(coords3d_mm, intrinsics, distortion):
@@ -81,7 +80,7 @@ def project(coords3d_mm, intrinsics, distortion):
         lambda: normalized,
     )
     distorted = tf.where(tf.math.is_finite(distorted), distorted, normalized)
-    return tf.linalg.matmul(distorted, intrinsics[..., :2, :2], transpose_b=True) + intrinsics[..., tf.newaxis, :2, 2]
+    return product(distorted, transposed(intrinsics[..., :2, :2])) + intrinsics[..., tf.newaxis, :2, 2]
 
 
 def look_at_rotation(forward, up):

@@ -8,10 +8,9 @@ from __future__ import annotations
 import tensorflow as tf
 
 from metrabs_acae.inference import cameras
+from metrabs_acae.numpy_runtime import rules
 
-MAX_COORDINATE_PX = 1e6
-MAX_DISTORTION = 1e4
-MAX_TRANSLATION_MM = 1e9
+PLAUSIBLE_FOV_DEGREES = 55.0
 
 
 def require(value, condition, message: str):
@@ -68,7 +67,7 @@ def not_of_unit_range(images, n_people):
     return require(images, (n_people == 0) | (tf.reduce_max(images) != 1), message)
 
 
-def flat_boxes(value):
+def flat_boxes(value, images):
     """[P, 4 or more] left, top, width, height -> [P, 4]; an empty list is no boxes."""
     n_rows = tf.concat([tf.shape(value), [1]], axis=0)[0]
     value = tf.cond(n_rows == 0, lambda: tf.zeros([0, 4]), lambda: value)
@@ -76,12 +75,14 @@ def flat_boxes(value):
     value = require(value, tf.rank(value) == 2, message)
     message = "boxes must have four numbers each: left, top, width, height in pixels."
     value = require(value, tf.shape(value)[1] >= 4, message)
-    value = _known_shape(value[:, :4], [None, 4])
-    value = _require_all(value, tf.math.is_finite(value), "boxes must be finite numbers.")
-    message = "boxes must have a positive width and height (left, top, width, height)."
-    value = _require_all(value, value[:, 2:] > 0, message)
-    message = "boxes must lie within a million pixels of the origin."
-    return _require_all(value, tf.abs(value) <= MAX_COORDINATE_PX, message)
+    value = rules.boxes(_known_shape(value[:, :4], [None, 4]), _require_all)
+    return rules.boxes_in_picture(value, *_size_wh(images), _require_all)
+
+
+def _size_wh(images):
+    """Width and height of [N, H, W, 3] as floats."""
+    shape = tf.cast(tf.shape(images), tf.float32)
+    return shape[2], shape[1]
 
 
 def _per_image(value, n_images, row_shape, message):
@@ -103,48 +104,32 @@ def intrinsics(value, images, fov_degrees, *, center_offset_px: float):
     message = "default_fov_degrees must lie between 0 and 180."
     fov_degrees = require(fov_degrees, (fov_degrees > 0) & (fov_degrees < 180), message)
     unknown = tf.reduce_all(value == -1, axis=[1, 2], keepdims=True)
-    default = cameras.intrinsics_from_fov(fov_degrees, tf.shape(images)[1:3], center_offset_px=center_offset_px)
-    value = tf.where(unknown, default, value)
-    value = _require_all(value, tf.math.is_finite(value), "intrinsic_matrix must have finite entries.")
-    message = "intrinsic_matrix must have [0, 0, 1] as its last row."
-    value = _require_all(value, tf.abs(value[:, 2] - [0.0, 0, 1]) < 1e-5, message)
-    fx, fy = value[:, 0, 0], value[:, 1, 1]
-    message = "intrinsic_matrix must have positive focal lengths, in pixels."
-    value = _require_all(value, (fx > 1e-3) & (fy > 1e-3), message)
-    determinant = fx * fy - value[:, 0, 1] * value[:, 1, 0]
-    value = _require_all(value, tf.abs(determinant) > 1e-3 * fx * fy, "intrinsic_matrix must be invertible.")
-    message = "intrinsic_matrix must have entries below a million pixels."
-    return _require_all(value, tf.abs(value) <= MAX_COORDINATE_PX, message)
+    usual, default = (
+        cameras.intrinsics_from_fov(fov, tf.shape(images)[1:3], center_offset_px=center_offset_px)
+        for fov in (PLAUSIBLE_FOV_DEGREES, fov_degrees)
+    )
+    given = rules.intrinsics(tf.where(unknown, usual, value), _require_all)
+    given = rules.view(given, *_size_wh(images), _require_all)
+    message = "default_fov_degrees gives a camera whose entries are not below a million pixels."
+    default = _require_all(default, tf.abs(default) <= rules.MAX_COORDINATE_PX, message)
+    return tf.where(unknown, default, given)
 
 
-def distortion(value, n_images):
+def distortion(value, intrinsics, images):
     """Per image [N, 12], padded with zeros."""
     message = "distortion_coeffs must have shape [n], [1, n] or [number of images, n], with n at most 12."
     value = tf.cond(tf.rank(value) == 1, lambda: value[tf.newaxis], lambda: value)
     value = require(value, tf.rank(value) == 2, message)
     value = require(value, tf.shape(value)[1] <= 12, message)
-    message = "distortion_coeffs must be finite numbers of at most ten thousand."
-    value = _require_all(value, tf.abs(value) <= MAX_DISTORTION, message)
-    padded = tf.pad(value, [[0, 0], [0, 12 - tf.shape(value)[1]]])
-    return _per_image(padded, n_images, [12], message)
+    value = tf.pad(value, [[0, 0], [0, 12 - tf.shape(value)[1]]])
+    value = _per_image(value, tf.shape(images)[0], [12], message)
+    return rules.distortion(value, intrinsics, tf.minimum(*_size_wh(images)), _require_all)
 
 
 def extrinsics(value, n_images):
     """Per image [N, 4, 4], world to camera."""
     message = "extrinsic_matrix must have shape [4, 4], [1, 4, 4] or [number of images, 4, 4]."
-    value = _per_image(value, n_images, [4, 4], message)
-    rotation = value[:, :3, :3]
-    deviation = tf.linalg.matmul(rotation, rotation, transpose_b=True) - tf.eye(3)
-    message = "extrinsic_matrix must be finite and begin with a rotation matrix (world to camera, translation in mm)."
-    value = require(
-        value,
-        tf.reduce_all(tf.abs(deviation) < 0.01) & tf.reduce_all(tf.math.is_finite(value)),
-        message,
-    )
-    message = "extrinsic_matrix must have a translation of at most a thousand kilometres; its unit is mm."
-    value = _require_all(value, tf.abs(value[:, :3, 3]) <= MAX_TRANSLATION_MM, message)
-    message = "extrinsic_matrix must have [0, 0, 0, 1] as its last row."
-    return _require_all(value, tf.abs(value[:, 3] - [0.0, 0, 0, 1]) < 1e-5, message)
+    return rules.extrinsics(_per_image(value, n_images, [4, 4], message), _require_all)
 
 
 def up_vector(value):

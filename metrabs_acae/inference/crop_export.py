@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae import numpy_runtime
 from metrabs_acae.errors import UserError
-from metrabs_acae.inference import numpy_runtime
-from metrabs_acae.inference.numpy_runtime import estimator as runtime
-from metrabs_acae.inference.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
-from metrabs_acae.inference.numpy_runtime.networks import FORMATS, load_network
+from metrabs_acae.numpy_runtime import estimator as runtime
+from metrabs_acae.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
+from metrabs_acae.numpy_runtime.networks import FORMATS, load_network
 from metrabs_acae.skeletons import Skeleton
 
 ONNX_OPSET = 17

@@ -11,6 +11,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
 from metrabs_acae.inference import demo_inputs
+from metrabs_acae.inference.demo_cameras import DemoCameras
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, load_saved_model, write_pose_files
 from metrabs_acae.inference.demo_settings import Demo
@@ -44,7 +45,7 @@ def run_demo(
     items = demo_inputs.find_inputs(inputs)
     boxes = demo_inputs.parse_boxes(settings.boxes)
     boxes = {item: demo_inputs.boxes_for(boxes, item) for item in items}
-    camera = demo_inputs.parse_intrinsics(settings.intrinsics)
+    cameras = DemoCameras(settings)
     out_dir = Path(out_dir)
     require_writable(out_dir)
     for item in items:
@@ -55,7 +56,7 @@ def run_demo(
         raise UserError(
             f"{saved_model_path} has no detector; give the people's boxes with --boxes LEFT,TOP,WIDTH,HEIGHT[;...]."
         )
-    estimator = Estimator(model, camera, settings)
+    estimator = Estimator(model, cameras, settings)
 
     results, failures = [], []
     for item in items:
@@ -95,7 +96,7 @@ def run_photograph(
     start = time.perf_counter()
     image = demo_inputs.read_image(item.path)
     source = estimator.source(item, image, detected=boxes_of is None, tracked=False)
-    (people,) = estimator([image], None if boxes_of is None else [boxes_of(0)], source.intrinsic_matrix)
+    (people,) = estimator([image], None if boxes_of is None else [boxes_of(0)], source)
     seconds = time.perf_counter() - start
     files, picture = [], ""
     if "overlay" in settings.outputs:

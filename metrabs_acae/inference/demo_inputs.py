@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.numpy_runtime import rules
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".3gp", ".wmv", ".gif"}
 )
-MAX_COORDINATE_PX = 1e6
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,18 @@ def _box_array(boxes, whose: str) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] < 4:
         raise UserError(f"The boxes of {whose} must be a list of [left, top, width, height] in pixels.")
     array = array[:, :4]
-    if not (np.abs(array) <= MAX_COORDINATE_PX).all() or (array[:, 2:] <= 0).any():
-        raise UserError(
-            f"The boxes of {whose} must be finite, with positive width and height: left, top, width, height."
-        )
-    return array
+    return rules.boxes(array, _require(f"In the boxes of {whose}: "))
+
+
+def _require(prefix: str):
+    """Of `rules`: gives the value back or raises UserError with the sentence."""
+
+    def require(value, condition, sentence: str):
+        if not np.all(condition):
+            raise UserError(prefix + sentence)
+        return value
+
+    return require
 
 
 def boxes_for(boxes, item: DemoInput):
@@ -175,9 +182,20 @@ def parse_intrinsics(intrinsics) -> np.ndarray | None:
         fx, fy, cx, cy = values
     except (TypeError, ValueError):
         raise UserError(f"Intrinsics {intrinsics!r} cannot be read; expected FX,FY,CX,CY in pixels.") from None
-    if not (np.abs(values) <= MAX_COORDINATE_PX).all() or fx <= 0 or fy <= 0:
-        raise UserError(f"Intrinsics {intrinsics!r} must be finite, with positive focal lengths.")
-    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32)
+    matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32)
+    return rules.intrinsics(matrix, _require(""), f"the camera of intrinsics {intrinsics!r}")
+
+
+def check_view(intrinsic_matrix: np.ndarray, image_size_wh: Sequence[int], name: str, camera: str) -> None:
+    """UserError unless the camera can have taken a picture of that size."""
+    rules.view(intrinsic_matrix, *image_size_wh, _require(f"{name}: "), camera)
+
+
+def boxes_in_picture(boxes: np.ndarray, image_size_wh: Sequence[int]) -> np.ndarray:
+    """Those of the boxes [P, 4] that lie in the picture, at least in part."""
+    inside = []
+    rules.boxes_in_picture(boxes, *image_size_wh, lambda value, condition, sentence: inside.append(condition))
+    return boxes[inside[0]]
 
 
 def intrinsics_from_fov(fov_degrees: float, image_size_wh: Sequence[int]) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo_inputs
+from metrabs_acae.inference.demo_cameras import DemoCameras
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.pose_files import People, PoseLog, Source, write_json, write_poses_npz
@@ -54,8 +55,8 @@ class Estimator:
         skeleton, joint_names, edges: of the poses.
     """
 
-    def __init__(self, model, camera: np.ndarray | None, settings: Demo):
-        self._model, self._camera, self._settings = model, camera, settings
+    def __init__(self, model, cameras: DemoCameras, settings: Demo):
+        self._model, self._cameras, self._settings = model, cameras, settings
         self.skeleton = choose_skeleton(model, settings.skeleton)
         self.joint_names = tuple(n.decode() for n in model.per_skeleton_joint_names[self.skeleton].numpy())
         self.edges = tuple((int(a), int(b)) for a, b in model.per_skeleton_joint_edges[self.skeleton].numpy())
@@ -63,24 +64,24 @@ class Estimator:
     def source(self, item: DemoInput, image: np.ndarray, *, detected: bool, tracked: bool) -> Source:
         """What is the same for all pictures of an input that begins with `image`."""
         size_wh = (image.shape[1], image.shape[0])
-        camera = self._camera
-        if camera is None:
-            camera = demo_inputs.intrinsics_from_fov(self._settings.fov, size_wh)
+        camera, lens = self._cameras(item, size_wh)
         name = {"webcam": f"webcam {item.path}", "image": item.name, "video": item.name}[item.kind]
-        return Source(name, size_wh, camera, self.skeleton, self.joint_names, self.edges, tracked, detected)
+        return Source(name, size_wh, camera, self.skeleton, self.joint_names, self.edges, tracked, detected, lens)
 
-    def __call__(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None, camera) -> list[People]:
+    def __call__(self, images: Sequence[np.ndarray], boxes: Sequence | None, source: Source) -> list[People]:
         """The people, numbered from 0, of each of some images of equal size.
 
         Args:
-            images: [H, W, 3] each. boxes: [P, 4] for each; None: the detector finds them. camera: [3, 3].
+            images: [H, W, 3] each, taken by the camera of `source`.
+            boxes: [P, 4] for each, left out where outside of it; None: the detector finds them.
         """
         import tensorflow as tf
 
         common = {
             "skeleton": self.skeleton,
             "num_aug": self._settings.num_aug or 1,
-            "intrinsic_matrix": np.asarray(camera, np.float32)[np.newaxis],
+            "intrinsic_matrix": np.asarray(source.intrinsic_matrix, np.float32)[np.newaxis],
+            "distortion_coeffs": source.lens.estimator_coefficients[np.newaxis],
         }
         if boxes is None:
             result = self._model.detect_poses_batched(
@@ -91,6 +92,7 @@ class Estimator:
                 **common,
             )
         else:
+            boxes = [demo_inputs.boxes_in_picture(b, i.shape[1::-1]) for b, i in zip(boxes, images, strict=True)]
             ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(boxes), [len(b) for b in boxes])
             result = dict(self._model.estimate_poses_batched(np.stack(images), ragged, **common))
             result["boxes"] = ragged

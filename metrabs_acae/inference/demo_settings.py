@@ -18,6 +18,9 @@ class Demo:
     """Named skeleton to draw; empty: the model's first."""
     intrinsics: str = setting("")
     """Focal lengths and principal point FX,FY,CX,CY in pixels; empty: from --fov."""
+    camera: str = setting("")
+    """File of calibrated cameras (JSON, TOML, OpenCV's or Qualisys's) in place of --intrinsics; of several cameras the
+    one called like the photograph or video."""
     fov: float = setting(55.0, above=0, below=180)
     """Assumed field of view along the larger side, degrees."""
     num_aug: int | None = setting(None, above=0, used_by=("demo", "predict"))

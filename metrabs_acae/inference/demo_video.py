@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae.data.lens import distort_points
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, write_pose_files
 from metrabs_acae.inference.demo_settings import Demo
-from metrabs_acae.inference.pose_files import People, PoseLog
+from metrabs_acae.inference.pose_files import People, PoseLog, Source
 from metrabs_acae.inference.smoothing import PoseSmoother
 from metrabs_acae.inference.tracking import PoseTracker
 from metrabs_acae.inference.video import VideoFile, VideoWriter, Webcam
@@ -50,7 +51,7 @@ def run_video(
         source = estimator.source(item, first_batch[0].image, detected=boxes_of is None, tracked=settings.track)
         source = dataclasses.replace(source, name=reader.name)
         poses = stack.enter_context(PoseLog(source))
-        follow = _Follower(source.intrinsic_matrix, settings) if settings.track else lambda time_s, people: people
+        follow = _Follower(source, settings) if settings.track else lambda time_s, people: people
         files, draw, picture = [], None, ""
         if "overlay" in settings.outputs:
             picture = f"{item.stem}.overlay.mp4"
@@ -60,7 +61,7 @@ def run_video(
         progress = Progress(f"{reader.name}: frames", n_expected)
         for batch in itertools.chain([first_batch], batches):
             given = None if boxes_of is None else [boxes_of(frame.index) for frame in batch]
-            estimated = estimator([frame.image for frame in batch], given, source.intrinsic_matrix)
+            estimated = estimator([frame.image for frame in batch], given, source)
             for frame, people in zip(batch, estimated, strict=True):
                 people = follow(frame.time_s, people)
                 poses.add(frame.index, frame.time_s, people)
@@ -84,8 +85,8 @@ def run_video(
 class _Follower:
     """Numbers the people of frame after frame and, if asked to, smooths their poses."""
 
-    def __init__(self, intrinsic_matrix: np.ndarray, settings: Demo):
-        self._intrinsics = intrinsic_matrix
+    def __init__(self, source: Source, settings: Demo):
+        self._source = source
         self._tracker = PoseTracker()
         self._smoother = PoseSmoother() if settings.smooth else None
 
@@ -94,8 +95,9 @@ class _Follower:
         if self._smoother is None:
             return dataclasses.replace(people, person=person)
         poses3d = self._smoother.update(time_s, person, people.poses3d)
-        projected = poses3d @ self._intrinsics.T
-        poses2d = projected[..., :2] / np.maximum(projected[..., 2:], 1.0)
+        normalized = poses3d[..., :2] / np.maximum(poses3d[..., 2:], 1.0)
+        K, lens = np.asarray(self._source.intrinsic_matrix, np.float64), self._source.lens
+        poses2d = distort_points(normalized.reshape(-1, 2).astype(np.float64), K, lens).reshape(normalized.shape)
         return dataclasses.replace(people, person=person, poses3d=poses3d, poses2d=poses2d)
 
 

@@ -24,5 +24,7 @@ class Export:
     """Write a .tar.gz of the folder too."""
     rotation_mode: Literal["limited", "full", "half_full"] = setting("limited", flag="tta_rotation")
     """Turns at test time: by 25 degrees at most (less if trained with less), by any angle, or half of them by any."""
+    skeletons: tuple[str, ...] = setting(())
+    """Your own named skeletons, each MODULE:NAME of a `Skeleton` whose joints the model has."""
     licence_notes: str = setting("")
     """Text for the model card."""

@@ -11,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.inference import augmentation, cameras, checks, plausibility, warping
+from metrabs_acae.inference import augmentation, cameras, checks, plausibility
 from metrabs_acae.inference.crop_model import CropModel, edge_variable, string_variable
-from metrabs_acae.inference.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
+from metrabs_acae.inference.crop_poses import CropPoses
+from metrabs_acae.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.skeletons import Skeleton
 
 UNKNOWN_INTRINSICS = ((-1.0,) * 3,) * 3
@@ -80,13 +81,17 @@ class PoseEstimator(tf.Module):
             raise UserError("joint_transform and transformed_skeleton go together: give both or neither.")
         self.crop_model = CropModel(network, skeleton, image_size)
         self.detector = detector
-        self._image_size, self._center_offset_px = image_size, center_offset_px
+        self._center_offset_px = center_offset_px
         self._augmentation = {"rotation_mode": rotation_mode, "ranges": augmentation_ranges}
-        self._mirror = skeleton.mirror
-        self._joint_transform = joint_transform
+        self._crop_poses = CropPoses(
+            self.crop_model,
+            skeleton.mirror,
+            image_size=image_size,
+            joint_transform=joint_transform,
+            center_offset_px=center_offset_px,
+        )
         self._results = ("poses3d", "poses2d", "uncertainty", *(["entropy"] if self.crop_model.has_entropy else []))
         output = transformed_skeleton or skeleton
-        self._n_joints = output.n_joints
         self._bones = _known_bones(output, mean_bone_lengths_mm)
 
         skeletons = {"": output, **(output_skeletons or {})}
@@ -124,8 +129,9 @@ class PoseEstimator(tf.Module):
         """Poses of the people in `boxes` [P, 4] (left, top, width, height) of one image [H, W, 3]."""
         camera = (intrinsic_matrix, distortion_coeffs, extrinsic_matrix, world_up_vector, default_fov_degrees)
         settings = (internal_batch_size, antialias_factor, num_aug, average_aug, skeleton)
-        boxes = checks.flat_boxes(boxes)
-        result = self._estimate(checks.image(image), boxes, tf.shape(boxes)[:1], camera, settings)
+        image = checks.image(image)
+        boxes = checks.flat_boxes(boxes, image)
+        result = self._estimate(image, boxes, tf.shape(boxes)[:1], camera, settings)
         return {name: result[name] for name in self._results}
 
     @tf.function(input_signature=[_IMAGE, _RAGGED_BOXES, *_COMMON])
@@ -151,7 +157,7 @@ class PoseEstimator(tf.Module):
         n_people = tf.cast(boxes.row_lengths(), tf.int32)
         one_row_each = tf.size(n_people) == tf.shape(images)[0]
         n_people = checks.require(n_people, one_row_each, "boxes must have one row for each image.")
-        result = self._estimate(images, checks.flat_boxes(boxes.values), n_people, camera, settings)
+        result = self._estimate(images, checks.flat_boxes(boxes.values, images), n_people, camera, settings)
         return _as_ragged(result, self._results)
 
     def _detect_poses(
@@ -229,16 +235,16 @@ class PoseEstimator(tf.Module):
         image_ids = tf.repeat(tf.range(n_images), n_people)
         of_people = lambda per_image: tf.gather(per_image, image_ids)  # noqa: E731
         intrinsics = checks.intrinsics(intrinsics, images, fov_degrees, center_offset_px=self._center_offset_px)
+        distortion = of_people(checks.distortion(distortion, intrinsics, images))
         intrinsics = of_people(intrinsics)
-        distortion = of_people(checks.distortion(distortion, n_images))
         extrinsics = of_people(checks.extrinsics(extrinsics, n_images))
         joints = self._joints_of(skeleton)
         if suppress is None:  # The caller says where people are, so the images are not black.
             images = checks.not_of_unit_range(images, tf.shape(boxes)[0])
 
-        up = tf.linalg.matvec(extrinsics[:, :3, :3], checks.up_vector(up))
+        up = tf.reduce_sum(extrinsics[:, :3, :3] * checks.up_vector(up), axis=-1)
         tta = augmentation.crop_augmentations(num_aug, **self._augmentation)
-        poses3d, entropy = self._predict(
+        poses3d, entropy = self._crop_poses.predict(
             images, image_ids, boxes[:, :4], intrinsics, distortion, up, tta, internal_batch_size, antialias_factor
         )
         poses2d = cameras.project(poses3d, intrinsics[:, tf.newaxis], distortion[:, tf.newaxis])
@@ -257,7 +263,7 @@ class PoseEstimator(tf.Module):
         spread = plausibility.point_spread(poses3d)
         # Row vectors: p_world = (p_camera - t) R, exactly inverse even if R is only nearly a rotation.
         to_world = tf.linalg.inv(extrinsics)[:, tf.newaxis]
-        poses3d = tf.linalg.matmul(poses3d, to_world[..., :3, :3], transpose_b=True)
+        poses3d = cameras.product(poses3d, cameras.transposed(to_world[..., :3, :3]))
         poses3d += to_world[..., tf.newaxis, :3, 3]
         mean = lambda x: tf.cond(average_aug, lambda: tf.reduce_mean(x, axis=1), lambda: x)  # noqa: E731
         return {
@@ -279,101 +285,6 @@ class PoseEstimator(tf.Module):
         number = tf.argmax(matches, output_type=tf.int32)
         starts = tf.constant(self._index_starts)
         return tf.constant(self._indices)[starts[number] : starts[number + 1]]
-
-    def _predict(
-        self, images, image_ids, boxes, intrinsics, distortion, up, tta, internal_batch_size, antialias_factor
-    ):
-        """Of all boxes, in chunks of at most `internal_batch_size` crops: camera-frame poses [P, A, J', 3], entropies
-        [P, A, J'].
-        """
-        n_people, num_aug = tf.shape(boxes)[0], tf.shape(tta.gammas)[0]
-        chunk = tf.where(internal_batch_size == 0, n_people, tf.maximum(internal_batch_size // num_aug, 1))
-        n_chunks = tf.where(n_people == 0, 0, -(-n_people // tf.maximum(chunk, 1)))
-
-        def predict_chunk(i):
-            part = slice(i * chunk, (i + 1) * chunk)
-            return self._predict_chunk(
-                images,
-                image_ids[part],
-                boxes[part],
-                intrinsics[part],
-                distortion[part],
-                up[part],
-                tta,
-                antialias_factor,
-            )
-
-        def several():
-            result = tf.TensorArray(
-                tf.float32, n_chunks, infer_shape=False, element_shape=[None, None, self._n_joints, 4]
-            )
-            _, result = tf.while_loop(
-                lambda i, _: i < n_chunks,
-                lambda i, result: (i + 1, result.write(i, predict_chunk(i))),
-                (0, result),
-                parallel_iterations=1,
-            )
-            return result.concat()
-
-        values = tf.cond(n_chunks > 0, several, lambda: tf.zeros([0, num_aug, self._n_joints, 4]))
-        values = tf.ensure_shape(values, [None, None, self._n_joints, 4])
-        return values[..., :3], values[..., 3]
-
-    def _predict_chunk(self, images, image_ids, boxes, intrinsics, distortion, up, tta, antialias_factor):
-        """[P, A, J', 4]: x, y, z, entropy."""
-        n_people, num_aug = tf.shape(boxes)[0], tf.shape(tta.gammas)[0]
-        crop_rotations, crop_intrinsics, scales = self._crop_cameras(boxes, intrinsics, distortion, up, tta)
-
-        per_crop = lambda x: tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], axis=0))  # noqa: E731
-        repeat = lambda x: tf.repeat(x, num_aug, axis=0)  # noqa: E731
-        crop_intrinsics = tf.ensure_shape(per_crop(crop_intrinsics), [None, 3, 3])
-        crops = warping.render_crops(
-            images,
-            repeat(image_ids),
-            repeat(intrinsics),
-            repeat(distortion),
-            per_crop(crop_rotations),
-            crop_intrinsics,
-            tf.reshape(scales, [-1]),
-            tf.tile(tta.gammas, [n_people]),
-            size=self._image_size,
-            antialias_factor=antialias_factor,
-        )
-        poses, entropy = self.crop_model.forward(crops, crop_intrinsics)
-        values = tf.concat([poses, entropy[..., tf.newaxis]], axis=-1)
-        values = tf.reshape(values, [n_people, num_aug, poses.shape[1], 4])
-        mirrored = tf.gather(values, tf.constant(self._mirror), axis=2)
-        values = tf.where(tta.flips[:, tf.newaxis, tf.newaxis], mirrored, values)
-        poses, entropy = tf.linalg.matmul(values[..., :3], crop_rotations), values[..., 3:]
-        if self._joint_transform is not None:
-            shares = np.abs(self._joint_transform) / np.abs(self._joint_transform).sum(0)
-            poses, entropy = (
-                tf.einsum("bajc,jk->bakc", x, tf.constant(weights, tf.float32))
-                for x, weights in ((poses, self._joint_transform), (entropy, shares))
-            )
-        return tf.concat([poses, entropy], axis=-1)
-
-    def _crop_cameras(self, boxes, intrinsics, distortion, up, tta):
-        """Rotations [P, A, 3, 3] into the crops' frames, their intrinsics [P, A, 3, 3], crop px per image px [P, A]."""
-        x, y, w, h = tf.unstack(boxes, axis=-1)
-        cx, cy = x + w / 2, y + h / 2
-        points = [(cx, cy), (cx, y), (cx, y + h), (x, cy), (x + w, cy)]
-        points = tf.stack([tf.stack(p, axis=-1) for p in points], axis=1)
-        normalized = cameras.normalize(points, intrinsics)
-        rays = cameras.to_homogeneous(cameras.undistort(normalized, distortion[:, tf.newaxis]))
-        rotation = cameras.look_at_rotation(rays[:, 0], up)
-        sides = tf.linalg.matmul(rays[:, 1:], rotation, transpose_b=True)
-        sides = sides[..., :2] / tf.maximum(sides[..., 2:], 1e-6)
-        sides = tf.linalg.matmul(sides, intrinsics[:, :2, :2], transpose_b=True)
-        vertical, horizontal = sides[:, 0] - sides[:, 1], sides[:, 2] - sides[:, 3]
-        size = tf.maximum(tf.norm(vertical, axis=-1), tf.norm(horizontal, axis=-1))
-
-        scales = tta.scales * (self._image_size / tf.maximum(size, 1e-3))[:, tf.newaxis]
-        linear = scales[:, :, tf.newaxis, tf.newaxis] * intrinsics[:, tf.newaxis, :2, :2]
-        center = tf.fill(tf.concat([tf.shape(scales), [2, 1]], axis=0), self._image_size / 2 + self._center_offset_px)
-        last = tf.broadcast_to(tf.constant([[0.0, 0.0, 1.0]]), tf.concat([tf.shape(scales), [1, 3]], axis=0))
-        crop_intrinsics = tf.concat([tf.concat([linear, center], axis=-1), last], axis=-2)
-        return tf.linalg.matmul(tta.rotations(), rotation[:, tf.newaxis]), crop_intrinsics, scales
 
     def _plausible_poses(self, poses3d, poses2d, boxes, image_ids, n_images):
         """Indices into all people, in the order of the images, best score first within each."""

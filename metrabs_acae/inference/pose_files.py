@@ -6,7 +6,6 @@ The NPZ is a prediction file (`metrabs_acae.evaluation.predictions`) with more k
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.files import replacing, write_npz
+from metrabs_acae.data.lens import PINHOLE, Lens
+from metrabs_acae.files import GrowingArray, replacing, write_npz
 
 FORMAT = "metrabs_acae poses 1"
 DIGITS = 2
@@ -27,7 +27,7 @@ class Source:
     Attributes:
         name: of the photograph or video.
         image_size_wh: px.
-        intrinsic_matrix: [3, 3] that the poses were estimated with, px.
+        intrinsic_matrix, lens: [3, 3] px, that the poses were estimated with.
         skeleton, joint_names, edges: of the poses; edges are pairs of joint numbers.
         tracked: whether a person has the same number in all frames.
         detected: whether boxes have scores.
@@ -41,6 +41,7 @@ class Source:
     edges: tuple[tuple[int, int], ...]
     tracked: bool = False
     detected: bool = True
+    lens: Lens = PINHOLE
 
 
 @dataclass(frozen=True)
@@ -71,30 +72,6 @@ class People:
 PEOPLE_FIELDS = tuple(People.__dataclass_fields__)
 
 
-class _Column:
-    """Rows of an array that grows in a temporary file."""
-
-    def __init__(self, folder: str, name: str, dtype, row_shape=()):
-        self.dtype, self.row_shape, self.n_rows = np.dtype(dtype), tuple(row_shape), 0
-        self._path = os.path.join(folder, name)
-        self._file = open(self._path, "wb")
-
-    def append(self, rows) -> None:
-        rows = np.ascontiguousarray(rows, self.dtype).reshape(-1, *self.row_shape)
-        self._file.write(rows.tobytes())
-        self.n_rows += len(rows)
-
-    def array(self) -> np.ndarray:
-        """All rows, mapped from the file."""
-        if not self.n_rows:
-            return np.zeros((0, *self.row_shape), self.dtype)
-        self._file.flush()
-        return np.memmap(self._path, self.dtype, "r", shape=(self.n_rows, *self.row_shape))
-
-    def close(self) -> None:
-        self._file.close()
-
-
 class PoseLog:
     """Collects the poses of frame after frame outside of memory; then writes them to files.
 
@@ -118,7 +95,7 @@ class PoseLog:
             "uncertainty": (np.float32, (n_joints,)),
             "entropy": (np.float32, (n_joints,)),
         }
-        self._columns = {name: _Column(self._folder.name, name, *kind) for name, kind in kinds.items()}
+        self._columns = {name: GrowingArray(Path(self._folder.name, name), *kind) for name, kind in kinds.items()}
 
     def __enter__(self) -> PoseLog:
         return self
@@ -166,6 +143,7 @@ def write_json(path: str | Path, log: PoseLog) -> None:
         "source": source.name,
         "image_size_wh": list(source.image_size_wh),
         "intrinsic_matrix": np.asarray(source.intrinsic_matrix, float).tolist(),
+        "lens": source.lens.to_json(),
         "skeleton": source.skeleton,
         "joint_names": list(source.joint_names),
         "edges": [list(map(int, e)) for e in source.edges],
@@ -207,7 +185,7 @@ def _plain(array: np.ndarray, digits: int = DIGITS) -> list:
 def write_poses_npz(path: str | Path, log: PoseLog) -> None:
     """The poses as arrays with one row per person and frame."""
     source = log.source
-    metadata = {"format": FORMAT, "skeleton": source.skeleton, "tracked": source.tracked}
+    metadata = {"format": FORMAT, "skeleton": source.skeleton, "tracked": source.tracked, "lens": source.lens.to_json()}
     arrays = {
         "poses3d_mm": log.column("poses3d"),
         "joint_names": np.array(source.joint_names, str),

@@ -148,7 +148,7 @@ def render_crops(
     half, quarter = pyramid(images, needed)
     grid_x, grid_y = tf.range(size, dtype=tf.float32)[tf.newaxis], tf.range(size, dtype=tf.float32)[:, tf.newaxis]
     factor = tf.cast(antialias_factor, tf.float32)
-    homographies = tf.linalg.matmul(rotations, tf.linalg.inv(crop_intrinsics), transpose_a=True)
+    homographies = cameras.product(cameras.transposed(rotations), tf.linalg.inv(crop_intrinsics))
 
     def render_one(args):
         image_id, level, intrinsics, distortion, homography, gamma = args

@@ -126,6 +126,10 @@ def joint_group_matrix(groups: Sequence[Sequence[int]], n_joints: int, names: Se
     return matrix
 
 
+LABELS = {"3d": ("coords3d_mm", "valid3d"), "2d": ("coords2d_px", "valid2d")}
+"""What the examples of the two halves of a batch are labelled with."""
+
+
 @dataclass
 class Half:
     """What a loss term sees of a training batch: the examples labelled in one way.
@@ -134,6 +138,7 @@ class Half:
         name: "3d" or "2d".
         points: absolute predictions in mm, "joints" [B, J, 3] and/or "latents" [B, L, 3].
         intrinsics: [B, 3, 3].
+        labels: "coords3d_mm" [B, J, 3] and "valid3d" [B, J], or "coords2d_px" [B, J2, 2] and "valid2d" [B, J2].
         weights: of the loss.
         supervise: joints [B, J, 3] mm -> their pose loss against the labels.
         compare: (points, target, valid) [B, P, 3] mm, bool [B, P] -> their 3D pose loss against other points.
@@ -143,6 +148,7 @@ class Half:
     name: str
     points: dict
     intrinsics: object
+    labels: dict
     weights: LossWeights
     supervise: Callable
     compare: Callable
@@ -177,7 +183,6 @@ LOSS_TERMS: dict[str, Callable[[Half], object]] = {
 | manifold    | joints                                      | joints, encoded and decoded   |
 | autoencoded | joints, encoded and decoded                 | labels                        |
 | teacher     | latents                                     | joints, encoded (the teacher) |
-
 """
 
 LATE_TERMS = {"teacher"}
@@ -253,6 +258,7 @@ def training_loss(
             name,
             {key: p[part] for key, p in points.items()},
             intrinsics,
+            {key: batch[key] for key in LABELS[name]},
             weights,
             supervise_2d if name == "2d" else lambda pred: compare(pred, batch["coords3d_mm"], batch["valid3d"]),
             compare,

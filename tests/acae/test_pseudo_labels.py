@@ -77,7 +77,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path):
         write_pseudo_labels(broken, make_sources([7, 8]), fails, joint_names=NAMES, mirror=None)
     assert not broken.exists()
     # half a batch that was being written when the process died
-    with open(tmp_path / "broken.npz.partial" / "poses.f32", "ab") as stream:
+    with open(tmp_path / "broken.npz.partial" / "poses.bin", "ab") as stream:
         stream.write(b"1234567")
     progress = []
     write_pseudo_labels(

@@ -120,6 +120,17 @@ def test_right_labels_pass_and_their_pairs_are_said(tmp_path):
     )
 
 
+def test_poses_relative_to_a_root_joint_are_only_warned_of(tmp_path):
+    center = np.array([0.0, -4000, 1000])
+
+    def about_the_pelvis(row):
+        pelvis = row["coords"][0]
+        camera = dataclasses.replace(row["camera"], optical_center_mm=center - pelvis)
+        return {**row, "coords": row["coords"] - pelvis, "camera": camera}
+
+    assert write(tmp_path / "own", change=about_the_pelvis).warnings == ("train: pelvis is always at exactly zero",)
+
+
 @pytest.mark.parametrize("mistake", ["metres", "sides", "empty masks"])
 def test_a_training_looks_again_unless_told_not_to(tmp_path, mistake):
     writer = write(tmp_path / "own", change=MISTAKES[mistake][0], allow=True)

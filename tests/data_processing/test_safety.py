@@ -9,7 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from data_processing import images, matlab, safe_archive, safe_pickle
+from data_processing import images, matlab, safe_archive
+from metrabs_acae import safe_pickle
 from metrabs_acae.errors import UserError
 
 

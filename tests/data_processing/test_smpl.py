@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from data_processing import safe_pickle, smpl
+from data_processing import smpl
 from data_processing.smpl.model import rotation_matrices, rotation_vector
+from metrabs_acae import safe_pickle
 from metrabs_acae.errors import UserError
 
 from .body_models import SMPL_NAMES, arrays, foreign, write_npz, write_pkl

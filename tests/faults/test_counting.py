@@ -55,7 +55,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "find_run", lambda path: RunFolder(tmp_path / "run"))
     monkeypatch.setattr(models, "settings_of", lambda run: config)
     monkeypatch.setattr(models, "load_pose_model", lambda run: (Network(), skeleton, config))
-    monkeypatch.setattr(checkpoints, "list_checkpoints", lambda path, **_: [(1, path)])
+    monkeypatch.setattr(checkpoints, "newest_step", lambda path: 1)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

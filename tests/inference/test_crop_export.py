@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from metrabs_acae import numpy_runtime
 from metrabs_acae.errors import UserError
-from metrabs_acae.inference import crop_export, numpy_runtime
+from metrabs_acae.inference import crop_export
 from metrabs_acae.inference.multiperson import PoseEstimator
-from metrabs_acae.inference.numpy_runtime import cameras, networks, reconstruction
+from metrabs_acae.numpy_runtime import cameras, networks, reconstruction
 from metrabs_acae.skeletons import Skeleton
 from tests.golden import golden
 from tests.inference import reference
@@ -191,13 +192,19 @@ WRONG = {
     "must be uint8": {"image": IMAGE / 255},
     "convert grey": {"image": IMAGE[..., 0]},
     "positive width": {"boxes": [[1.0, 2, 0, 4]]},
-    "finite numbers": {"boxes": [[1.0, np.nan, 3, 4]]},
+    "finite and within": {"boxes": [[1.0, np.nan, 3, 4]]},
     "shape \\[number": {"boxes": [1.0, 2, 3, 4]},
     "number of people, 4": {"boxes": [[]]},
     "invertible": {"intrinsic_matrix": [[1.0, 1, 0], [1, 1, 0], [0, 0, 1]]},
     "positive focal": {"intrinsic_matrix": np.zeros((3, 3)) + [[0], [0], [0]] + np.diag([0, 0, 1.0])},
     "at most 12": {"distortion_coeffs": [0.0] * 13},
     "rotation matrix": {"extrinsic_matrix": np.diag([2.0, 1, 1, 1])},
+    "without mirroring": {"extrinsic_matrix": np.diag([-1.0, 1, 1, 1])},
+    "focal lengths in pixels": {"intrinsic_matrix": [[1.2, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]]},
+    "principal point": {"intrinsic_matrix": [[200.0, 0, 5000], [0, 200, 90], [0, 0, 1]]},
+    "fold back": {"distortion_coeffs": [-30.0, 0, 0, 0]},
+    "shares of the picture": {"boxes": [[0.1, 0.1, 0.5, 0.8]]},
+    "overlap the picture": {"boxes": [[-100.0, 10, 50, 80]]},
     "not all zero": {"world_up_vector": (0, 0, 0)},
     "num_aug must": {"num_aug": 0},
     "skeleton must": {"skeleton": "coco"},

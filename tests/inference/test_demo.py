@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from metrabs_acae.data.lens import Lens, distort_points
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo, demo_inputs, demo_poses, export, video
+from metrabs_acae.inference.demo_cameras import DemoCameras
 from metrabs_acae.inference.demo_settings import Demo
 from tests.inference import reference
 
@@ -68,6 +70,49 @@ def test_folder_with_boxes_by_name(model, photos, tmp_path):
     assert people_in(out / "b.json") == [[]]
     assert {p for r in results for p in r.files} == set(out.iterdir())
     assert lines[0].startswith("a.jpg: 1 person") and lines[1].startswith("b.png: 0 people")
+
+
+def test_a_calibration_file_gives_the_camera_and_its_lens(model, photos, tmp_path):
+    lens = Lens.brown_conrady((-0.2, 0.05, 0.001, -0.001, 0))
+    height, width = reference.ARRAYS["images"].shape[1:3]
+    K = np.array([[800.0, 0, width - 0.5], [0, 800, height - 0.5], [0, 0, 1]])  # of pictures twice as large
+    size = [2 * width, 2 * height]
+    cameras = {"a": {"K": K.tolist(), "lens": lens.to_json(), "size": size}, "other": {"K": K.tolist()}}
+    (tmp_path / "cameras.json").write_text(json.dumps(cameras))
+    settings = Demo(boxes="50,40,100,200", camera=str(tmp_path / "cameras.json"), outputs=("json", "npz"))
+    demo.run_demo(model, [photos / "a.jpg"], out_dir=tmp_path / "out", settings=settings, log=lambda line: None)
+    contents = json.loads((tmp_path / "out" / "a.json").read_text())
+    half = np.array([[400.0, 0, width / 2 - 0.5], [0, 400, height / 2 - 0.5], [0, 0, 1]])
+    assert contents["intrinsic_matrix"] == half.tolist() and Lens.from_json(contents["lens"]) == lens
+    ((person,),) = people_in(tmp_path / "out" / "a.json")
+    pose = np.array(person["pose3d"])
+    np.testing.assert_allclose(person["pose2d"], distort_points(pose[:, :2] / pose[:, 2:], half, lens), atol=0.02)
+    metadata = json.loads(str(np.load(tmp_path / "out" / "a.npz")["metadata"]))
+    assert Lens.from_json(metadata["lens"]) == lens
+
+
+K_200 = {"K": [200, 200, 99.5, 149.5]}
+
+
+@pytest.mark.parametrize(
+    ("cameras", "message"),
+    [
+        ({"left": K_200, "right": K_200}, "has no camera called 'a'; it has left, right"),
+        (
+            {"any": {**K_200, "distortion": [0.1, 0, 0, 0], "fisheye": True}},
+            "a.jpg: the camera 'any' has a fisheye",
+        ),
+        ({"any": {**K_200, "size": [200, 300]}}, "a.jpg has 400 x 300 pixels, .* calibrated with 200 x 300"),
+        ({"any": {"K": [9, 9, 0, 0]}}, "a.jpg: the camera 'any' must have focal lengths in pixels"),
+    ],
+)
+def test_cameras_that_do_not_fit(cameras, message, tmp_path):
+    (tmp_path / "c.json").write_text(json.dumps(cameras))
+    find = DemoCameras(Demo(camera=str(tmp_path / "c.json")))
+    with pytest.raises(UserError, match=message):
+        find(demo_inputs.DemoInput("image", "photos/a.jpg", "a"), (400, 300))
+    with pytest.raises(UserError, match="--camera and --intrinsics"):
+        DemoCameras(Demo(camera="c.json", intrinsics="1,1,1,1"))
 
 
 def test_a_video_gives_the_poses_of_its_frames_as_photographs(model, tmp_path):

@@ -30,18 +30,19 @@ class SpotEstimator:
         names = ("head", "lsho", "rsho", "pelv")
         return Source(item.name, size_wh, camera, "spots", names, ((0, 3), (1, 2)), tracked, detected)
 
-    def __call__(self, images, boxes, camera):
+    def __call__(self, images, boxes, source):
         import cv2
 
         self.on_batch(len(self.batches))
         self.batches.append(len(images))
         found = []
+        to_rays = np.linalg.inv(source.intrinsic_matrix)
         for image in images:
             spots = (image[..., 0] > 200).astype(np.uint8)
             n, _, _, centers = cv2.connectedComponentsWithStats(spots)
             centers = centers[1:][np.argsort(centers[1:, 0])]
             poses2d = centers[:, np.newaxis] + BODY_PX
-            poses3d = np.concatenate([poses2d, np.ones_like(poses2d[..., :1])], -1) @ np.linalg.inv(camera).T * 4000
+            poses3d = 4000 * np.concatenate([poses2d, np.ones_like(poses2d[..., :1])], -1) @ to_rays.T
             ltwh = np.concatenate([centers - 10, np.full_like(centers, 20)], axis=1)
             found.append(
                 People(

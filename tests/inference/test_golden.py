@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from metrabs_acae.inference import augmentation, cameras, plausibility
-from metrabs_acae.inference.numpy_runtime.cameras import AugmentationRanges, augmentations
+from metrabs_acae.numpy_runtime.cameras import AugmentationRanges, augmentations
 from tests.golden import golden
 from tests.inference import reference
 
@@ -109,7 +109,7 @@ def test_crop_cameras(estimator, lens, coefficients):
     tta = augmentation.CropAugmentations(
         *(tf.constant(ARRAYS[f"crops_aug_{key}"]) for key in ("gammas", "angles", "scales", "flip"))
     )
-    rotations, intrinsics, _ = estimator._crop_cameras(
+    rotations, intrinsics, _ = estimator._crop_poses.crop_cameras(
         reference.boxes().values,
         of_people(ARRAYS["intrinsics"]),
         tf.pad(of_people(distortion), [[0, 0], [0, 7]]),

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.inference import cameras
 from tests.inference import reference
 
 IMAGES = reference.ARRAYS["images"]
@@ -105,6 +106,12 @@ WRONG = {
     "intrinsic_matrix must have shape": {"intrinsic_matrix": np.ones((3, 3, 3), np.float32)},
     "n at most 12": {"distortion_coeffs": np.zeros(14, np.float32)},
     "rotation matrix": {"extrinsic_matrix": 2 * np.eye(4, dtype=np.float32)},
+    "without mirroring": {"extrinsic_matrix": np.diag([-1.0, 1, 1, 1]).astype(np.float32)},
+    "focal lengths in pixels": {"intrinsic_matrix": np.array([[1.2, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]], np.float32)},
+    "principal point": {"intrinsic_matrix": np.array([[500.0, 0, 9000], [0, 500, 90], [0, 0, 1]], np.float32)},
+    "fold back": {"distortion_coeffs": (-30.0, 0.0, 0.0, 0.0)},
+    "shares of the picture": {"boxes": [[0.1, 0.1, 0.5, 0.8]]},
+    "overlap the picture": {"boxes": [[-100.0, 10.0, 50.0, 80.0]]},
     "three numbers": {"world_up_vector": (0.0, -1.0)},
     "not zero": {"world_up_vector": (0.0, 0.0, 0.0)},
     "default_fov_degrees": {"default_fov_degrees": 180.0},
@@ -119,6 +126,24 @@ def test_errors_name_the_argument(estimator, message):
     arguments = {"image": IMAGES[0], "boxes": BOXES, "num_aug": 1, **WRONG[message]}
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         estimator.estimate_poses(**arguments)
+
+
+def test_poses_are_not_multiplied_by_matrix_units():
+    """Those may round float32 to TF32, which costs millimetres at four metres."""
+    transform = np.random.default_rng(0).dirichlet(np.ones(13), 13).T
+    transformed = reference.estimator(joint_transform=transform, transformed_skeleton=reference.SKELETON)
+    for method in (transformed.estimate_poses, transformed.estimate_poses_batched):
+        graph = method.get_concrete_function().graph.as_graph_def()
+        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+        products = [n for n in nodes if "MatMul" in n.op or n.op == "Einsum"]
+        assert products and {tf.as_dtype(n.attr["T"].type) for n in products} == {tf.float64}, products
+
+
+@pytest.mark.parametrize("shapes", [((2, 5, 4, 3), (2, 5, 3, 3)), ((7, 3, 3), (1, 3, 3)), ((6, 5, 2), (6, 2, 2))])
+def test_written_out_products(shapes):
+    a, b = (tf.constant(np.random.default_rng(0).normal(0, 1000, s), tf.float32) for s in shapes)
+    expected = np.asarray(a, np.float64) @ np.asarray(b, np.float64)
+    np.testing.assert_allclose(cameras.product(a, b), expected, rtol=1e-6, atol=1e6 * 3e-7)
 
 
 def test_rows_of_boxes_must_match_the_images(estimator):

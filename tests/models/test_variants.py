@@ -19,6 +19,7 @@ def own_registries(monkeypatch):
 
 
 def flatness(half):
+    assert len(half.labels) == 2 and len(half.labels[f"valid{half.name}"]) == len(half.points["joints"])
     return ops.mean(ops.abs(half.points["joints"][..., 2])) / 1000
 
 

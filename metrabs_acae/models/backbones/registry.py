@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.models.backbones import keras_applications
+from metrabs_acae.models.backbones import keras_applications, lite_backbones
 from metrabs_acae.models.backbones.record import Backbone
 from metrabs_acae.plugins import import_named
 
-_REGISTERED: dict[str, Backbone | Callable] = dict(keras_applications.BACKBONES)
+_REGISTERED: dict[str, Backbone | Callable] = {**keras_applications.BACKBONES, **lite_backbones.BACKBONES}
 
 
 def register_backbone(name: str, backbone: Backbone) -> None:

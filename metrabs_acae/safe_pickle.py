@@ -1,4 +1,4 @@
-"""Reads pickles of the datasets (also those of Python 2) without running what is in them.
+"""Reads pickles (also those of Python 2) without running what is in them.
 
 A pickle is a program: loading it the usual way lets it call any function. Here it may only build NumPy arrays and plain
 containers; anything else is an error, or becomes a `StandIn` where the caller expects objects of some library: what the
@@ -55,7 +55,7 @@ def load_pickle(path, *, stand_ins: tuple[str, ...] = (), skip_array: Callable[[
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} is larger than {MAX_BYTES >> 30} GiB and is not read.")
         with open(path, "rb") as file:
-            return _Unpickler(file, path, stand_ins, skip_array).load()
+            return Unpickler(file, path, stand_ins, skip_array).load()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); check the raw folder.") from None
     except UserError:
@@ -67,7 +67,7 @@ def load_pickle(path, *, stand_ins: tuple[str, ...] = (), skip_array: Callable[[
 
 def loads(data: bytes, name: str = "the pickle"):
     """As `load_pickle`, from memory."""
-    return _Unpickler(io.BytesIO(data), name).load()
+    return Unpickler(io.BytesIO(data), name).load()
 
 
 class _ArrayType:
@@ -140,7 +140,7 @@ _ADMITTED = {
 }
 
 
-class _Unpickler(pickle._Unpickler):
+class Unpickler(pickle._Unpickler):
     dispatch = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, file, name, stand_ins: tuple[str, ...] = (), skip_array: Callable[[tuple], bool] | None = None):

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import lens
+
 MIN_DEPTH_MM = 1.0
 
 
@@ -56,33 +58,18 @@ def intrinsics_from_fov(fov_degrees: float, height: int, width: int, *, center_o
     return np.array([[focal, 0, width / 2 + center_offset_px], [0, focal, height / 2 + center_offset_px], [0, 0, 1.0]])
 
 
-def _distortion_terms(x, y, distortion):
-    k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = distortion
-    r2 = x * x + y * y
-    radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
-    tangential = 2 * (p1 * y + p2 * x)
-    return radial, x * tangential + r2 * (p2 + s1 + r2 * s2), y * tangential + r2 * (p1 + s3 + r2 * s4)
-
-
 def distort(x, y, distortion):
     """Applies the lens to normalized coordinates, one array per axis."""
-    if not np.any(distortion):
-        return x, y
-    radial, dx, dy = _distortion_terms(x, y, distortion)
-    return x * radial + dx, y * radial + dy
+    return lens.distort(x, y, distortion) if np.any(distortion) else (x, y)
 
 
-def undistort(points, distortion, *, iterations: int = 5):
-    """Inverts `distort` on [P, 2] by fixed-point iteration; points where that diverges are returned as they came."""
-    x0, y0 = x, y = points[:, 0], points[:, 1]
+def undistort(points, distortion):
+    """Inverts `distort` on [P, 2]; points where the iteration diverges are returned as they came."""
+    x, y = points[:, 0], points[:, 1]
     with np.errstate(all="ignore"):
-        for _ in range(iterations):
-            radial, dx, dy = _distortion_terms(x, y, distortion)
-            x, y = (x0 - dx) / radial, (y0 - dy) / radial
-        undistorted = np.stack([x, y], axis=-1)
-        residual = np.linalg.norm(np.stack(distort(x, y, distortion), axis=-1) - points, axis=-1, keepdims=True)
-        converged = residual < 0.5 * (1 + np.linalg.norm(points, axis=-1, keepdims=True))
-    return np.where(converged, undistorted, points)
+        found = lens.undistort(x, y, distortion)
+        converged = lens.is_inverse(*lens.distort(*found, distortion), x, y)
+    return np.where(converged[:, None], np.stack(found, axis=-1), points)
 
 
 def normalize(points_px, intrinsics):

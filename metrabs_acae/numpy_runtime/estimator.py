@@ -62,7 +62,8 @@ class PoseEstimator:
 
         Args:
             intrinsic_matrix: [3, 3]; None: a camera that sees `default_fov_degrees` along the larger side.
-            distortion_coeffs: OpenCV's, up to 12. extrinsic_matrix: [4, 4], world to camera, mm; None: the identity.
+            distortion_coeffs: of OpenCV's Brown-Conrady model, up to 12.
+            extrinsic_matrix: [4, 4], world to camera, mm; None: the identity.
             num_aug: crops per person, averaged with `average_aug`. skeleton: "" for all joints.
             mix_3d_inside_fov, weak_perspective: of the reconstruction; None: as exported.
             absolute: False: only the 3D head's poses, their mean joint in the origin, turned into the camera's axes.
@@ -72,14 +73,16 @@ class PoseEstimator:
             0..1 (if the network tells), and, if absolute, poses2d [P, J, 2] px. Without `average_aug` poses are
             [P, A, J, ...].
         """
-        image, boxes = checks.image(image), checks.boxes(boxes)
-        intrinsics = checks.intrinsics(intrinsic_matrix)
+        image = checks.image(image)
+        size_wh = (image.shape[1], image.shape[0])
+        boxes = checks.boxes(boxes, size_wh)
+        intrinsics = checks.intrinsics(intrinsic_matrix, size_wh)
         if not 0 < default_fov_degrees < 180:
             raise ValueError("default_fov_degrees must lie between 0 and 180.")
         if intrinsics is None:
             offset = self.description["center_offset_px"]
             intrinsics = cameras.intrinsics_from_fov(default_fov_degrees, *image.shape[:2], center_offset_px=offset)
-        distortion = checks.distortion(distortion_coeffs)
+        distortion = checks.distortion(distortion_coeffs, intrinsics, size_wh)
         extrinsics = checks.extrinsics(extrinsic_matrix)
         up = checks.up(world_up_vector)
         for name, value, most in (("num_aug", num_aug, 1000), ("antialias_factor", antialias_factor, 64)):

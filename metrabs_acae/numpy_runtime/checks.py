@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import rules
+
+
+def require(value, condition, message: str):
+    """`value`; ValueError with `message` unless the condition holds everywhere."""
+    if not np.all(condition):
+        raise ValueError(message)
+    return value
+
 
 def image(value):
     """[H, W, 3] uint8."""
@@ -17,22 +26,17 @@ def image(value):
     return np.ascontiguousarray(image)
 
 
-def boxes(value):
+def boxes(value, image_size_wh):
     """[P, 4], from that, from more columns, or from an empty list."""
     boxes = np.asarray(value, np.float64)
     if boxes.ndim in (1, 2) and len(boxes) == 0:
         return np.zeros((0, 4))
     if boxes.ndim != 2 or boxes.shape[1] < 4:
         raise ValueError("boxes must have shape [number of people, 4]: left, top, width, height in pixels.")
-    boxes = boxes[:, :4]
-    if not np.isfinite(boxes).all() or (np.abs(boxes) > 1e6).any():
-        raise ValueError("boxes must be finite numbers within a million pixels of the origin.")
-    if (boxes[:, 2:] <= 0).any():
-        raise ValueError("boxes must have a positive width and height (left, top, width, height).")
-    return boxes
+    return rules.boxes_in_picture(rules.boxes(boxes[:, :4], require), *image_size_wh, require)
 
 
-def intrinsics(value):
+def intrinsics(value, image_size_wh):
     """[3, 3], or None for an unknown camera (None or all -1)."""
     if value is None:
         return None
@@ -42,39 +46,27 @@ def intrinsics(value):
         raise ValueError("intrinsic_matrix must have shape [3, 3].")
     if (value == -1).all():
         return None
-    if not np.isfinite(value).all() or (np.abs(value) > 1e6).any():
-        raise ValueError("intrinsic_matrix must have finite entries below a million pixels.")
-    if (np.abs(value[2] - [0, 0, 1]) > 1e-5).any():
-        raise ValueError("intrinsic_matrix must have [0, 0, 1] as its last row.")
-    if value[0, 0] <= 1e-3 or value[1, 1] <= 1e-3:
-        raise ValueError("intrinsic_matrix must have positive focal lengths, in pixels.")
-    if abs(np.linalg.det(value[:2, :2])) <= 1e-3 * value[0, 0] * value[1, 1]:
-        raise ValueError("intrinsic_matrix must be invertible.")
-    return value
+    return rules.view(rules.intrinsics(value, require), *image_size_wh, require)
 
 
-def distortion(value):
+def distortion(value, intrinsics, image_size_wh):
     """[12], padded with zeros."""
     value = np.asarray(value, np.float64)
     value = value[0] if value.ndim == 2 and len(value) == 1 else value
-    if value.ndim != 1 or len(value) > 12 or not (np.abs(value) <= 1e4).all():
-        raise ValueError("distortion_coeffs must be at most 12 finite numbers of at most ten thousand.")
-    return np.pad(value, (0, 12 - len(value)))
+    if value.ndim != 1 or len(value) > 12:
+        raise ValueError("distortion_coeffs must be at most 12 numbers.")
+    value = np.pad(value, (0, 12 - len(value)))
+    with np.errstate(all="ignore"):
+        return rules.distortion(value, intrinsics, min(image_size_wh), require)
 
 
 def extrinsics(value):
     """[4, 4]; the identity for None."""
     value = np.eye(4) if value is None else np.asarray(value, np.float64)
     value = value[0] if value.shape == (1, 4, 4) else value
-    if value.shape != (4, 4) or not np.isfinite(value).all():
-        raise ValueError("extrinsic_matrix must have shape [4, 4] and finite entries.")
-    if (np.abs(value[:3, :3] @ value[:3, :3].T - np.eye(3)) > 0.01).any():
-        raise ValueError("extrinsic_matrix must begin with a rotation matrix (world to camera, translation in mm).")
-    if (np.abs(value[:3, 3]) > 1e9).any():
-        raise ValueError("extrinsic_matrix must have a translation of at most a thousand kilometres; its unit is mm.")
-    if (np.abs(value[3] - [0, 0, 0, 1]) > 1e-5).any():
-        raise ValueError("extrinsic_matrix must have [0, 0, 0, 1] as its last row.")
-    return value
+    if value.shape != (4, 4):
+        raise ValueError("extrinsic_matrix must have shape [4, 4].")
+    return rules.extrinsics(value, require)
 
 
 def up(value):
