@@ -18,6 +18,7 @@ COMMANDS = {
     "download": ("data_processing.commands.download", "fetches a dataset, or says how to get it"),
     "unpack": ("data_processing.commands.unpack", "unpacks archives safely"),
     "detect": ("data_processing.commands.detect", "detects people in pictures and videos"),
+    "backgrounds": ("data_processing.commands.backgrounds", "photographs without people, as backgrounds of training"),
     "segment": ("data_processing.commands.segment", "segments people in pictures"),
     "sample": ("data_processing.commands.sample", "which frames of a recording to keep"),
     "match": ("data_processing.commands.match", "which detection belongs to which labelled person"),

@@ -41,7 +41,27 @@ replace the background). Both are pluggable:
 | `--detector ssdlite` | the small detector of the extra `[detector]` |
 | `--detector onnx:FILE`, `savedmodel:DIR` | a network as inference takes it, or of the TF Object Detection API |
 | `--segmenter masks:DIR` | PNG files named like the store's pictures; `segment` writes them |
+| `--segmenter mediapipe`, `tflite:FILE` | MediaPipe's segmenter of a person, or such a network |
 | `--segmenter onnx:FILE`, `savedmodel:DIR` | a network such as DeepLabv3 with the classes of Pascal VOC |
+
+The paper's tools used YOLOv4 and a DeepLabv3. What does without a network of your own is `--detector ssdlite
+--segmenter mediapipe`: `pip install metrabs_acae[detector,export]`, and for the segmenter the package mediapipe in a
+version that holds it, up to 0.10 (its file `selfie_segmentation.tflite` alone will do). It expects one person, as the
+crops show; where several stand close, a network for Pascal VOC's classes is the better choice. Datasets whose masks
+come from a segmenter, and from nowhere else: SEGMENTED.
+
+## Backgrounds and occluders
+The paper puts photographs of INRIA Holidays behind people and objects of Pascal VOC 2012 in front of them (without
+them, generated pictures serve):
+
+```bash
+python -m data_processing download holidays --out holidays   # 2.7 GB
+python -m data_processing backgrounds --root holidays/jpg --out backgrounds --detector ssdlite
+python -m data_processing download voc --out voc             # 1.9 GB
+```
+
+`backgrounds` leaves out photographs with people in them. Then train with `--background-dir backgrounds --occluder-dir
+voc/VOCdevkit/VOC2012`.
 
 Detectors see whole frames. A frame's key is its file's path below the raw folder, for videos with the frame's number
 behind it (`S1/Seq1/imageSequence/video_0.avi/000123`), as `python -m data_processing detect --root RAW --out FILE`
@@ -157,7 +177,8 @@ def without(info: DatasetInfo) -> str:
 
 
 def page() -> str:
-    lines = [INTRODUCTION, "## Overview", ""]
+    segmented = ", ".join(f"`{d.name}`" for d in DATASETS.values() if d.masks.startswith("segmentation"))
+    lines = [INTRODUCTION.replace("SEGMENTED", segmented), "## Overview", ""]
     lines += ["| name | dataset | year | kind | skeleton | per batch | converter |", "|---|---|---|---|---|---|---|"]
     for info in DATASETS.values():
         batch = "/".join(map(str, info.batch)) if any(info.batch) else "-"
