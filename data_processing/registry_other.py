@@ -32,6 +32,8 @@ DATASETS = (
         cameras="unknown",
         units="px",
         boxes="detection (score above 0.5) matched to the joints' box x 1.25 with IoU above 0.1",
+        disk="13 GB",
+        lacking="labels of the test pictures",
         converter=_CONVERTERS + "mpii:Mpii",
     ),
     DatasetInfo(
@@ -60,6 +62,8 @@ DATASETS = (
         units="px",
         boxes="from the dataset",
         masks="instance masks of the dataset",
+        disk="19 GB",
+        lacking="labels of the test pictures",
         converter=_CONVERTERS + "coco:Coco",
         tested="real: two photographs with their annotations",
     ),
@@ -82,6 +86,7 @@ DATASETS = (
         units="px",
         boxes="detection with IoU of at least 0.1 with the labelled box, or that box",
         sampling="a joint moved by half the head box's diagonal or became visible",
+        lacking="labels of the test sequences",
         converter=_CONVERTERS + "posetrack:PoseTrack",
         tested="real: two annotations/val/*.json and a picture of each",
     ),
@@ -105,8 +110,37 @@ DATASETS = (
         units="px",
         boxes="detection with IoU of at least 0.1 with the labels' box x 1.15, or that box",
         sampling="a joint moved by a tenth of the box or became visible; labels lag the images by 2 frames",
+        lacking="labels of the test sequences",
         converter=_CONVERTERS + "jrdb:Jrdb",
         tested="real: calibration/cameras.yaml",
+    ),
+    DatasetInfo(
+        name="bedlam",
+        title="BEDLAM",
+        year=2023,
+        role="extra",
+        kind="rendered",
+        licence="registration (MPI), non-commercial",
+        citation="Black et al., BEDLAM: A Synthetic Dataset of Bodies Exhibiting Detailed Lifelike Animated Motion, "
+        "CVPR 2023",
+        url="https://bedlam.is.tue.mpg.de",
+        steps="Register on the page; download the pictures (PNG, 6 frames a second), the masks and the SMPL-X ground "
+        "truth of the training scenes (the files that BEDLAM's training code takes), and unpack them. The neutral "
+        "SMPL-X model is needed as well.",
+        layout="labels/<scene>.npz\n<scene>/png/seq_*/seq_*_<frame>.png\n"
+        "<scene without _6fps>/masks/seq_*/seq_*_<frame>_env.png\n"
+        "body_models/smplx/SMPLX_NEUTRAL.npz (or elsewhere, by --body-models)",
+        skeleton="smplx",
+        splits="all scenes for training",
+        cameras="1280 x 720 (close-ups 720 x 1280), K and rotation per picture",
+        units="m, camera frame; up (0, -1, 0)",
+        boxes="labels' box x 1.1, or the detection with IoU of at least 0.3",
+        masks="from the dataset, all people",
+        sampling="motion 100 mm against the last 100 poses of the person",
+        realistic_background=True,
+        converter=_CONVERTERS + "bedlam:Bedlam",
+        evidence="joints",
+        limits="not used in the paper; that the environment is white in its mask is assumed",
     ),
     DatasetInfo(
         name="h36m-test",
@@ -149,6 +183,7 @@ DATASETS = (
         sampling="none",
         color_fix={"gamma": 0.67, "white_balance": [110, 145], "sequences": ["TS1", "TS2", "TS3", "TS4"]},
         converter=_CONVERTERS + "mpi_inf_3dhp_test:MpiInf3dhpTest",
+        evidence="joints",
         tested="real numbers: the labels of one picture",
     ),
     DatasetInfo(
@@ -177,6 +212,7 @@ DATASETS = (
         sampling="none",
         color_fix={"gamma": 0.67, "sequences": ["TS1", "TS2", "TS3", "TS4", "TS5"]},
         converter=_CONVERTERS + "mupots:MuPoTS",
+        evidence="joints",
     ),
     DatasetInfo(
         name="3dpw",
@@ -223,6 +259,7 @@ DATASETS = (
         boxes="from the dataset, else the labels' box x 1.2",
         sampling="none (frames marked as good)",
         converter=_CONVERTERS + "emdb:Emdb",
+        evidence="joints",
         limits="not used in the paper",
     ),
 )

@@ -14,7 +14,7 @@ import numpy as np
 
 from data_processing import boxes
 from data_processing.cameras import from_extrinsics, project
-from data_processing.converter import Converter, Unit
+from data_processing.converter import Converter, Unit, neighbours
 from data_processing.file_cache import file_cache
 from data_processing.json_files import read_json
 from data_processing.sampling import MotionSampler
@@ -57,10 +57,13 @@ class Aist(Converter):
         if name not in cameras:
             raise UserError(f"{folder / 'cameras' / f'{setting}.json'} has no camera {name}; fetch it again.")
         camera = cameras[name]
-        poses = read_poses(folder / "keypoints3d" / f"{sequence}.pkl", self.info.get_skeleton().joint_names)
+        video = self.raw / "videos" / f"{unit.name}.mp4"
+        path = folder / "keypoints3d" / f"{sequence}.pkl"
+        poses = read_poses(path, self.info.get_skeleton().joint_names)
+        others = {n: c for n, c in cameras.items() if n != name}
+        self.check(path, poses, cameras=camera, size=video_info(video).size_wh, others=others)
         sampler = MotionSampler(THRESHOLD_MM)
         kept = [i for i, pose in enumerate(poses) if sampler.keep(pose)]
-        video = self.raw / "videos" / f"{unit.name}.mp4"
         rate = video_info(video).fps
         poses_of: dict[int, list[int]] = {}
         for i in kept:
@@ -80,6 +83,7 @@ class Aist(Converter):
                     coords=poses[i],
                     box=box,
                     extra=EXTRA,
+                    around=neighbours(poses, i),
                     sequence=unit.name,
                     frame=i,
                     activity=sequence.split("_")[0],

@@ -20,7 +20,7 @@ import numpy as np
 from data_processing import boxes, masks
 from data_processing.cameras import project_camera_frame, to_world
 from data_processing.converter import Converter, Unit
-from data_processing.datasets.mpi_inf_3dhp import read_labels
+from data_processing.datasets.mpi_inf_3dhp import check_labels, read_labels
 from data_processing.datasets.skeletool import read_cameras
 from data_processing.file_cache import file_cache
 from data_processing.images import read_image
@@ -35,12 +35,20 @@ IMAGE_FOLDER = "unaugmented_set_001"
 PELVIS = 4
 PERSON_THRESHOLD, CHAIR_THRESHOLD = 100, 32
 MIN_SCORE = 0.1
+N_PROBED = 1000
 
 
 class MuCo(Converter):
     def units(self) -> list[Unit]:
         origins = read_origins(self.require("sampled_dataset_info.mat"))[:MAX_COMPOSITES]
         self.require(IMAGE_FOLDER)
+        probed = range(1, len(origins) + 1, max(1, len(origins) // N_PROBED))
+        missing = sum(not self._image_path(n).exists() for n in probed)
+        if missing > len(probed) / 2:
+            raise UserError(
+                f"Most composites are missing in {self.raw / IMAGE_FOLDER} ({missing} of {len(probed)} looked for). "
+                "The authors' script makes ten unless it is told otherwise."
+            )
         self.require("3dhp")
         return [
             Unit(f"{start // PER_UNIT:04d}", (start, origins[start : start + PER_UNIT]))
@@ -86,6 +94,8 @@ class MuCo(Converter):
         first = first_number(folder, camera)
         output.note(f"pictures of MPI-INF-3DHP are numbered from {first}")
         sides = self.faults("sides", f"S{subject}/Seq{sequence}")
+        if folder not in self._tools:  # one camera of each sequence: their labels are one file
+            self._tools[folder] = check_labels(self, folder, camera, sides)
         return Source(folder, camera, frame - first, f"img_{camera}_{frame:06d}.jpg", sides)
 
     def _boxes(self, image, number: int, sources, visible) -> list[np.ndarray | None]:

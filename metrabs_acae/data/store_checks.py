@@ -239,6 +239,15 @@ def _check_masks(findings: Findings, split: str, rows: list[Example]) -> None:
 
 def forwardness(coords: np.ndarray, joint_names) -> float | None:
     """The share of people whose front points lie on the side that their left and right imply; None if untestable."""
+    votes = facing(coords, joint_names)
+    return None if votes is None or not votes.any() else float((votes[votes != 0] > 0).mean())
+
+
+def facing(coords: np.ndarray, joint_names) -> np.ndarray | None:
+    """[N] for poses [N, J, 3]: 1 if the front points lie where left and right say, -1 if behind, 0 if neither.
+
+    None where the joints do not allow to tell.
+    """
     index: dict[str, int] = {}
     for i, name in enumerate(joint_names):
         index.setdefault(code(name), i)
@@ -269,6 +278,4 @@ def forwardness(coords: np.ndarray, joint_names) -> float | None:
     if not votes:
         return None
     with np.errstate(invalid="ignore"):
-        total = np.nansum(votes, axis=0)
-    voted = total != 0
-    return float((total[voted] > 0).mean()) if voted.any() else None
+        return np.sign(np.nansum(votes, axis=0))

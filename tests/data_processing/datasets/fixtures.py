@@ -69,6 +69,7 @@ WRITE: dict[str, Callable[[Path, str], object]] = {
     "rich": _with_body_model("rich"),
     "spec": _with_body_model("spec_syn"),
     "hspace": lambda raw, _: _of("hspace").write(raw),
+    "bedlam": _with_body_model("bedlam"),
     "coco": lambda raw, _: _of("coco_and_mpii").write_coco(raw),
     "mpii": lambda raw, _: _of("coco_and_mpii").write_mpii(raw),
     "posetrack": lambda raw, _: _of("tracks_2d").write_posetrack(raw),
