@@ -284,9 +284,10 @@ DATASETS = (
         files=(
             RemoteFile(_MPI + "projects/SingleShotMultiPerson/content/muco-3dhp.zip", "muco-3dhp.zip", archive=True),
         ),
-        steps="Download MPI-INF-3DHP (`3dhp`) with its masks, extract every frame of videos and masks, and run the "
-        "authors' MATLAB scripts (mpii_process_multiperson_train_set) for at least the first 400 chunks of 500 images.",
-        layout="unaugmented_set_001/**/<6 digits>.jpg\nsampled_dataset_info.mat\n"
+        steps="Download MPI-INF-3DHP (`3dhp`) with the masks of people and chairs, then compose: `python -m "
+        "data_processing muco-compose --raw 3DHP --out DIR` (with `--composition sampled_dataset_info.mat` where the "
+        "authors' own list is at hand).",
+        layout="unaugmented_set_001/**/<6 digits>.jpg\ncomposites.npz (or sampled_dataset_info.mat)\n"
         "3dhp/S*/Seq*/{annot.mat,camera.calibration}\n"
         "3dhp/S*/Seq*/{FGmasks,ChairMasks}/img_<camera>_<6 digits>.jpg",
         skeleton="3dhp",
