@@ -158,7 +158,7 @@ def compose(out: Path, seed: int, composite: Composite) -> bool:
     gammas = 0.7 + np.random.default_rng([seed, composite.number]).random(N_PEOPLE) / 10
     canvas = None
     try:
-        for i in np.argsort(composite.depths)[::-1]:
+        for i in np.argsort(-np.asarray(composite.depths), kind="stable"):
             layers = {kind: images.read_image(frame_path(out, kind, *composite.people[i])) for kind in KINDS}
             canvas = lay_over(canvas, layers, float(gammas[i]))
     except UserError:
