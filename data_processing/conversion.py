@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -31,9 +32,12 @@ FORMAT_VERSION = 2
 _BUSY = "Another conversion is working in {} ({{holder}}); wait for it or stop it."
 LABEL_FAULT = "labels: "
 """Beginning of the sentences of the guards."""
-FEW = 0.5
 MAX_FAULTS = 5
 """If the first so many units all have labels that cannot be right, the rest is not tried."""
+FEW = 0.5
+"""A store with a smaller share of the expected examples is said to be small."""
+PATIENCE_S = 20
+"""After so long without a finished unit the reasons are given."""
 
 
 def convert(
@@ -109,10 +113,21 @@ def _run(converter, pending: list[Unit], work: Path, n_units: int, workers, prog
     failures: dict[str, str] = {}
     bar = Progress(f"{converter.info.name}: units", n_units, start=n_units - len(pending), enabled=progress)
     convert_unit = functools.partial(_convert_unit, converter, work)
-    for unit, error in in_processes(convert_unit, pending, workers):
-        bar.step(note=_note(failures, unit, error))
-        _stop_if_all_faulty(failures, bar, n_units - len(pending))
+    patience = threading.Timer(PATIENCE_S, _say_why_it_takes_long, [bar])
+    patience.daemon = True
+    patience.start()
+    try:
+        for unit, error in in_processes(convert_unit, pending, workers):
+            patience.cancel()
+            bar.step(note=_note(failures, unit, error))
+            _stop_if_all_faulty(failures, bar, n_units - len(pending))
+    finally:
+        patience.cancel()
     return failures
+
+
+def _say_why_it_takes_long(bar: Progress) -> None:
+    bar.say(f"{bar.title}: none is done after {PATIENCE_S} s; a first start compiles some code, long videos take time")
 
 
 def _stop_if_all_faulty(failures: dict[str, str], bar: Progress, n_before: int) -> None:
