@@ -316,7 +316,8 @@ DATASETS = (
         url="https://google.github.io/aistplusplus_dataset/",
         steps="Accept the terms; download fullset.zip of the annotations and the 10M videos listed in "
         "https://aistdancedb.ongaaccel.jp/data/video_refined/10M/refined_10M_all_video_url.csv.",
-        layout="annotations/{keypoints3d/*.pkl,cameras/{mapping.txt,*.json},splits/pose_{train,val}.txt,ignore_list.txt}\n"
+        layout="annotations/{keypoints3d/*.pkl,[keypoints2d/*.pkl,]cameras/{mapping.txt,*.json},"
+        "splits/pose_{train,val}.txt,ignore_list.txt}\n"
         "(or aist_plusplus_final/, as unpacked)\nvideos/<sequence, cAll replaced by the camera>.mp4",
         skeleton="coco",
         joints=COCO_19,
