@@ -18,6 +18,7 @@ COMMANDS = {
     "download": ("data_processing.commands.download", "fetches a dataset, or says how to get it"),
     "unpack": ("data_processing.commands.unpack", "unpacks archives safely"),
     "detect": ("data_processing.commands.detect", "detects people in pictures and videos"),
+    "backgrounds": ("data_processing.commands.backgrounds", "photographs without people, as backgrounds of training"),
     "segment": ("data_processing.commands.segment", "segments people in pictures"),
     "sample": ("data_processing.commands.sample", "which frames of a recording to keep"),
     "match": ("data_processing.commands.match", "which detection belongs to which labelled person"),
@@ -27,6 +28,7 @@ COMMANDS = {
     "verify": ("data_processing.commands.verify", "checks pose stores and writes a report"),
     "movi-predict": ("data_processing.commands.movi_predict", "runs a pose estimator over BML-MoVi's phone videos"),
     "movi-phones": ("data_processing.commands.movi_phones", "calibrates the phone cameras of BML-MoVi"),
+    "muco-compose": ("data_processing.commands.muco_compose", "MuCo-3DHP's composites from MPI-INF-3DHP's videos"),
     "bone-lengths": ("data_processing.commands.bone_lengths", "mean bone lengths, to judge estimated poses by"),
     "skeletons": ("data_processing.commands.skeletons", "draws the skeletons"),
 }

@@ -7,19 +7,22 @@ overwritten. At the end the rows become the pose store, the pictures are linked 
 
 from __future__ import annotations
 
-import concurrent.futures
+import dataclasses
+import functools
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
+import threading
 import traceback
 from collections import Counter
 from pathlib import Path
 
 from data_processing.converter import Converter, Unit, UnitOutput
+from data_processing.guards import LabelFault
 from data_processing.plausibility import BoneCheck
 from data_processing.rows import read_rows, read_summary
+from data_processing.work_pool import in_processes
 from metrabs_acae.data.store import PoseStoreWriter
 from metrabs_acae.errors import UserError
 from metrabs_acae.locks import held
@@ -27,6 +30,14 @@ from metrabs_acae.progress import Progress
 
 FORMAT_VERSION = 2
 _BUSY = "Another conversion is working in {} ({{holder}}); wait for it or stop it."
+LABEL_FAULT = "labels: "
+"""Beginning of the sentences of the guards."""
+MAX_FAULTS = 5
+"""If the first so many units all have labels that cannot be right, the rest is not tried."""
+FEW = 0.5
+"""A store with a smaller share of the expected examples is said to be small."""
+PATIENCE_S = 20
+"""After so long without a finished unit the reasons are given."""
 
 
 def convert(
@@ -44,7 +55,7 @@ def convert(
         workers: processes; None for one per core, 0 for this process alone.
         skip_broken: make the store without the units that fail; else they are reported at the end and the store is
             not made (what was converted stays, so that the next call only does the failed ones).
-        allow_suspicious: make the store although its labels cannot be right by what `store_checks` say.
+        allow_suspicious: make the store although its labels cannot be right by what `guards` and `store_checks` say.
 
     Returns:
         the store's path.
@@ -52,6 +63,7 @@ def convert(
     Raises:
         UserError: wrong raw folder, failed units, or another conversion of the same store is running.
     """
+    converter = dataclasses.replace(converter, checked=not allow_suspicious)
     out = Path(out)
     work = out.parent / f".{out.name}.work"
     if out.exists():
@@ -100,58 +112,41 @@ def _run(converter, pending: list[Unit], work: Path, n_units: int, workers, prog
     """Converts the pending units; returns what went wrong, by unit name."""
     failures: dict[str, str] = {}
     bar = Progress(f"{converter.info.name}: units", n_units, start=n_units - len(pending), enabled=progress)
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    if workers == 0 or len(pending) <= 1:
-        for unit in pending:
-            bar.step(note=_note(failures, unit, _convert_unit(converter, unit, work)))
-        return failures
-    context = multiprocessing.get_context("spawn")
-    n_workers = min(workers, len(pending))
-    with concurrent.futures.ProcessPoolExecutor(n_workers, mp_context=context, initializer=_start_worker) as pool:
-        waiting = iter(pending)
-        running = {}
-        try:
-            while True:
-                for unit in waiting:
-                    running[pool.submit(_convert_unit, converter, unit, work)] = unit
-                    if len(running) >= 2 * workers:
-                        break
-                if not running:
-                    break
-                finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-                for future in finished:
-                    unit = running.pop(future)
-                    bar.step(note=_note(failures, unit, future.result()))
-        except concurrent.futures.process.BrokenProcessPool:
-            raise UserError(
-                "A worker process was killed (often: out of memory); start the same command again with fewer --workers."
-            ) from None
-        except BaseException:
-            for process in list(pool._processes.values()):  # what they were doing will be done anew
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    convert_unit = functools.partial(_convert_unit, converter, work)
+    patience = threading.Timer(PATIENCE_S, _say_why_it_takes_long, [bar])
+    patience.daemon = True
+    patience.start()
+    try:
+        for unit, error in in_processes(convert_unit, pending, workers):
+            patience.cancel()
+            bar.step(note=_note(failures, unit, error))
+            _stop_if_all_faulty(failures, bar, n_units - len(pending))
+    finally:
+        patience.cancel()
     return failures
 
 
-def _start_worker() -> None:
-    """One thread per process: the processes already use every core."""
-    import signal
-
-    import cv2
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    cv2.setNumThreads(1)
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ[name] = "1"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+def _say_why_it_takes_long(bar: Progress) -> None:
+    bar.say(f"{bar.title}: none is done after {PATIENCE_S} s; a first start compiles some code, long videos take time")
 
 
-def _convert_unit(converter: Converter, unit: Unit, work: Path) -> str | None:
+def _stop_if_all_faulty(failures: dict[str, str], bar: Progress, n_before: int) -> None:
+    """UserError where all of the first units have labels that cannot be right: the others will be no better."""
+    faulty = [error for error in failures.values() if error.startswith(LABEL_FAULT)]
+    if len(faulty) >= MAX_FAULTS and len(faulty) == bar.done - n_before:
+        raise LabelFault(f"The first {len(faulty)} units all have labels that cannot be right: {faulty[0]}")
+
+
+def _convert_unit(converter: Converter, work: Path, unit: Unit) -> str | None:
     """Converts one unit; the error as a sentence, or None."""
     output = UnitOutput(work / "images", _row_path(work, unit))
     try:
         converter.convert(unit, output)
+        if converter.checked:
+            output.check(unit.name, converter.info.get_skeleton())
+    except LabelFault as fault:
+        output.rows.discard()
+        return f"{LABEL_FAULT}{fault}"
     except UserError as error:
         output.rows.discard()
         return str(error)
@@ -203,6 +198,8 @@ def _assemble(
         "left_out": skipped,
         "notes": sorted(notes),
     }
+    if few := _far_too_few(converter, n_rows):
+        provenance["warning"] = few
     if info.faults:
         provenance["known_faults"] = {
             "mended": not converter.options.as_published,
@@ -235,10 +232,21 @@ def _assemble(
                     _link(work / "images" / row.image_key, target)
                 fields = {k: v for k, v in vars(row).items() if k != "split"}
                 writer.add(row.split, **fields)
-    for note in sorted(notes):
+    for note in (*sorted(notes), *([few] if few else [])):
         bar.say(note)
     if skipped:
         bar.say("left out: " + ", ".join(f"{n} ({reason})" for reason, n in skipped.most_common()))
+
+
+def _far_too_few(converter: Converter, n_rows: int) -> str:
+    """A sentence where a whole dataset has given less than half of what it should; else empty."""
+    info, options = converter.info, converter.options
+    if options.limit or options.split or not n_rows < FEW * info.n_examples:
+        return ""
+    return (
+        f"{info.name}: only {n_rows:,} examples; the paper's tools made about {info.n_examples:,} of the whole dataset."
+        " If you have all of it, look at what was left out and why."
+    )
 
 
 def _link(source: Path, target: Path) -> None:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from data_processing import efficient_crop, images, masks, smpl
+from data_processing import efficient_crop, guards, images, masks, smpl
 from data_processing.dataset_info import DatasetInfo, KnownFault
 from data_processing.detection import open_detector
+from data_processing.guards import BoxRecord
 from data_processing.options import Options
 from data_processing.rows import Row, RowFile
 from data_processing.segmentation import open_segmenter
 from metrabs_acae.data.images import check_key, image_size_wh
 from metrabs_acae.data.records import CameraParams, check_box, check_camera, check_coords, check_view
 from metrabs_acae.errors import UserError
+
+MAX_MASK_SHARE = 0.99
+MIN_FAULTY, MAX_FAULTY_SHARE = 20, 0.2
+"""A unit with so many impossible masks, of all, is faulty as a whole."""
+
+
+def neighbours(poses: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
+    """The poses of the frames before and after frame i of a sequence."""
+    return poses[max(0, i - 1)], poses[min(i + 1, len(poses) - 1)]
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,8 @@ class UnitOutput:
         self.rows = RowFile(row_path)
         self.skipped: Counter = Counter()
         self.notes: set[str] = set()
+        self.seen_boxes = BoxRecord()
+        self.n_masks = self.n_refused_masks = 0
         self._size: tuple[str, tuple[int, int]] = ("", (0, 0))
 
     def write_image(self, key: str, image: np.ndarray | bytes) -> None:
@@ -75,6 +89,32 @@ class UnitOutput:
         """Counts a frame or person that is left out."""
         self.skipped[reason] += 1
 
+    def usable_mask(self, mask: dict) -> dict | None:
+        """The mask of a picture of the store; None if it covers nearly all of it, which no person does."""
+        self.n_masks += 1
+        height, width = mask["size"]
+        if masks.area(mask) <= MAX_MASK_SHARE * height * width:
+            return mask
+        self.n_refused_masks += 1
+        self.skip("the mask covers the whole crop (the example is kept without it)")
+        return None
+
+    def check(self, unit: str, skeleton) -> None:
+        """LabelFault where what the whole unit holds cannot be right."""
+        if self.n_refused_masks >= MIN_FAULTY and self.n_refused_masks > MAX_FAULTY_SHARE * self.n_masks:
+            raise guards.LabelFault(
+                f"{unit}: {self.n_refused_masks} of {self.n_masks} masks cover their whole crop. Likely cause: "
+                f"the background of the masks is another colour than expected. {guards.ADVICE}"
+            )
+        unseen = sum(n for reason, n in self.skipped.items() if reason.startswith("no detection"))
+        if unseen >= MIN_FAULTY and unseen > 0.8 * (unseen + self.rows.count):
+            raise guards.LabelFault(
+                f"{unit}: {unseen} of {unseen + self.rows.count} labelled people were not detected where their "
+                "joints are. Likely cause: the calibration of another camera, pictures of another recording, or a "
+                f"detector that does not work on them. {guards.ADVICE}"
+            )
+        guards.check_boxes(unit, skeleton, self.seen_boxes)
+
     def note(self, text: str) -> None:
         """Says, in the store's provenance, how the data were read where that was for the converter to decide."""
         self.notes.add(text)
@@ -92,6 +132,8 @@ class Converter:
     raw: Path
     options: Options = Options()
     _tools: dict = field(default_factory=dict, compare=False, repr=False)
+    checked: bool = True
+    """Whether labels are held against each other (see `guards`)."""
 
     def units(self) -> list[Unit]:
         raise NotImplementedError
@@ -105,6 +147,60 @@ class Converter:
     def faults(self, kind: str, name: str) -> list[KnownFault]:
         """The known faults of a unit or sequence that are to be mended; none with the option `as_published`."""
         return [] if self.options.as_published else self.info.faults_of(kind, name)
+
+    def check(
+        self,
+        source,
+        poses_mm: np.ndarray,
+        *,
+        cameras=None,
+        size=None,
+        pixels: np.ndarray | None = None,
+        frames: Sequence[int] | None = None,
+        successive: bool = True,
+        others: Mapping[str, CameraParams] | None = None,
+        tolerance_px: float = 5.0,
+        noise_px: float = 0.5,
+        sides: bool = True,
+    ) -> None:
+        """Holds the labels of one person against each other before any picture is read: see `guards`.
+
+        Args:
+            source: the file of the labels.
+            poses_mm: [F, J, 3] world, NaN = missing.
+            cameras: one, or one per frame; with `size` of one camera's pictures, people must be in view; with `pixels`
+                [F, J, 2], the 2D labels of the same joints, the poses must project there.
+            sides: left and right are judged too.
+        """
+        if not self.checked:
+            return
+        name = str(Path(source).relative_to(self.raw)) if Path(source).is_relative_to(self.raw) else str(source)
+        skeleton = self.info.get_skeleton()
+        guards.check_poses(name, skeleton, poses_mm, frames=frames, successive=successive and sides)
+        if pixels is not None:
+            guards.check_projection(
+                name,
+                skeleton,
+                poses_mm,
+                pixels,
+                cameras,
+                frames=frames,
+                successive=successive,
+                others=others,
+                tolerance_px=tolerance_px,
+                noise_px=noise_px,
+            )
+        elif size is not None:
+            guards.check_view(name, skeleton, poses_mm, cameras, size, others=others)
+
+    @staticmethod
+    def other_cameras(read: Callable, files: Mapping[str, Path]) -> dict[str, CameraParams]:
+        """Those of the recording's other cameras whose files can be read, by name."""
+        cameras = {}
+        for name, path in files.items():
+            with contextlib.suppress(UserError):
+                cameras[name] = read(path)
+        return cameras
 
     def detect(self, image: np.ndarray, source, frame: int | None = None) -> np.ndarray:
         """[N, 5] detected people: left, top, width, height, score.
@@ -164,9 +260,16 @@ class Converter:
         extra: float = 1.0,
         whole_field: bool = False,
         turned: bool = True,
+        seen_box=None,
+        around=(None, None),
         **row,
     ) -> bool:
-        """Stores the reduced crop of one person (section "reduced crops" of `efficient_crop`); False if unusable."""
+        """Stores the reduced crop of one person (section "reduced crops" of `efficient_crop`); False if unusable.
+
+        Args:
+            seen_box: where the person is by something else than the 3D labels; `box` itself where a detector is used.
+            around: the person's poses a frame earlier and later, where they are known.
+        """
         size = image.shape[1::-1]
         try:
             check_camera(camera)
@@ -177,9 +280,13 @@ class Converter:
         except ValueError as error:
             output.skip(str(error).split(" [")[0])
             return False
+        if seen_box is None and self.options.detector != "none":
+            seen_box = box
+        if seen_box is not None:
+            output.seen_boxes.add(row.get("frame", 0), camera, coords, seen_box, *around)
         crop = efficient_crop.render_crop(image, plan, antialias=2 if turned else 4)
         if mask is not None:
-            mask = efficient_crop.render_mask(mask, plan)
+            mask = output.usable_mask(efficient_crop.render_mask(mask, plan))
         else:
             people = self.segment(crop, key)
             if people is not None and people.any():

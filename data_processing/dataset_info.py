@@ -72,7 +72,13 @@ class DatasetInfo:
         units: what the raw numbers are in, and the world's up direction.
         boxes: where person boxes come from; masks likewise.
         sampling: which training frames are kept.
+        n_examples: how many the paper's tools made of it, test set included; 0 where that is not known.
         converter: "module:Class" or a class, or empty where the conversion is not implemented yet.
+        disk: how much the raw files take, where that is known.
+        lacking: what the release lacks or may lack.
+        evidence: what the 3D labels are held against: "joints" (2D labels of the same joints), "boxes" (boxes or masks
+            of frames in a row), "pictures" (those of single pictures), "fitted" (2D labels to which the camera is
+            fitted); empty: nothing but the camera and the size of the picture.
         tested: what else than a fixture in the raw layout and formats the converter was tested on.
         limits: known limits, for the table in the documentation.
         faults: what is wrong in the data as published and is mended (`--as-published` leaves it).
@@ -96,7 +102,7 @@ class DatasetInfo:
     masks: str = "none"
     sampling: str = ""
     joints: tuple[str, ...] = ()
-    examples: str = ""
+    n_examples: int = 0
     steps: str = ""
     files: tuple[RemoteFile, ...] = ()
     sequences: tuple[str, ...] = ()
@@ -105,6 +111,9 @@ class DatasetInfo:
     clean: bool = False
     bone_check: bool = True
     converter: str | type = ""
+    disk: str = ""
+    lacking: str = ""
+    evidence: str = ""
     tested: str = ""
     limits: str = ""
     faults: tuple[KnownFault, ...] = ()

@@ -37,6 +37,14 @@ def decode_image(data: bytes, path) -> np.ndarray:
     return image
 
 
+def read_upright(path) -> np.ndarray:
+    """As `read_image`, turned as the file's orientation tag says."""
+    import cv2
+
+    read_image(path)  # refuses what is hostile or broken
+    return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+
+
 def read_size(path) -> tuple[int, int]:
     """Width and height from the file's header."""
     return image_size_wh(Path(path).read_bytes()[: 1 << 18])

@@ -20,6 +20,13 @@ def decode(rle: dict) -> np.ndarray:
     return rlemasklib.decode(rle).astype(bool)
 
 
+def area(rle: dict) -> int:
+    """How many pixels an encoded mask has."""
+    import rlemasklib
+
+    return int(rlemasklib.area(rle))
+
+
 def component_of_box(mask: np.ndarray, box) -> np.ndarray:
     """The 4-connected component of `mask` whose bounding box has the largest IoU with `box`; empty if there is none."""
     import cv2

@@ -14,7 +14,8 @@ class Options:
     detector: str = setting("none")
     """Finds people: none, json:FILE, ssdlite, onnx:FILE or savedmodel:FOLDER."""
     segmenter: str = setting("none")
-    """Finds people's pixels, for background replacement: none, masks:FOLDER, onnx:FILE or savedmodel:FOLDER."""
+    """Finds people's pixels, for background replacement: none, mediapipe, masks:FOLDER, tflite:FILE, onnx:FILE or
+    savedmodel:FOLDER."""
     limit: int = setting(0, at_least=0)
     """Convert only the first so many units (videos, sequences) for a quick look; 0: all."""
     body_models: str = setting("")

@@ -15,11 +15,16 @@ from metrabs_acae.safe_pickle import StandIn, load_pickle
 
 
 def read_columns(
-    path, names: Iterable[str], *, skip_array: Callable[[tuple], bool] | None = None
+    path,
+    names: Iterable[str],
+    *,
+    optional: Iterable[str] = (),
+    skip_array: Callable[[tuple], bool] | None = None,
 ) -> dict[str, np.ndarray]:
     """Columns [rows] of a pickled table by name.
 
     Args:
+        optional: columns that may be absent.
         skip_array: see `load_pickle`; for tables whose unwanted cells hold large arrays.
 
     Raises:
@@ -33,7 +38,7 @@ def read_columns(
     missing = [n for n in names if n not in columns]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}; is it the right file?")
-    return {n: columns[n] for n in names}
+    return {n: columns[n] for n in (*names, *(n for n in optional if n in columns))}
 
 
 def _columns(frame) -> dict[str, np.ndarray]:

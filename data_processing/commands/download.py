@@ -25,10 +25,13 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from data_processing.download import download_dataset
+    from data_processing.picture_sets import PICTURE_SETS, PictureSet
     from data_processing.registry import get_dataset
 
-    info = get_dataset(settings.name)
+    info = PICTURE_SETS.get(settings.name) or get_dataset(settings.name)
     print(f"{info.title}: licence: {info.licence}. Read its terms at {info.url}.")
     download_dataset(info, settings.out, sequences=settings.sequences or None, unpack=settings.unpack)
-    if info.steps:
+    if isinstance(info, PictureSet):
+        print(info.use)
+    elif info.steps:
         print(f"To do by hand: {info.steps}")

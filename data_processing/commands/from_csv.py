@@ -8,8 +8,6 @@ from typing import Literal
 from metrabs_acae.errors import UserError
 from metrabs_acae.settings import setting, settings
 
-MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4}
-
 
 @settings
 class Settings:
@@ -22,7 +20,8 @@ class Settings:
     out: Path
     """The pose store to make."""
     cameras: Path | None = None
-    """JSON {name: camera}, for 3D; a camera is K, R and position_mm, or K, R and t, or a 3 x 4 matrix P."""
+    """Cameras, for 3D: JSON {name: camera} with K, R and position_mm or t, or a 3 x 4 matrix P; or a file of OpenCV,
+    Qualisys, Pose2Sim or Anipose."""
     units: Literal["mm", "cm", "m", "in"] = "mm"
     """Of 3D coordinates, and of t and P."""
     frame: Literal["world", "camera"] = "world"
@@ -45,9 +44,9 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from data_processing.own_cameras import read_cameras
     from data_processing.own_store import own_skeleton, write_own_store
     from data_processing.own_tables import read_table
+    from metrabs_acae.data.camera_files import read_cameras
 
     table = read_table(settings.table)
     kind = f"{table.n_dims}d"
@@ -55,7 +54,7 @@ def run(settings: Settings) -> None:
     if kind == "3d":
         if settings.cameras is None:
             raise UserError(f"{settings.table} has 3D joints, so --cameras FILE.json is needed.")
-        cameras = read_cameras(settings.cameras, mm_per_unit=MM_PER_UNIT[settings.units])
+        cameras = {c.name: c.camera for c in read_cameras(settings.cameras, unit=settings.units)}
     skeleton = own_skeleton(
         settings.name or settings.out.name,
         table.joint_names,
@@ -81,6 +80,7 @@ def _row(table, i: int, cameras: dict, settings: Settings):
     import numpy as np
 
     from data_processing.own_store import OwnRow
+    from metrabs_acae.data.camera_files import MM_PER_UNIT
 
     coords, camera = table.coords(i), None
     if table.n_dims == 3:
@@ -106,9 +106,9 @@ def _row(table, i: int, cameras: dict, settings: Settings):
 
 
 def _camera(table, i: int, cameras: dict):
+    if len(cameras) == 1 and not table.has("camera"):
+        return next(iter(cameras.values()))
     name = table.text(i, "camera")
-    if set(cameras) == {""}:
-        return cameras[""]
     if name not in cameras:
         raise UserError(f"{table.where(i)}: there is no camera '{name}'; there are {', '.join(cameras)}.")
     return cameras[name]

@@ -15,6 +15,7 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
+    from data_processing.picture_sets import PICTURE_SETS
     from data_processing.registry import DATASETS, get_dataset, table
 
     if settings.name:
@@ -22,6 +23,9 @@ def run(settings: Settings) -> None:
         return
     columns = ("name", "title", "year", "role", "kind", "skeleton", "per batch", "converter", "licence")
     print(tables.render([dict(zip(columns, row, strict=True)) for row in table(columns)[1:]]))
+    print("\nPictures for augmentation, for `download`:")
+    for pictures in PICTURE_SETS.values():
+        print(f"  {pictures.name}: {pictures.title} ({pictures.url}). {pictures.use}")
     print("\nKnown faults of the data as published, which a conversion mends (--as-published leaves them):")
     for info in DATASETS.values():
         for fault in info.faults:
@@ -48,9 +52,11 @@ def describe(info) -> str:
         "boxes": info.boxes,
         "masks": info.masks,
         "frames kept": info.sampling,
-        "examples": info.examples,
+        "examples": f"about {info.n_examples:,} by the paper's tools" if info.n_examples else "",
         "per batch": "/".join(str(n) for n in info.batch) + " (paper's full, medium, small mixture)",
         "colour fix": str(dict(info.color_fix)) if info.color_fix else "",
+        "disk": info.disk,
+        "release lacks": info.lacking,
         "tested on": tested(info) if info.converter else "",
         "known limits": info.limits,
         "known faults": ("\n" + " " * 18).join(str(f) for f in info.faults),

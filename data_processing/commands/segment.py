@@ -16,7 +16,7 @@ class Settings:
     out: Path
     """Folder of the masks, with the same paths below it."""
     segmenter: str
-    """onnx:FILE or savedmodel:FOLDER."""
+    """mediapipe, tflite:FILE, onnx:FILE or savedmodel:FOLDER."""
 
 
 def run(settings: Settings) -> None:
@@ -24,13 +24,14 @@ def run(settings: Settings) -> None:
 
     from data_processing.commands.detect import PICTURES, find_files
     from data_processing.images import read_image
-    from data_processing.onnx_or_savedmodel import check_model
     from data_processing.plain_files import write_whole
-    from data_processing.segmentation import open_segmenter
+    from data_processing.segmentation import check_segmenter, open_segmenter
     from metrabs_acae.errors import UserError
     from metrabs_acae.progress import Progress
 
-    check_model(settings.segmenter)
+    if settings.segmenter == "none":
+        raise UserError("'none' is not a model; use mediapipe, tflite:FILE, onnx:FILE or savedmodel:FOLDER.")
+    check_segmenter(settings.segmenter)
     paths = find_files(settings.root, PICTURES)
     segment = open_segmenter(settings.segmenter)
     bar, failed = Progress("pictures", len(paths)), []

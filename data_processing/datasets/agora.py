@@ -33,6 +33,7 @@ from metrabs_acae.errors import UserError
 
 PARTS = (*(f"train_{i}" for i in range(10)), *(f"validation_{i}" for i in range(10)))
 COLUMNS = ("imgPath", "isValid", "occlusion", "gt_joints_3d", "camX", "camY", "camZ", "camYaw")
+PIXELS = "gt_joints_2d"
 FULL_WIDTH = 3840
 REDUCED = "_1280x720"
 """Ending of the names of pictures and masks in the reduced release; the tables name the full-size ones."""
@@ -76,6 +77,7 @@ class Agora(Converter):
         extended = read_table(self._table("SMPLX", part), 76)
         if list(table["imgPath"]) != list(extended["imgPath"]):
             raise UserError(f"SMPL/{part}_withjv.pkl and SMPLX/{part}_withjv.pkl in {self.raw} list other pictures.")
+        self._check(part, table, extended)
         for row, name in enumerate(table["imgPath"]):
             people = people_of(table, extended, row)
             if people:
@@ -83,6 +85,24 @@ class Agora(Converter):
                 image = read_image(path)
                 camera = camera_of(table, row, path.name, image.shape[:2])
                 self._add(output, part, row, path, image, camera, people)
+
+    def _check(self, part: str, table, extended) -> None:
+        """Holds the joints of some of the people against the tables' pixels (of full-size pictures)."""
+        if PIXELS not in table or PIXELS not in extended:
+            return
+        rows = range(0, len(table["imgPath"]), 1 + len(table["imgPath"]) // 100)
+        poses, pixels, cameras, frames = [], [], [], []
+        for row in rows:
+            camera = camera_of(table, row, str(table["imgPath"][row]), (FULL_WIDTH * 9 // 16, FULL_WIDTH))
+            for i, (points, _) in people_of(table, extended, row).items():
+                both = ((table, SMPL_24), (extended, SMPLX_42))
+                pixels.append(np.concatenate([np.asarray(t[PIXELS][row][i], np.float64)[list(o)] for t, o in both]))
+                poses.append(to_world(camera, points))
+                cameras.append(camera)
+                frames.append(row)
+        if poses:
+            labels = {"cameras": cameras, "pixels": np.stack(pixels), "frames": frames, "successive": False}
+            self.check(self._table("SMPL", part), np.stack(poses), **labels, tolerance_px=8, noise_px=1.5)
 
     def _add(self, output, part: str, row: int, path: Path, image: np.ndarray, camera: CameraParams, people) -> None:
         poses = {i: to_world(camera, points) for i, (points, _) in people.items()}
@@ -170,7 +190,12 @@ def joint_box(camera: CameraParams, pose: np.ndarray, size) -> np.ndarray | None
 
 def read_table(path, n_joints: int) -> dict[str, np.ndarray]:
     """The columns that are used; checks that people have at least so many joints."""
-    table = read_columns(path, COLUMNS, skip_array=lambda shape: len(shape) == 2 and shape[1] == 3 and shape[0] > 1000)
+    table = read_columns(
+        path,
+        COLUMNS,
+        optional=(PIXELS,),
+        skip_array=lambda shape: len(shape) == 2 and shape[1] == 3 and shape[0] > 1000,
+    )
     for joints in table["gt_joints_3d"]:
         if any(np.ndim(j) != 2 or len(j) < n_joints or np.shape(j)[1] != 3 for j in joints):
             raise UserError(f"{path} has people without {n_joints} joints; take the tables 'with joints and vertices'.")

@@ -3,7 +3,8 @@
 Sequences of the official pose splits train and val are training data, but those of the ignore list; motion sampling at
 100 mm per video. The labels' box x 1.15 is the person's box. The joints are the authors' smoothed triangulations
 (`keypoints3d_optim`, cm, y up) at 60 frames per second; of videos of another rate the frame shown at that time is
-taken. Only videos that are there are converted: a part of them will do.
+taken. Only videos that are there are converted: a part of them will do. Where `keypoints2d` is
+there, the joints are held against it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from data_processing import boxes
 from data_processing.cameras import from_extrinsics, project
-from data_processing.converter import Converter, Unit
+from data_processing.converter import Converter, Unit, neighbours
 from data_processing.file_cache import file_cache
 from data_processing.json_files import read_json
 from data_processing.sampling import MotionSampler
@@ -32,6 +33,7 @@ FPS = 60
 MM_PER_CM = 10
 THRESHOLD_MM = 100
 BOX_FACTOR, EXTRA = 1.15, 0.8
+MIN_CONFIDENCE = 0.3
 
 
 class Aist(Converter):
@@ -57,10 +59,19 @@ class Aist(Converter):
         if name not in cameras:
             raise UserError(f"{folder / 'cameras' / f'{setting}.json'} has no camera {name}; fetch it again.")
         camera = cameras[name]
-        poses = read_poses(folder / "keypoints3d" / f"{sequence}.pkl", self.info.get_skeleton().joint_names)
+        video = self.raw / "videos" / f"{unit.name}.mp4"
+        path = folder / "keypoints3d" / f"{sequence}.pkl"
+        joint_names = self.info.get_skeleton().joint_names
+        poses = read_poses(path, joint_names)
+        others = {n: c for n, c in cameras.items() if n != name}
+        pixels = read_pixels(folder / "keypoints2d" / f"{sequence}.pkl", int(name[1:]) - 1, joint_names)
+        if pixels is not None and len(pixels) != len(poses):
+            output.note("keypoints2d of another number of frames: not held against")
+            pixels = None
+        known = {"cameras": camera, "pixels": pixels, "others": others, "tolerance_px": 40, "noise_px": 8}
+        self.check(path, poses, size=video_info(video).size_wh, **known)
         sampler = MotionSampler(THRESHOLD_MM)
         kept = [i for i, pose in enumerate(poses) if sampler.keep(pose)]
-        video = self.raw / "videos" / f"{unit.name}.mp4"
         rate = video_info(video).fps
         poses_of: dict[int, list[int]] = {}
         for i in kept:
@@ -80,10 +91,27 @@ class Aist(Converter):
                     coords=poses[i],
                     box=box,
                     extra=EXTRA,
+                    around=neighbours(poses, i),
                     sequence=unit.name,
                     frame=i,
                     activity=sequence.split("_")[0],
                 )
+
+
+def read_pixels(path, camera: int, joint_names) -> np.ndarray | None:
+    """[frames, 19, 2] px of a network's keypoints in a camera's video, NaN where unsure; None without the file."""
+    if not path.is_file():
+        return None
+    try:
+        table = np.asarray(load_pickle(path)["keypoints2d"], np.float64)[camera].reshape(-1, N_RAW, 3)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(f"{path} does not hold keypoints of {N_RAW} joints ({error!r}); fetch it again.") from None
+    sure = np.where(table[..., 2:] > MIN_CONFIDENCE, table[..., :2], np.nan)
+    pixels = np.full((len(table), len(joint_names), 2), np.nan)
+    for i, base in enumerate(n.split("_")[0] for n in joint_names):
+        if base in RAW_JOINTS[:N_RAW]:
+            pixels[:, i] = sure[:, RAW_JOINTS.index(base)]
+    return pixels
 
 
 def read_names(path) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from data_processing import boxes
 from data_processing.c3d import read_c3d
 from data_processing.cameras import from_extrinsics
-from data_processing.converter import Converter, Unit
+from data_processing.converter import Converter, Unit, neighbours
 from data_processing.file_cache import file_cache
 from data_processing.json_files import read_json
 from data_processing.sampling import MotionSampler
@@ -25,6 +25,7 @@ from metrabs_acae.errors import UserError
 CAMERAS = ("left", "mid", "right")
 SPLITS = {"train": ("trainval", "train"), "val": ("trainval", "train"), "test": ("test", "test")}
 """The dataset's split -> its folder, and the split of the store."""
+SIZE = (3840, 2160)
 N_JOINTS = 17
 THRESHOLD_MM = 100
 BOX_FACTOR = 1.1
@@ -50,6 +51,7 @@ class AspSet(Converter):
         poses = read_poses(folder / "joints_3d" / subject / f"{subject}-{clip}.c3d")
         labelled = read_boxes(folder / "boxes" / subject / f"{unit.name}.csv")
         n_frames = min(len(poses), len(labelled))
+        self.check(folder / f"joints_3d/{subject}/{subject}-{clip}.c3d", poses, cameras=camera, size=SIZE)
         sampler = MotionSampler(THRESHOLD_MM)
         frames = [i for i in range(n_frames) if split == "test" or sampler.keep(poses[i])]
         for i, image in labelled_frames(folder / "videos" / subject / f"{unit.name}.mkv", frames, output):
@@ -61,6 +63,8 @@ class AspSet(Converter):
                 camera=camera,
                 coords=poses[i],
                 box=boxes.within_image(boxes.expand(labelled[i], BOX_FACTOR), image.shape[1::-1]),
+                seen_box=labelled[i],
+                around=neighbours(poses, i),
                 sequence=unit.name,
                 frame=i,
             )

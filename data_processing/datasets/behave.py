@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_processing import boxes
+from data_processing import boxes, masks
 from data_processing.cameras import intrinsics, make_camera, project
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
@@ -107,6 +107,7 @@ class Behave(Converter):
         found = boxes.best_detection(box, self.detect(image, path), min_iou=MIN_IOU)
         named = (snapshot / f"k{kinect}.person_mask.{suffix}" for suffix in ("png", "jpg"))
         mask_path = next((p for p in named if p.exists()), None)
+        mask = None if mask_path is None else read_mask(mask_path)
         self.add_crop(
             output,
             image,
@@ -115,7 +116,8 @@ class Behave(Converter):
             camera=camera,
             coords=pose,
             box=boxes.within_image(box if found is None else found, image.shape[1::-1]),
-            mask=None if mask_path is None else read_mask(mask_path),
+            mask=mask,
+            seen_box=None if mask is None else masks.box_of(mask),
             sequence=unit.name,
             frame=number,
         )

@@ -18,7 +18,7 @@ import numpy as np
 
 from data_processing import boxes
 from data_processing.cameras import from_extrinsics, intrinsics, project, roll_degrees
-from data_processing.converter import Converter, Unit
+from data_processing.converter import Converter, Unit, neighbours
 from data_processing.file_cache import file_cache
 from data_processing.matlab import field, load_mat5
 from data_processing.plain_files import read_arrays
@@ -57,6 +57,9 @@ class BmlMovi(Converter):
         markers = read_markers(find_markers(self.raw, round_, subject), round_, subject)
         n_frames = int((offset_s + (len(markers) - 1) / MOCAP_HZ) * video_info(path).fps)
         poses = interpolate(markers, n_frames, video_info(path).fps, offset_s)
+        calibrated = camera_name.startswith("PG")
+        size = video_info(path).size_wh if calibrated else None
+        self.check(path, poses, cameras=camera_at(0) if calibrated else None, size=size)
         sampler = BufferedMotionSampler(THRESHOLD_MM, BUFFER, check_validity=True)
         cameras = [camera_at(i) for i in range(n_frames)]
         usable = [c is not None and roll_degrees(c) <= MAX_ROLL_DEG for c in cameras]
@@ -72,7 +75,7 @@ class BmlMovi(Converter):
                 box = box if found is None else found
             row = {"sequence": unit.name, "frame": i, "activity": round_}
             arguments = {"split": "train", "key": key, "camera": cameras[i], "coords": poses[i], "box": box}
-            self.add_crop(output, image, **arguments, **row)
+            self.add_crop(output, image, **arguments, around=neighbours(poses, i), **row)
 
     def _camera(self, round_: str, name: str, subject: int):
         """A function frame -> camera or None, and the video's time offset in seconds."""

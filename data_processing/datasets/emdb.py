@@ -42,6 +42,16 @@ class Emdb(Converter):
         poses = model.joints(sequence.pose, sequence.betas, sequence.translation_m)
         up = nearest_axis((poses[:, HEAD] - poses[:, [LEFT_ANKLE, RIGHT_ANKLE]].mean(1)).mean(0))
         self._check(path, sequence, poses)
+        good = np.flatnonzero(sequence.good)
+        self.check(
+            path,
+            poses[good][:, SMPL_24],
+            cameras=[sequence.camera(i) for i in good],
+            pixels=sequence.points_px[good][:, SMPL_24],
+            frames=good,
+            tolerance_px=MAX_ERROR_PX,
+            noise_px=1,
+        )
         for frame in np.flatnonzero(sequence.good):
             camera, pose = sequence.camera(frame, up), poses[frame, SMPL_24]
             key = f"{unit.name}/{frame:05d}.jpg"

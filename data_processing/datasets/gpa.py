@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_processing import boxes
+from data_processing import boxes, masks
 from data_processing.cameras import intrinsics, make_camera, project
 from data_processing.converter import Converter, Unit
 from data_processing.images import read_image, read_mask
@@ -68,6 +68,7 @@ class Gpa(Converter):
             output.skip("no detection")
             return
         mask = self._find(MASKS, f"{name}_mask.jpg")
+        mask = None if mask is None else read_mask(mask, MASK_THRESHOLD)
         self.add_crop(
             output,
             image,
@@ -76,7 +77,8 @@ class Gpa(Converter):
             camera=camera,
             coords=pose,
             box=box,
-            mask=None if mask is None else read_mask(mask, MASK_THRESHOLD),
+            mask=mask,
+            seen_box=None if mask is None else masks.box_of(masks.largest_component(mask)),
             sequence=sequence,
             frame=int(name) % 2**31,
         )

@@ -12,7 +12,7 @@ import xml.etree.ElementTree
 import numpy as np
 
 from data_processing.cameras import make_camera, project, to_camera, to_world
-from data_processing.converter import Converter, Unit
+from data_processing.converter import Converter, Unit, neighbours
 from data_processing.file_cache import file_cache
 from data_processing.matlab import open_mat73
 from data_processing.rows import Row
@@ -25,6 +25,7 @@ TRAIN_SUBJECTS, TEST_SUBJECTS = (1, 5, 6, 7, 8), (9, 11)
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 RAW_JOINTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 17, 18, 19, 21, 22, 25, 26, 27, 29, 30, 0)
 """Which of the 32 raw joints the 25 of the skeleton are."""
+SIZE = (1000, 1000)
 TRAIN_STEP, TEST_STEP = 5, 64
 THRESHOLD_MM = 100
 SAME_ACTIVITY = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
@@ -51,8 +52,11 @@ class Human36M(Converter):
     def convert(self, unit: Unit, output) -> None:
         subject, activity, camera_name = unit.args
         folder = self.raw / f"S{subject}"
-        camera = read_cameras(self.raw / "Release-v1.2/metadata.xml")[camera_name, subject]
-        poses = read_poses(folder / "MyPoseFeatures/D3_Positions" / f"{activity}.cdf")
+        others = {c: read_cameras(self.raw / "Release-v1.2/metadata.xml")[c, subject] for c in CAMERAS}
+        camera = others.pop(camera_name)
+        labels = folder / "MyPoseFeatures/D3_Positions" / f"{activity}.cdf"
+        poses = read_poses(labels)
+        self.check(labels, poses, cameras=camera, size=SIZE, others=others)
         split = self.subjects[subject]
         step = TRAIN_STEP if split == "train" else TEST_STEP
         frames = range(0, len(poses), step)
@@ -76,7 +80,7 @@ class Human36M(Converter):
                 output.add(Row(split, key, box, camera, poses[i], **row))
             else:
                 arguments = {"split": split, "key": key, "camera": camera, "coords": poses[i], "box": box}
-                self.add_crop(output, image, **arguments, **row)
+                self.add_crop(output, image, **arguments, seen_box=box, around=neighbours(poses, i), **row)
 
 
 class Human36MTest(Human36M):

@@ -74,6 +74,7 @@ class Hspace(Converter):
                     camera=camera,
                     coords=poses[i],
                     box=box,
+                    seen_box=box,
                     mask=everyone,
                     sequence=record_name,
                     frame=frame,

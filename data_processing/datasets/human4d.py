@@ -57,7 +57,9 @@ class Human4D(Converter):
             raise UserError(f"{self.raw / subject / 'offsets.txt'} lacks the take {take}; fetch it again.")
         sampler = BufferedMotionSampler(THRESHOLD_MM, BUFFER_SIZE, check_validity=True)
         folder = self.raw / subject / take / "Dump"
-        for frame, path in pictures(folder / "color", camera_name):
+        listed = pictures(folder / "color", camera_name)
+        self._check(folder / "gposes3d", listed, offset, camera)
+        for frame, path in listed:
             pose = read_pose(folder / "gposes3d" / f"{frame - offset + 1}.npy") if frame >= offset - 1 else None
             if pose is None:
                 output.skip("no pose of one person for a picture")
@@ -84,6 +86,14 @@ class Human4D(Converter):
                 sequence=f"{subject}/{take}",
                 frame=frame,
             )
+
+    def _check(self, folder: Path, listed, offset: int, camera: CameraParams) -> None:
+        frames = [frame for frame, _ in listed if frame >= offset - 1]
+        labelled = [(f, p) for f in frames if (p := read_pose(folder / f"{f - offset + 1}.npy")) is not None]
+        if labelled:
+            size = tuple(int(v) for v in RESOLUTION.split("x"))
+            poses = np.stack([p for _, p in labelled])
+            self.check(folder, poses, cameras=camera, size=size, frames=[f for f, _ in labelled])
 
     def _detect_upright(self, image, path, camera: CameraParams) -> np.ndarray:
         if self.options.detector == "none" or self.options.detector.startswith("json:"):

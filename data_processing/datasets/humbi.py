@@ -10,6 +10,7 @@ lines x y z (m, y down). A line of zeros or of no numbers is taken for a missing
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -28,6 +29,7 @@ RAW_JOINTS = (
     "rfoo,rtoe,rhee"
 ).split(",")
 ORDER = [RAW_JOINTS.index(name.split("_")[0]) for name in get_skeleton("coco").joint_names]
+SIZE = (1920, 1080)
 MM_PER_M = 1000
 BOX_FACTOR, MIN_IOU = 1.05, 0.5
 N_HEADER_LINES = 3
@@ -41,6 +43,7 @@ class Humbi(Converter):
     def convert(self, unit: Unit, output) -> None:
         body = self.raw / unit.args[0] / "body"
         cameras = read_cameras(body)
+        self._check(body, cameras)
         for snapshot in sorted(p for p in body.iterdir() if p.name.isdigit()):
             try:
                 pose = read_pose(snapshot / "reconstruction/keypoints.txt")
@@ -53,6 +56,16 @@ class Humbi(Converter):
                     output.skip("camera without calibration")
                     continue
                 self._add(output, path, camera, pose, unit.name, int(snapshot.name))
+
+    def _check(self, body: Path, cameras: dict[int, CameraParams]) -> None:
+        """Holds the snapshots' joints against the views of three of the cameras."""
+        poses = []
+        for path in sorted(body.glob("*/reconstruction/keypoints.txt")):
+            with contextlib.suppress(UserError):
+                poses.append(read_pose(path))
+        for n in sorted(cameras)[:: max(1, len(cameras) // 3)] if poses else ():
+            others = {str(m): c for m, c in cameras.items() if m != n}
+            self.check(body, np.stack(poses), cameras=cameras[n], size=SIZE, successive=False, others=others)
 
     def _add(self, output, path: Path, camera: CameraParams, pose: np.ndarray, subject: str, frame: int) -> None:
         if is_cut_off(path):

@@ -47,7 +47,11 @@ class IkeaAsm(Converter):
         video = next((p for p in (folder / "images/scan_video.avi", folder / "scan_video.avi") if p.is_file()), None)
         if video is None:
             raise UserError(f"{folder / 'images/scan_video.avi'} is missing; unpack it again.")
-        poses = choose(sorted((folder / "pose3d").glob("*.json")), camera, video_info(video).size_wh, output)
+        paths = sorted((folder / "pose3d").glob("*.json"))
+        size = video_info(video).size_wh
+        known = {"size": size, "frames": [p.stem for p in paths]}
+        self.check(folder / "pose3d", to_world(camera, [read_pose(p) for p in paths]), cameras=camera, **known)
+        poses = choose(paths, camera, size, output)
         for i, image in labelled_frames(video, poses, output):
             label_box = boxes.box_of_points(project_camera_frame(camera, poses[i]), 1.2)
             box = boxes.detection_or_label(label_box, self.detect(image, video, i), min_iou=0.3)

@@ -18,7 +18,7 @@ import numpy as np
 
 from data_processing import boxes
 from data_processing.cameras import intrinsics, make_camera, project
-from data_processing.converter import Converter, Unit
+from data_processing.converter import Converter, Unit, neighbours
 from data_processing.file_cache import file_cache
 from data_processing.json_files import read_json
 from data_processing.sampling import BufferedMotionSampler
@@ -61,6 +61,8 @@ class Imar(Converter):
         video = folder / "videos" / camera_name / f"{action}.mp4"
         if people.shape[1] > 3 * video_info(video).n_frames > 0:
             people = people[:, ::POSES_PER_PICTURE]
+        for poses in people:
+            self.check(folder / f"joints3d_25/{action}.json", poses, cameras=camera, size=video_info(video).size_wh)
         chosen = choose(people)
         for frame, image in labelled_frames(video, chosen, output):
             found = self._boxes(image, video, frame, [project(camera, p[frame]) for p in people])
@@ -76,6 +78,7 @@ class Imar(Converter):
                     camera=camera,
                     coords=people[person, frame],
                     box=found[person],
+                    around=neighbours(people[person], frame),
                     sequence=unit.name,
                     frame=frame,
                     activity=action,

@@ -26,7 +26,7 @@ SIZE = (1920, 1080)
 FOCAL_PX = 540 / np.tan(np.radians(25))
 CENTER = (960, 540)
 K = intrinsics(FOCAL_PX, FOCAL_PX, *CENTER)
-MAX_FOCAL_DIFFERENCE = 0.002
+MAX_FOCAL_DIFFERENCE, MAX_RESIDUAL_PX = 0.002, 2.0
 """Fitted focal lengths closer than this to the game's are the game's: 2D joints are rounded."""
 N_JOINTS, N_COLUMNS, N_POSE_COLUMNS = 22, 10, 6
 NECK, RIGHT_ANKLE, LEFT_ANKLE = 2, 18, 21
@@ -34,6 +34,7 @@ MM_PER_M = 1000
 THRESHOLD_MM, MIN_JOINTS, MIN_SIDE_PX = 100, 5, 100
 MAX_AREA_RATIO = 2
 PARTS = ("train", "val")
+N_CHECKED = 10
 UP = (0.0, -1.0, 0.0)
 
 
@@ -51,6 +52,7 @@ class Jta(Converter):
         K = fitted_intrinsics(frames)
         if K[0, 0] != FOCAL_PX:
             output.note(f"{unit.name}: the focal length is {K[0, 0]:.1f} px by the file's own 2D and 3D joints")
+        self._check(path, frames, K)
         chosen = choose(frames, K)
         video = self.raw / "videos" / part / f"{sequence}.mp4"
         for i, image in labelled_frames(video, chosen, output):
@@ -74,6 +76,21 @@ class Jta(Converter):
                     activity=part,
                     person=person,
                 )
+
+    def _check(self, path, frames: dict[int, dict[int, np.ndarray]], K: np.ndarray) -> None:
+        """Holds the 3D joints of those who are seen longest against the file's 2D ones."""
+        tracks: dict[int, list[int]] = {}
+        for frame in sorted(frames):
+            for person in frames[frame]:
+                tracks.setdefault(person, []).append(frame)
+        camera = make_camera(np.eye(3), np.zeros(3), K, world_up=UP)
+        for person in sorted(tracks, key=lambda p: -len(tracks[p]))[:N_CHECKED]:
+            rows = np.stack([frames[f][person] for f in tracks[person]])
+            poses, pixels = rows[..., :3], rows[..., 4:]
+            pixels = np.where(
+                is_inside(pixels, SIZE)[..., None], pixels, np.nan
+            )  # elsewhere they may be cut to the frame
+            self.check(path, poses, cameras=camera, pixels=pixels, frames=tracks[person], noise_px=0.6)
 
     def _boxes(self, image, video, frame: int, labelled: dict) -> dict[int, np.ndarray | None]:
         if self.options.detector == "none":
@@ -125,7 +142,8 @@ def fitted_intrinsics(frames: dict[int, dict[int, np.ndarray]]) -> np.ndarray:
     ratios = along / length
     agreeing = np.abs(ratios / np.median(ratios) - 1) < 0.1
     focal = float(along[agreeing].sum() / length[agreeing].sum())
-    if focal <= 0 or abs(focal / FOCAL_PX - 1) < MAX_FOCAL_DIFFERENCE:
+    residual = float(np.median(np.abs(offsets - focal * rays)))
+    if focal <= 0 or residual > MAX_RESIDUAL_PX or abs(focal / FOCAL_PX - 1) < MAX_FOCAL_DIFFERENCE:
         return K
     return intrinsics(focal, focal, *CENTER)
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from data_processing import boxes
 from data_processing.cameras import from_extrinsics, project
-from data_processing.converter import Converter, Unit
+from data_processing.converter import Converter, Unit, neighbours
 from data_processing.file_cache import file_cache
 from data_processing.matlab import field, load_mat5
 from data_processing.sampling import MotionSampler
-from data_processing.video import labelled_frames
+from data_processing.video import labelled_frames, video_info
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
@@ -43,6 +43,10 @@ class Mads(Converter):
         recording, camera_number = re.fullmatch(r"(.*)_C(\d)", video.stem).groups()
         camera = read_camera(video.with_name(f"Calib_Cam{camera_number}.mat"))
         poses = read_poses(video.with_name(f"{recording}_GT.mat"))
+        files = {p.stem[-1]: p for p in video.parent.glob("Calib_Cam?.mat") if p.stem[-1] != camera_number}
+        others = self.other_cameras(read_camera, files)
+        size = video_info(video).size_wh
+        self.check(video.with_name(f"{recording}_GT.mat"), poses, cameras=camera, size=size, others=others)
         sampler = MotionSampler(THRESHOLD_MM, check_validity=True)
         frames = [i for i, pose in enumerate(poses) if sampler.keep(pose)]
         for i, image in labelled_frames(video, frames, output):
@@ -58,6 +62,7 @@ class Mads(Converter):
                 camera=camera,
                 coords=poses[i],
                 box=boxes.detection_or_label(label_box, self.detect(image, video, i)),
+                around=neighbours(poses, i),
                 sequence=recording,
                 frame=i,
                 activity=video.parent.name,

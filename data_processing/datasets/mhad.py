@@ -27,6 +27,7 @@ from data_processing.sampling import BufferedMotionSampler
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
+SIZE = (640, 480)
 N_MARKERS = 43
 THRESHOLD_MM = 100
 TO_WORLD = np.array([[-1, 0, 0], [0, 0, 1], [0, 1, 0]], np.float64)
@@ -44,11 +45,14 @@ class BerkeleyMhad(Converter):
     def convert(self, unit: Unit, output) -> None:
         folder = self.raw / unit.args[0]
         view = View(folder)
-        camera = read_cameras(self.raw / "Calibration", view.cluster)
-        if view.camera >= len(camera):
+        cameras = read_cameras(self.raw / "Calibration", view.cluster)
+        if view.camera >= len(cameras):
             raise UserError(f"camcfg_{view.cluster}.yml lacks camera {view.camera + 1}; unpack the calibration again.")
-        camera = camera[view.camera]
-        poses = read_poses(self.raw / "Mocap" / "OpticalData" / f"moc_{view.recording}.c3d")
+        camera = cameras[view.camera]
+        others = {str(i + 1): c for i, c in enumerate(cameras) if i != view.camera}
+        path = self.raw / "Mocap" / "OpticalData" / f"moc_{view.recording}.c3d"
+        poses = read_poses(path)
+        self.check(path, poses, cameras=camera, size=SIZE, others=others)
         indices = read_correspondences(self.raw / view.correspondences)
         sampler = BufferedMotionSampler(THRESHOLD_MM, max(1, len(indices)), check_validity=True)
         for i, mocap_frame in enumerate(indices):

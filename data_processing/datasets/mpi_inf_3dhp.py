@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_processing import boxes, masks
+from data_processing import boxes, guards, masks
 from data_processing.cameras import is_inside, project_camera_frame, to_world
-from data_processing.converter import Converter, Unit
+from data_processing.converter import Converter, Unit, neighbours
 from data_processing.datasets.skeletool import read_cameras
 from data_processing.file_cache import file_cache
 from data_processing.matlab import field, load_mat5
@@ -48,7 +48,10 @@ class MpiInf3dhp(Converter):
         camera = read_cameras(folder / "camera.calibration")[camera_index]
         name = f"S{subject}/Seq{sequence}"
         poses = read_poses(folder / "annot.mat")[camera_index]
-        poses = mend_sides(poses, self.faults("sides", name))
+        mended = self.faults("sides", name)
+        check_labels(self, folder, camera_index, mended)
+        poses = mend_sides(poses, mended)
+        world = to_world(camera, poses)
         poses = poses[: N_FRAMES.get((subject, sequence), len(poses))]
         poses = poses[: SHORT_VIDEO.get(unit.args, len(poses))]
         sampler = MotionSampler(THRESHOLD_MM)
@@ -67,15 +70,18 @@ class MpiInf3dhp(Converter):
             key = f"{unit.name}/{i:06d}.jpg"
             label_box = boxes.box_of_points(pixels, 1.05)
             box = boxes.hull_with_detection(label_box, self.detect(image, video, i), by="score")
+            person = None if foreground is None else masks.component_of_box(foreground, box)
             self.add_crop(
                 output,
                 image,
                 split="train",
                 key=key,
                 camera=camera,
-                coords=to_world(camera, poses[i]),
+                coords=world[i],
                 box=box,
-                mask=None if foreground is None else masks.component_of_box(foreground, box),
+                mask=person,
+                seen_box=None if person is None else masks.box_of(person),
+                around=neighbours(world, i),
                 sequence=name,
                 frame=i,
             )
@@ -86,6 +92,31 @@ class MpiInf3dhp(Converter):
             output.skip("no mask video (frames are kept)")
             return None
         return ((i, image[..., 0] > MASK_THRESHOLD) for i, image in read_frames(path, frames))
+
+
+def check_labels(converter: Converter, folder, camera_index: int, side_faults) -> None:
+    """Holds the poses of a camera against the file's own 2D joints, and left and right against the poses."""
+    path = folder / "annot.mat"
+    cameras = read_cameras(folder / "camera.calibration")
+    poses = read_poses(path)[camera_index]
+    pixels = read_pixels(path)
+    world = to_world(cameras[camera_index], mend_sides(poses, side_faults))
+    known = converter.info.faults_of("sides", f"{folder.parent.name}/{folder.name}")
+    others = {str(i): c for i, c in enumerate(cameras) if i != camera_index}
+    converter.check(
+        path,
+        world,
+        cameras=cameras[camera_index],
+        pixels=None if pixels is None else mend_sides(pixels[camera_index], side_faults)[: len(world)],
+        others=others,
+        sides=bool(side_faults) or not known,
+        noise_px=0.3,
+    )
+    if len(cameras) > 1 and converter.checked:
+        near = (camera_index + 1) % len(cameras)
+        there = to_world(cameras[near], mend_sides(read_poses(path)[near], side_faults))
+        name = f"{folder.parent.name}/{folder.name}/annot.mat"
+        guards.check_worlds(name, {str(camera_index): world, str(near): there})
 
 
 def mend_sides(poses: np.ndarray, faults) -> np.ndarray:
@@ -102,6 +133,12 @@ def mend_sides(poses: np.ndarray, faults) -> np.ndarray:
 def read_poses(path) -> list[np.ndarray]:
     """For each camera [frames, 28, 3] mm in the camera's frame."""
     return read_labels(path, "annot3", 3)
+
+
+@file_cache(1)
+def read_pixels(path) -> list[np.ndarray] | None:
+    """For each camera [frames, 28, 2] px; None where the file has no 2D joints."""
+    return read_labels(path, "annot2", 2) if "annot2" in load_mat5(path, ["annot2"]) else None
 
 
 def read_labels(path, name: str, n_dims: int) -> list[np.ndarray]:

@@ -30,7 +30,11 @@ class MpiInf3dhpTest(Converter):
     def convert(self, unit: Unit, output) -> None:
         folder = self.raw / unit.args[0]
         camera = camera_of(int(unit.name[2:]))
-        poses, frames, activities = read_labels(folder / "annot_data.mat")
+        poses, pixels, frames, activities = read_labels(folder / "annot_data.mat")
+        # In TS2 the 3D labels project (4.4, 4.3) px beside the 2D ones, hence the tolerance.
+        pixels = None if pixels is None else pixels[frames]
+        known = {"cameras": camera, "pixels": pixels, "frames": frames + 1, "tolerance_px": 10}
+        self.check(folder / "annot_data.mat", to_world(camera, poses[frames]), **known)
         for i in frames:
             path = folder / "imageSequence" / f"img_{i + 1:06d}.jpg"
             key = f"{unit.name}/img_{i + 1:06d}.jpg"
@@ -42,16 +46,19 @@ class MpiInf3dhpTest(Converter):
             output.add(Row("test", key, box, camera, to_world(camera, poses[i]), **row))
 
 
-def read_labels(path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Poses [frames, 17, 3] mm in the camera's frame, the valid frames' indices, and activity numbers from 0."""
+def read_labels(path) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
+    """Poses [frames, 17, 3] mm in the camera's frame, pixels [frames, 17, 2] if the file has them, the valid frames'
+    indices, and activity numbers from 0."""
     with open_mat73(path) as file:
         if missing := {"annot3", "valid_frame", "activity_annotation"} - file.keys():
             raise UserError(f"{path} lacks {', '.join(sorted(missing))}; is it of MPI-INF-3DHP's test set?")
         poses = read_array(file["annot3"]).astype(np.float64)  # [3, 17, 1, frames]
+        pixels = read_array(file["annot2"]).astype(np.float64) if "annot2" in file else None
         valid = read_array(file["valid_frame"]).ravel()
         activities = read_array(file["activity_annotation"]).ravel()
     poses = poses.reshape(3, N_JOINTS, -1).transpose(2, 1, 0)
-    return poses, np.flatnonzero(valid), activities.astype(int) - 1
+    pixels = None if pixels is None else pixels.reshape(2, N_JOINTS, -1).transpose(2, 1, 0)
+    return poses, pixels, np.flatnonzero(valid), activities.astype(int) - 1
 
 
 def camera_of(sequence: int) -> CameraParams:

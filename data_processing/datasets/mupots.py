@@ -28,6 +28,10 @@ class MuPoTS(Converter):
         folder = self.raw / unit.args[0]
         poses, pixels, valid = read_labels(folder / "annot.mat")
         camera = make_camera(np.eye(3), np.zeros(3), fit_intrinsics(poses[valid], pixels[valid]), world_up=(0, -1, 0))
+        for person in range(poses.shape[1]):
+            known = np.flatnonzero(valid[:, person])
+            labels = {"pixels": pixels[known, person], "frames": known, "tolerance_px": 15}
+            self.check(folder / "annot.mat", poses[known, person], cameras=camera, **labels)
         for frame in np.flatnonzero(valid.any(axis=1)):
             key = f"{unit.name}/img_{frame:06d}.jpg"
             output.copy_image(key, folder / f"img_{frame:06d}.jpg")

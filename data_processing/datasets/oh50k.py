@@ -38,6 +38,7 @@ class ThreeDOH50K(Converter):
         subset, start = unit.args
         folder = self.raw / subset
         labels = read_labels(folder / "annots.json")
+        self._check(folder / "annots.json", labels, sorted(labels)[start : start + PER_UNIT])
         for name in sorted(labels)[start : start + PER_UNIT]:
             camera, pose, box = read_person(labels[name], f"{folder / 'annots.json'}: {name}")
             mask_path = folder / "masks" / f"{name}.png"
@@ -49,10 +50,23 @@ class ThreeDOH50K(Converter):
                 camera=camera,
                 coords=to_world(camera, pose),
                 box=box,
+                seen_box=box,
                 mask=read_mask(mask_path) if subset == "trainset" or mask_path.exists() else None,
                 sequence=subset,
                 frame=int(name) if name.isdigit() else 0,
             )
+
+    def _check(self, path, labels: dict, names: list[str]) -> None:
+        """Holds the 3D joints against `lsp_joints_2d` (px and, if there is a third number, whether it is labelled)."""
+        people = [(read_person(labels[n], f"{path}: {n}"), labels[n].get("lsp_joints_2d")) for n in names]
+        poses = np.stack([to_world(camera, pose) for (camera, pose, _), _ in people])
+        try:
+            tables = [np.full((N_JOINTS, 2), np.nan) if t is None else np.array(t, np.float64) for _, t in people]
+            pixels = np.stack([np.where(t[:, 2:3] > 0, t[:, :2], np.nan) if t.shape[1] > 2 else t for t in tables])
+        except (ValueError, IndexError, TypeError) as error:
+            raise UserError(f"{path} is not a file of labels of 3DOH50K ({error}); unpack it again.") from None
+        cameras = [camera for (camera, _, _), _ in people]
+        self.check(path, poses, cameras=cameras, pixels=pixels, successive=False, tolerance_px=15, noise_px=3)
 
 
 @file_cache(1)

@@ -52,6 +52,10 @@ class Panoptic(Converter):
         folder = self.raw / sequence
         camera, size = read_cameras(folder / f"calibration_{sequence}.json")[camera_name]
         people = read_people(self._labels(sequence))
+        cameras = read_cameras(folder / f"calibration_{sequence}.json")
+        others = {name: c for name, (c, _) in cameras.items() if name != camera_name}
+        for frames, poses in tracks_of(people):
+            self.check(self._labels(sequence), poses, cameras=camera, size=size, frames=frames, others=others)
         chosen = choose(people, camera, size)
         video = self._video(sequence, camera_name)
         if video is None:
@@ -149,6 +153,16 @@ def read_people(folder) -> dict[int, list[tuple[int, np.ndarray]]]:
 def _pose(numbers) -> np.ndarray:
     table = np.asarray(numbers, np.float64).reshape(19, 4)[list(RAW_ORDER)]
     return np.where(table[:, 3:] > MIN_CONFIDENCE, table[:, :3] * MM_PER_CM, np.nan)
+
+
+def tracks_of(people, most: int = 4):
+    """(frames, poses [F, 19, 3]) of those who are labelled in most frames, by the dataset's own numbers of people."""
+    tracks: dict[int, list[tuple[int, np.ndarray]]] = {}
+    for frame in sorted(people):
+        for number, pose in people[frame]:
+            tracks.setdefault(number, []).append((frame, pose))
+    for track in sorted(tracks.values(), key=len, reverse=True)[:most]:
+        yield [frame for frame, _ in track], np.stack([pose for _, pose in track])
 
 
 def choose(people, camera: CameraParams, size) -> dict[int, list[int]]:

@@ -69,7 +69,7 @@ class Rich(Converter):
         pictures = {int(p.name.split("_")[0]): p for s in SUFFIXES for p in folder.glob(f"[0-9]*_*.{s}")}
         chosen: dict[int, list[tuple[int, np.ndarray]]] = {}
         for subject in subjects_of(sequence):
-            for frame, pose in self._kept(self._bodies(part, sequence), subject, sorted(pictures)):
+            for frame, pose in self._kept(self._bodies(part, sequence), subject, sorted(pictures), camera):
                 chosen.setdefault(frame, []).append((subject, pose))
         for frame in sorted(chosen):
             image = read_any_image(pictures[frame])
@@ -83,7 +83,7 @@ class Rich(Converter):
                 key = f"{unit.name}/{frame:05d}_{subject:03d}.jpg"
                 self.add_crop(output, image, split="train", key=key, camera=camera, coords=pose, box=box, **row)
 
-    def _kept(self, bodies: Path, subject: int, frames: list[int]):
+    def _kept(self, bodies: Path, subject: int, frames: list[int], camera: CameraParams):
         """(frame, pose [42, 3] mm) of a person's frames that are kept; read in batches."""
         model = self.body_model("smplx", gender_of(subject))
         sampler = BufferedMotionSampler(THRESHOLD_MM, BUFFER, check_validity=True)
@@ -95,6 +95,7 @@ class Rich(Converter):
                 poses = smplx_42(model, [fit for _, fit in part])
             except (ValueError, TypeError) as error:
                 raise UserError(f"{bodies}: the fits of person {subject} are not those of RICH ({error}).") from None
+            self.check(bodies, poses, cameras=camera, frames=[f for f, _ in part])
             yield from ((frame, pose) for (frame, _), pose in zip(part, poses, strict=True) if sampler.keep(pose))
 
     def _calibration(self, sequence: str, camera: str) -> Path:

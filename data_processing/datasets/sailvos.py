@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from data_processing import boxes, masks
-from data_processing.calibration import MIN_POINTS, fit_field_of_view
+from data_processing.calibration import MIN_POINTS, fit_field_of_view, reprojection_error
 from data_processing.converter import Converter, Unit
 from data_processing.images import read_image
 from data_processing.raw_images import read_any_image
@@ -38,6 +38,8 @@ BONES = (
 N_BONES = 1 + max(i for group in BONES for i in group)
 MISSING_PX = (-1280, -800)
 MM_PER_M = 1000
+MAX_ERROR_PX = 20
+"""Of the median bone, by the camera that fits best."""
 THRESHOLD_MM = 100
 MAX_HIDDEN, MIN_SIDE_PX, MORE_JOINTS_THAN, MAX_AREA_RATIO = 0.75, 50, 5, 2
 SPREAD_MM = (100, 3000)
@@ -147,7 +149,9 @@ def find_camera(bones_mm: np.ndarray, bones_px: np.ndarray) -> CameraParams | No
     import cv2
 
     try:
-        return fit_field_of_view(bones_mm, bones_px, SIZE, world_up=(0, 0, 1))
+        camera = fit_field_of_view(bones_mm, bones_px, SIZE, world_up=(0, 0, 1))
+        errors = reprojection_error(camera, bones_mm, bones_px)
+        return camera if np.median(errors[np.isfinite(errors)]) < MAX_ERROR_PX else None
     except (ValueError, cv2.error, np.linalg.LinAlgError):
         return None
 

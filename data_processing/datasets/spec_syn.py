@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from data_processing import boxes
-from data_processing.calibration import fit_pose
+from data_processing.calibration import fit_pose, reprojection_error
 from data_processing.cameras import make_camera, project, to_camera, to_world
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
@@ -40,6 +40,8 @@ SIZED = [NAMES.index(n) for n in LIMBS]
 MM_PER_M = 1000
 BOX_FACTOR, MIN_IOU, MIN_SIDE_PX = 1.15, 0.3, 100
 PICTURES_PER_UNIT = 200
+MAX_ERROR_PX = 30
+"""Of the median joint, by the camera that fits best."""
 
 
 class SpecSyn(Converter):
@@ -128,12 +130,12 @@ def read_people(path) -> People:
     return People(names, arrays)
 
 
-def read_names(path) -> list[str]:
-    """The array `imgname` of texts."""
+def read_names(path, array: str = "imgname") -> list[str]:
+    """An array of texts."""
     with np.load(path, allow_pickle=False) as data:
-        names = data["imgname"].ravel()
+        names = data[array].ravel()
     if names.dtype.kind not in "SU":
-        raise ValueError("'imgname' is no array of texts")
+        raise ValueError(f"'{array}' is no array of texts")
     return [n.decode() if isinstance(n, bytes) else str(n) for n in names]
 
 
@@ -146,6 +148,9 @@ def place(arrays: dict[str, np.ndarray], i: int, model: BodyModel):
         pixels = np.where(pixels[:, 2:3] > 0, pixels[:, :2], np.nan)
     try:
         fitted = fit_pose(pose[FITTED_3D], pixels[FITTED_2D, :2], K)
+        errors = reprojection_error(fitted, pose[FITTED_3D], pixels[FITTED_2D, :2])
+        if not np.median(errors[np.isfinite(errors)]) < MAX_ERROR_PX:
+            return None
     except ValueError:
         return None
     in_camera = to_camera(fitted, pose)

@@ -28,6 +28,7 @@ from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
 SPLITS = {"train": "train", "val": "train", "test": "test"}
+WIDTH = 320
 K = intrinsics(600, 600, 159, 120)
 R = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0.0]])
 """World (y down) to camera, of the mirrored pictures: all cameras look along -x."""
@@ -50,7 +51,8 @@ class Surreal(Converter):
         folder = self.raw / "cmu" / unit.name
         for path in sorted(folder.glob("*_info.mat")):
             clip = path.name.removesuffix("_info.mat")
-            camera, poses = self.read_clip(path)
+            camera, poses, pixels = self.read_clip(path)
+            self.check(path, poses, cameras=camera, pixels=pixels, noise_px=0.2)
             sampler = MotionSampler(THRESHOLD_MM)
             frames = [i for i, pose in enumerate(poses) if sampler.keep(pose)]
             people = read_masks(folder / f"{clip}_segm.mat", frames)
@@ -64,13 +66,14 @@ class Surreal(Converter):
                 row = {"sequence": f"{unit.name}/{clip}", "frame": i, "activity": part}
                 output.add(Row(SPLITS[part], key, box, camera, poses[i], masks.encode(people[i]), **row))
 
-    def read_clip(self, path) -> tuple[CameraParams, np.ndarray]:
-        """The camera and the poses [frames, 24, 3] (world mm) of a clip."""
+    def read_clip(self, path) -> tuple[CameraParams, np.ndarray, np.ndarray]:
+        """The camera, the poses [frames, 24, 3] (world mm) and their pixels [frames, 24, 2], mirrored."""
         data = load_mat5(path)
         try:
             pose = np.array(field(data, "pose", path), np.float64).reshape(72, -1).T
             shape = np.array(field(data, "shape", path), np.float64).reshape(10, -1).T
             pelvis = np.array(field(data, "joints3D", path), np.float64).reshape(3, 24, -1)[:, 0].T
+            pixels = np.array(field(data, "joints2D", path), np.float64).reshape(2, 24, -1).transpose(2, 1, 0)
             zrot = np.ravel(field(data, "zrot", path)).astype(np.float64)
             center = np.ravel(field(data, "camLoc", path)).astype(np.float64).reshape(3)
             gender = "f" if int(np.ravel(field(data, "gender", path))[0]) == 0 else "m"
@@ -82,7 +85,8 @@ class Surreal(Converter):
             raise
         except (ValueError, IndexError, TypeError) as error:
             raise UserError(f"{path} is not a clip's information of SURREAL ({error}); unpack it again.") from None
-        return make_camera(R, center * MM_PER_M, K, world_up=(0, -1, 0)), world[:, SMPL_24]
+        pixels = np.array([WIDTH - 1, 0]) + pixels * [-1, 1]
+        return make_camera(R, center * MM_PER_M, K, world_up=(0, -1, 0)), world[:, SMPL_24], pixels[:, SMPL_24]
 
 
 def read_masks(path, frames: list[int]) -> dict[int, np.ndarray]:

@@ -13,6 +13,7 @@ The list of names published beside it differs there.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +45,25 @@ class ThreeDPeople(Converter):
     def convert(self, unit: Unit, output) -> None:
         folder = unit.args[0]
         sampler = MotionSampler(THRESHOLD_MM)
+        kept = []
         for path in sorted((self.raw / "rgb" / folder).glob("*/*.jpg")):
             pixels, points = read_skeleton(self.raw / "skeleton" / folder / f"{path.stem}.txt")
             if sampler.keep(points):
-                self._add(output, path, folder, pixels, points)
+                kept.append((path, pixels, points))
+        self._check(folder, kept)
+        for path, pixels, points in kept:
+            self._add(output, path, folder, pixels, points)
+
+    def _check(self, folder: str, kept) -> None:
+        """Holds the 3D joints against the 2D ones by the cameras that are fitted to both."""
+        fitted = []
+        for _, pixels, points in kept[:: 1 + len(kept) // 50]:
+            with contextlib.suppress(ValueError):
+                fitted.append((calibration.fit_pose(points, pixels, K), pixels, points))
+        if fitted:
+            cameras, pixels, points = (list(v) for v in zip(*fitted, strict=True))
+            labels = {"pixels": np.stack(pixels)[:, RAW_JOINTS], "successive": False}
+            self.check(self.raw / "skeleton" / folder, np.stack(points)[:, RAW_JOINTS], cameras=cameras, **labels)
 
     def _add(self, output, path: Path, folder: str, pixels: np.ndarray, points: np.ndarray) -> None:
         clothes = read_image(self.raw / "segmentation_clothes" / folder / f"{path.stem}.png").astype(np.int16)
@@ -71,6 +87,7 @@ class ThreeDPeople(Converter):
             coords=points[list(RAW_JOINTS)],
             box=box,
             mask=mask,
+            seen_box=box,
             sequence=folder,
             frame=int("0" + "".join(c for c in path.stem if c.isdigit())),
             activity=action,

@@ -19,7 +19,7 @@ import numpy as np
 
 from data_processing import boxes, masks
 from data_processing.cameras import from_extrinsics, intrinsics, is_inside, project
-from data_processing.converter import Converter, Unit
+from data_processing.converter import Converter, Unit, neighbours
 from data_processing.file_cache import file_cache
 from data_processing.sampling import MotionSampler
 from data_processing.video import labelled_frames, read_frames, video_info
@@ -59,11 +59,16 @@ class TotalCapture(Converter):
             raise UserError(f"{self.raw / 'calibration.cal'} lacks camera {camera_number}; fetch it again.")
         camera = cameras[int(camera_number) - 1]
         labels = self.raw / "vicon" / f"S{subject}" / recording / "gt_skel_gbl_pos.txt"
-        poses = choose(labels, camera, video_info(video).size_wh)
+        size = video_info(video).size_wh
+        others = {str(i + 1): c for i, c in enumerate(cameras) if c is not camera}
+        for first, piece in read_poses(labels):
+            frames = range(first, first + len(piece))
+            self.check(labels, piece, cameras=camera, size=size, frames=frames, others=others)
+        poses, around = choose(labels, camera, size)
         matte = self._matte(self.raw / "mattes" / unit.args[0], poses, output)
         for i, image in labelled_frames(video, poses, output):
             box = boxes.box_of_points(project(camera, poses[i]), 1.25)
-            mask = None
+            mask = seen = None
             if matte is not None:
                 mask = next((m for j, m in matte if j == i), None)
                 seen = None if mask is None or mask.shape != image.shape[:2] else masks.box_of(mask)
@@ -80,6 +85,8 @@ class TotalCapture(Converter):
                 coords=poses[i],
                 box=boxes.within_image(box, image.shape[1::-1]),
                 mask=mask,
+                seen_box=seen,
+                around=around[i],
                 sequence=f"S{subject}_{recording}",
                 frame=i,
                 activity=recording.rstrip("0123456789"),
@@ -93,14 +100,17 @@ class TotalCapture(Converter):
         return ((i, image[..., 0] > MATTE_THRESHOLD) for i, image in read_frames(path, frames))
 
 
-def choose(path, camera: CameraParams, size) -> dict[int, np.ndarray]:
-    """The poses [21, 3] mm to keep, by frame."""
+def choose(path, camera: CameraParams, size) -> tuple[dict[int, np.ndarray], dict[int, tuple]]:
+    """The poses [21, 3] mm to keep, by frame, and those a frame earlier and later."""
     sampler = MotionSampler(THRESHOLD_MM)
-    chosen = {}
+    chosen, around = {}, {}
     for first, poses in read_poses(path):
         visible = is_inside(project(camera, poses), size).sum(-1) >= MIN_JOINTS
-        chosen |= {first + i: poses[i].copy() for i in np.flatnonzero(visible).tolist() if sampler.keep(poses[i])}
-    return chosen
+        for i in np.flatnonzero(visible).tolist():
+            if sampler.keep(poses[i]):
+                chosen[first + i] = poses[i].copy()
+                around[first + i] = tuple(p.copy() for p in neighbours(poses, i))
+    return chosen, around
 
 
 def read_poses(path) -> Iterator[tuple[int, np.ndarray]]:

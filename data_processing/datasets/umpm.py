@@ -21,7 +21,7 @@ import numpy as np
 from data_processing import boxes
 from data_processing.c3d import read_c3d
 from data_processing.cameras import from_extrinsics, project
-from data_processing.converter import Converter, Unit
+from data_processing.converter import Converter, Unit, neighbours
 from data_processing.file_cache import file_cache
 from data_processing.images import read_image
 from data_processing.sampling import BufferedMotionSampler
@@ -30,6 +30,7 @@ from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
 
 CAMERAS = "fsrl"
+SIZE = (644, 484)
 N_JOINTS = 15
 MOCAP_STEP = 2
 THRESHOLD_MM, BUFFER_SIZE = 100, 300
@@ -54,6 +55,11 @@ class Umpm(Converter):
         camera = read_camera(self.raw / "Calib" / f"{calibration}_{camera_name}.ini")
         poses = read_poses(self.raw / "Groundtruth" / f"{recording}_vm.c3d")
         poses = without_strange_bones(poses, np.array(self.info.get_skeleton().edges))
+        files = {c: self.raw / "Calib" / f"{calibration}_{c}.ini" for c in CAMERAS if c != camera_name}
+        others = self.other_cameras(read_camera, files)
+        for person in poses.transpose(1, 0, 2, 3):
+            path = self.raw / "Groundtruth" / f"{recording}_vm.c3d"
+            self.check(path, person, cameras=camera, size=SIZE, others=others)
         chosen = choose(poses)
         n_seen = 0
         for frame, image, source in self._frames(unit.name, sorted(chosen)):
@@ -72,6 +78,7 @@ class Umpm(Converter):
                     camera=camera,
                     coords=everyone[person],
                     box=found[person],
+                    around=neighbours(poses[:, person], frame),
                     sequence=recording,
                     frame=frame,
                     person=person,

@@ -29,10 +29,10 @@ def smpl_24(model: BodyModel, pose, shape, translation_m=None) -> np.ndarray:
     return model.joints(pose[:, : 22 * 3], shape, translation_m)[:, SMPL_24]
 
 
-def smplx_42(model: BodyModel, fits: list[dict]) -> np.ndarray:
+def smplx_42(model: BodyModel, fits: list[dict], *, flat_hands: bool = False) -> np.ndarray:
     """[N, 42, 3] mm from the parameters of N people as the authors' package names them, each [1, ...].
 
-    Hands are given by principal components, relative to the relaxed hand.
+    Hands are given by principal components or 45 numbers each, relative to the relaxed hand (or to the flat one).
     """
     n_fits = len(fits)
 
@@ -40,7 +40,7 @@ def smplx_42(model: BodyModel, fits: list[dict]) -> np.ndarray:
         return np.stack([np.ravel(f[name]) if name in f else np.zeros(size) for f in fits]).astype(np.float64)
 
     pose = np.concatenate([part(*p) for p in SMPLX_PARTS], axis=1)
-    hands = model.hand_pose(part("left_hand_pose", 12), part("right_hand_pose", 12))
+    hands = model.hand_pose(part("left_hand_pose", 12), part("right_hand_pose", 12), flat=flat_hands)
     arguments = (np.concatenate([pose, hands], axis=1), part("betas", 10), part("transl", 3))
     expression = part("expression", 10)
     points = np.full((n_fits, 55 + len(SMPLX_VERTICES), 3), np.nan)

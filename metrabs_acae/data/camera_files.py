@@ -2,7 +2,7 @@
 
 | file | written by | unit of places |
 |---|---|---|
-| `.json` | this project (`K`, `R`, `position_mm`, `lens`), or with OpenCV's names | mm, or `unit` |
+| `.json` | this project (`K`, `R`, `position_mm`, `lens`), with OpenCV's names, or `P`, 3 x 4 | mm, or `unit` |
 | `.yml`, `.yaml`, `.xml` | OpenCV's `FileStorage`: one camera, or a map of cameras | `unit` |
 | `.toml` | Pose2Sim (metres), Anipose (of the calibration board) | `unit` |
 | `.qca`, `.qca.txt`, `.xml` | Qualisys: pixels in 1/64, the camera's axes y up and z backwards | mm |
@@ -24,7 +24,7 @@ from metrabs_acae.data.lens import Lens
 from metrabs_acae.data.records import CameraParams, check_camera, check_view
 from metrabs_acae.errors import UserError
 
-MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4}
 NAMES = {
     "K": ("K", "camera_matrix", "cameraMatrix", "matrix", "intrinsic_matrix", "intrinsics", "M"),
     "distortion": (
@@ -64,7 +64,7 @@ def read_cameras(path, *, unit: str = "mm", world_up=(0.0, 0.0, 1.0)) -> list[Na
     """The cameras of a file, in its order.
 
     Args:
-        unit: "mm", "cm" or "m", of the places in the file, where the format does not fix it.
+        unit: "mm", "cm", "m" or "in", of the places in the file, where the format does not fix it.
         world_up: the upward direction of the file's world, where the file does not say.
 
     Raises:
@@ -121,10 +121,33 @@ def _entries(data, name: str) -> list[tuple[str, dict]]:
     """One camera whose fields stand at the top, or those of the named parts that have an intrinsic matrix."""
     if not isinstance(data, dict):
         raise ValueError("it holds no cameras by name")
-    if _field(data, "K") is not None:
+    if _is_camera(data):
         return [(str(data.get("name", name)), data)]
-    parts = [(k, v) for k, v in data.items() if isinstance(v, dict) and _field(v, "K") is not None]
+    parts = [(k, v) for k, v in data.items() if isinstance(v, dict) and _is_camera(v)]
     return [(str(fields.get("name", key)), fields) for key, fields in parts]
+
+
+def _is_camera(fields: dict) -> bool:
+    return _field(fields, "K") is not None or fields.get("P") is not None
+
+
+def decompose(P) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """K [3, 3], R [3, 3] and the position [3] of a projection matrix [3, 4] (Hartley and Zisserman, 6.2.4).
+
+    Raises:
+        ValueError: there is no camera in it.
+    """
+    from scipy.linalg import rq
+
+    P = np.array(P, np.float64).reshape(3, 4)
+    if not np.isfinite(P).all() or abs(np.linalg.det(P[:, :3])) <= 1e-12 * np.abs(P[:, :3]).max() ** 3:
+        raise ValueError("P has no camera in it, its left 3 x 3 part is singular")
+    P = P * np.sign(np.linalg.det(P[:, :3]))  # the same projection, with what is seen in front
+    K, R = rq(P[:, :3])
+    signs = np.diag(np.sign(np.diag(K)))
+    K, R = K @ signs / K[2, 2] / signs[2, 2], signs @ R
+    K[np.abs(K) < 1e-9 * K[0, 0]] = 0
+    return K, R, -np.linalg.solve(P[:, :3], P[:, 3])
 
 
 def _field(fields: dict, part: str):
@@ -135,6 +158,9 @@ def _camera(name: str, fields: dict, scale: float, world_up, path: Path) -> Name
     import cv2
 
     try:
+        if _field(fields, "K") is None:
+            K, R, position = decompose(fields["P"])
+            fields = {**fields, "K": K, "R": R, "position_mm": position * scale}
         K = np.array(_field(fields, "K"), np.float64)
         if K.shape == (4,):
             K = np.array([[K[0], 0, K[2]], [0, K[1], K[3]], [0, 0, 1]])

@@ -14,14 +14,12 @@ import numpy as np
 from metrabs_acae.data.lens import distort_points
 from metrabs_acae.data.records import Example
 from metrabs_acae.errors import UserError
+from metrabs_acae.geometry.body_size import likely_unit
 from metrabs_acae.joint_names import code, side
 from metrabs_acae.skeletons import MIN_JOINTS_OF_CONVENTION, Skeleton, conventions
 
 ROWS = 400
 """Rows per split that are looked at: enough for shares of a few percent, a fraction of a second."""
-MIN_HEIGHT_MM, MAX_HEIGHT_MM = 500.0, 2600.0
-"""Plausible median extent of a labelled person."""
-UNITS = (("metres", 1000.0), ("inches", 25.4), ("centimetres", 10.0))
 MAX_BAD_FRACTION = 0.01
 NEARLY_ALL = 0.9
 MIN_PEOPLE = 10
@@ -87,7 +85,7 @@ def check_rows(findings: Findings, split: str, rows: list[Example], skeleton: Sk
     _check_points(findings, split, coords, skeleton)
     pixels = np.stack([project(r.camera, r.coords) for r in rows]) if kind == "3d" else coords
     if kind == "3d":
-        size_is_right = _check_size(findings, split, coords)
+        size_is_right = _check_size(findings, split, coords, skeleton)
         if size_is_right:
             _check_cameras(findings, split, rows)
             _check_sides(findings, split, coords, skeleton)
@@ -128,18 +126,14 @@ def _check_points(findings: Findings, split: str, coords: np.ndarray, skeleton: 
         findings.errors.append(f"{split}: in {collapsed.mean():.0%} of the examples all joints are at the same point")
 
 
-def _check_size(findings: Findings, split: str, coords: np.ndarray) -> bool:
-    """Whether people have a possible size, where enough joints are labelled to tell."""
-    extent = np.linalg.norm(np.nanmax(coords, 1) - np.nanmin(coords, 1), axis=-1)
-    many = np.isfinite(coords).all(-1).sum(1) >= min(4, coords.shape[1])
-    if not many.any():
+def _check_size(findings: Findings, split: str, coords: np.ndarray, skeleton: Skeleton) -> bool:
+    """Whether people have a possible size."""
+    extent = float(np.median(np.linalg.norm(np.nanmax(coords, 1) - np.nanmin(coords, 1), axis=-1)))
+    findings.facts[f"{split}: extent of a person"] = f"median {extent:.0f} mm"
+    unit = likely_unit(coords, skeleton.joint_names)
+    if unit == "millimetres":
         return True
-    median = float(np.nanmedian(extent[many]))
-    findings.facts[f"{split}: extent of a person"] = f"median {median:.0f} mm"
-    if MIN_HEIGHT_MM < median < MAX_HEIGHT_MM:
-        return True
-    guess = next((f": they look like {u}" for u, f in UNITS if MIN_HEIGHT_MM < median * f < MAX_HEIGHT_MM), "")
-    findings.errors.append(f"{split}: people have a median extent of {median:.3g} mm{guess}; coordinates are in mm")
+    findings.errors.append(f"{split}: people have a median extent of {extent:.3g} mm: they look like {unit}")
     return False
 
 
@@ -245,6 +239,15 @@ def _check_masks(findings: Findings, split: str, rows: list[Example]) -> None:
 
 def forwardness(coords: np.ndarray, joint_names) -> float | None:
     """The share of people whose front points lie on the side that their left and right imply; None if untestable."""
+    votes = facing(coords, joint_names)
+    return None if votes is None or not votes.any() else float((votes[votes != 0] > 0).mean())
+
+
+def facing(coords: np.ndarray, joint_names) -> np.ndarray | None:
+    """[N] for poses [N, J, 3]: 1 if the front points lie where left and right say, -1 if behind, 0 if neither.
+
+    None where the joints do not allow to tell.
+    """
     index: dict[str, int] = {}
     for i, name in enumerate(joint_names):
         index.setdefault(code(name), i)
@@ -275,6 +278,4 @@ def forwardness(coords: np.ndarray, joint_names) -> float | None:
     if not votes:
         return None
     with np.errstate(invalid="ignore"):
-        total = np.nansum(votes, axis=0)
-    voted = total != 0
-    return float((total[voted] > 0).mean()) if voted.any() else None
+        return np.sign(np.nansum(votes, axis=0))

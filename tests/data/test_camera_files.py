@@ -126,5 +126,5 @@ def test_what_is_wrong_with_a_file(tmp_path, name, write, message):
 
 
 def test_the_unit_is_one_that_is_known(tmp_path):
-    with pytest.raises(UserError, match="one of mm, cm, m, not 'inch'"):
+    with pytest.raises(UserError, match="one of mm, cm, m, in, not 'inch'"):
         read_cameras(tmp_path / "a.yml", unit="inch")

@@ -131,6 +131,8 @@ def test_detection_names_broken_files_and_goes_on_where_it_was(tmp_path, capsys)
         ("detect --root . --out d.json --detector json:x", "x does not exist"),
         ("segment --root . --out m --segmenter none", "'none' is not a model"),
         ("segment --root . --out m --segmenter onnx:x", "x does not exist"),
+        ("segment --root . --out m --segmenter tflite:x", "segmenter x does not exist"),
+        ("backgrounds --root . --out b --detector none", "Say --detector"),
         ("coco --raw . --out s --detector yolo", "'yolo' is not a model"),
         ("coco --raw . --out s --segmenter masks:x", "folder of masks x"),
         ("coco --raw . --out s --workers -1", "must not be negative"),

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from data_processing.__main__ import main
-from data_processing.own_cameras import decompose, read_cameras
 from data_processing.own_tables import read_table
+from metrabs_acae.data.camera_files import decompose, read_cameras
 from metrabs_acae.data.store import PoseStore
-from metrabs_acae.errors import UserError
 
 NAMES = ("Pelvis", "Left Hip", "Right Hip", "Left Knee", "Right Knee", "Neck", "Nose")
 POSE_M = np.array(
@@ -89,15 +88,18 @@ def test_several_people_in_a_picture_are_numbered(folder):
 
 def test_a_projection_matrix_and_camera_coordinates(folder):
     P = K @ np.concatenate([R, -(R @ POSITION)[:, None]], axis=1)
-    (folder / "cameras.json").write_text(json.dumps({"P": (-2.5 * P).tolist()}))  # its scale and sign mean nothing
-    camera = read_cameras(folder / "cameras.json", mm_per_unit=1000)[""]
+    of_any_scale = {"P": (-2.5 * P).tolist()}
+    (folder / "cameras.json").write_text(json.dumps({"front": of_any_scale}))
+    (found,) = read_cameras(folder / "cameras.json", unit="m")
+    camera = found.camera
     np.testing.assert_allclose(camera.K, K, atol=1e-9)
     np.testing.assert_allclose(camera.R, R, atol=1e-9)
     np.testing.assert_allclose(camera.optical_center_mm, 1000 * POSITION, atol=1e-6)
-    with pytest.raises(UserError, match="singular"):
+    with pytest.raises(ValueError, match="singular"):
         decompose(np.zeros((3, 4)))
     table(folder)
     assert run(folder) == 0
+    (folder / "cameras.json").write_text(json.dumps(of_any_scale))  # the only one, for a table without cameras
     world = PoseStore(folder / "mine").row("train", 0)
     in_camera = (world.coords / 1000 - POSITION) @ R.T
     header = ["image", *(f"{n}_{a}" for n in NAMES for a in "xyz")]
@@ -112,7 +114,7 @@ def test_a_projection_matrix_and_camera_coordinates(folder):
 @pytest.mark.parametrize(
     ("style", "flags", "sentence"),
     [
-        ({}, ["--units", "mm"], "they look like metres"),
+        ({}, ["--units", "mm"], "give the unit of the file's places"),
         ({"change": lambda c: [c[0], "back", *c[2:]]}, [], "line 2: there is no camera 'back'; there are front."),
         ({"change": lambda c: ["no.png", *c[1:]]}, [], "line 2: "),
         ({"change": lambda c: c[:-1]}, [], "line 2: it has 22 cells, the header 23."),

@@ -133,5 +133,5 @@ def test_memory_does_not_grow_with_the_recording(tmp_path, monkeypatch):
 
     monkeypatch.setattr(totalcapture, "read_poses", watched)
     plain = replace(VIEWS[0], lens=None)
-    assert len(totalcapture.choose(tmp_path / "labels.txt", plain, SIZE)) == 1
+    assert len(totalcapture.choose(tmp_path / "labels.txt", plain, SIZE)[0]) == 1
     assert len(used) == 100 and max(used) - used[1] < 10  # MiB
