@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from experiments import report
+from experiments import numbers, report
 from experiments.experiment import Experiment
 from experiments.published_tables import BENCHMARK_NAMES
 from experiments.scales import Scale
@@ -40,7 +40,7 @@ def check(
             for k in (k for k in experiment.known if k.model == model):
                 groups = (k.benchmark, scale.benchmarks[k.benchmark])
                 ours = next((v for g in groups if (v := collected.get(label, g, k.metric))), {})
-                number = report.number(k.metric)
+                number = numbers.number(k.metric)
                 mean = float(np.mean(list(ours.values()))) if ours else None
                 cells.append(
                     {

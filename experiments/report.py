@@ -10,7 +10,7 @@ import numpy as np
 from experiments import experiment as ex
 from experiments import published_tables, results, statistics
 from experiments.experiment import Experiment, Finding
-from experiments.numbers import number
+from experiments.numbers import NUMBERS, number
 from experiments.scales import Scale
 from experiments.steps import Places
 from metrabs_acae import tables
