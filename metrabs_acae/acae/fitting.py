@@ -18,6 +18,7 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.body_size import require_mm
 from metrabs_acae.joint_names import read_names
 from metrabs_acae.layers import blocks
+from metrabs_acae.machine import n_cores
 
 _SELECTION_POSES = 500
 _COMPARISON_POSES = 1024
@@ -154,7 +155,7 @@ def fit_acae(
         return total_loss(parameters), parameters
 
     with threadpool_limits(limits=1, user_api="blas"):
-        with ThreadPoolExecutor(min(n_restarts, workers or usable_cores())) as pool:
+        with ThreadPoolExecutor(min(n_restarts, workers or n_cores())) as pool:
             attempts = list(pool.map(short_run, range(n_restarts)))
         losses = [loss for loss, _ in attempts]
         best = int(np.nanargmin(losses))
@@ -222,7 +223,7 @@ def latent_gram(poses_mm: np.ndarray, encoder: np.ndarray, n_pairs: int) -> np.n
     return (gram + gram[np.ix_(mirror, mirror)]) / 2
 
 
-def usable_cores() -> int:
+def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
