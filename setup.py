@@ -29,6 +29,7 @@ setup(
     packages=find_packages(include=["metrabs_acae*", "data_processing*", "experiments*"]),
     include_package_data=True,
     package_data={
+        "data_processing": ["assets/*"],
         "data_processing.synthetic": ["assets/*"],
         "metrabs_acae.inference": ["viewer.html"],
         "metrabs_acae.models.backbones": ["assets/*"],

@@ -28,6 +28,7 @@ COMMANDS = {
     "verify": ("data_processing.commands.verify", "checks pose stores and writes a report"),
     "movi-predict": ("data_processing.commands.movi_predict", "runs a pose estimator over BML-MoVi's phone videos"),
     "movi-phones": ("data_processing.commands.movi_phones", "calibrates the phone cameras of BML-MoVi"),
+    "muco-compose": ("data_processing.commands.muco_compose", "MuCo-3DHP's composites from MPI-INF-3DHP's videos"),
     "bone-lengths": ("data_processing.commands.bone_lengths", "mean bone lengths, to judge estimated poses by"),
     "skeletons": ("data_processing.commands.skeletons", "draws the skeletons"),
 }

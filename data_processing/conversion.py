@@ -7,13 +7,13 @@ overwritten. At the end the rows become the pose store, the pictures are linked 
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
+import threading
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -22,6 +22,7 @@ from data_processing.converter import Converter, Unit, UnitOutput
 from data_processing.guards import LabelFault
 from data_processing.plausibility import BoneCheck
 from data_processing.rows import read_rows, read_summary
+from data_processing.work_pool import in_processes
 from metrabs_acae.data.store import PoseStoreWriter
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import load_json
@@ -32,9 +33,12 @@ FORMAT_VERSION = 2
 _BUSY = "Another conversion is working in {} ({{holder}}); wait for it or stop it."
 LABEL_FAULT = "labels: "
 """Beginning of the sentences of the guards."""
-FEW = 0.5
 MAX_FAULTS = 5
 """If the first so many units all have labels that cannot be right, the rest is not tried."""
+FEW = 0.5
+"""A store with a smaller share of the expected examples is said to be small."""
+PATIENCE_S = 20
+"""After so long without a finished unit the reasons are given."""
 
 
 def convert(
@@ -109,40 +113,22 @@ def _run(converter, pending: list[Unit], work: Path, n_units: int, workers, prog
     """Converts the pending units; returns what went wrong, by unit name."""
     failures: dict[str, str] = {}
     bar = Progress(f"{converter.info.name}: units", n_units, start=n_units - len(pending), enabled=progress)
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    if workers == 0 or len(pending) <= 1:
-        for unit in pending:
-            bar.step(note=_note(failures, unit, _convert_unit(converter, unit, work)))
+    convert_unit = functools.partial(_convert_unit, converter, work)
+    patience = threading.Timer(PATIENCE_S, _say_why_it_takes_long, [bar])
+    patience.daemon = True
+    patience.start()
+    try:
+        for unit, error in in_processes(convert_unit, pending, workers):
+            patience.cancel()
+            bar.step(note=_note(failures, unit, error))
             _stop_if_all_faulty(failures, bar, n_units - len(pending))
-        return failures
-    context = multiprocessing.get_context("spawn")
-    n_workers = min(workers, len(pending))
-    with concurrent.futures.ProcessPoolExecutor(n_workers, mp_context=context, initializer=_start_worker) as pool:
-        waiting = iter(pending)
-        running = {}
-        try:
-            while True:
-                for unit in waiting:
-                    running[pool.submit(_convert_unit, converter, unit, work)] = unit
-                    if len(running) >= 2 * workers:
-                        break
-                if not running:
-                    break
-                finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-                for future in finished:
-                    unit = running.pop(future)
-                    bar.step(note=_note(failures, unit, future.result()))
-                    _stop_if_all_faulty(failures, bar, n_units - len(pending))
-        except concurrent.futures.process.BrokenProcessPool:
-            raise UserError(
-                "A worker process was killed (often: out of memory); start the same command again with fewer --workers."
-            ) from None
-        except BaseException:
-            for process in list(pool._processes.values()):  # what they were doing will be done anew
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    finally:
+        patience.cancel()
     return failures
+
+
+def _say_why_it_takes_long(bar: Progress) -> None:
+    bar.say(f"{bar.title}: none is done after {PATIENCE_S} s; a first start compiles some code, long videos take time")
 
 
 def _stop_if_all_faulty(failures: dict[str, str], bar: Progress, n_before: int) -> None:
@@ -152,20 +138,7 @@ def _stop_if_all_faulty(failures: dict[str, str], bar: Progress, n_before: int) 
         raise LabelFault(f"The first {len(faulty)} units all have labels that cannot be right: {faulty[0]}")
 
 
-def _start_worker() -> None:
-    """One thread per process: the processes already use every core."""
-    import signal
-
-    import cv2
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    cv2.setNumThreads(1)
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ[name] = "1"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-def _convert_unit(converter: Converter, unit: Unit, work: Path) -> str | None:
+def _convert_unit(converter: Converter, work: Path, unit: Unit) -> str | None:
     """Converts one unit; the error as a sentence, or None."""
     output = UnitOutput(work / "images", _row_path(work, unit))
     try:

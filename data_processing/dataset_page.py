@@ -129,9 +129,10 @@ than 99 % of its crop is not stored, and a store of less than half of the exampl
 dataset is said to be one. What is found of plausible damage, by what there is to hold the 3D labels against:
 """
 NOT_FOUND = """
-With a detector (`--detector`), its boxes serve where the dataset has none: then its row is that of boxes (of single
-pictures for HUMBI). Labels and pictures that are shifted against each other although the 2D and the 3D labels agree are
-found by boxes or masks only.
+Without 2D labels and boxes, a transposed R goes unnoticed where it is nearly its own transpose (a camera that looks
+along an axis of the world). With a detector (`--detector`), its boxes serve where the dataset has none: then its row is
+that of boxes (of single pictures for HUMBI). Labels and pictures that are shifted against each other although the 2D
+and the 3D labels agree are found by boxes or masks only.
 """
 MANUAL = """## Manual work
 What to ask for and what it takes, for the datasets of the paper's mixtures. Crops take 0.07 s of one processor core

@@ -17,8 +17,8 @@ from data_processing.cameras import is_inside
 from data_processing.hypotheses import Sample
 from data_processing.sides import swapped_stretches
 from metrabs_acae.data.records import CameraParams
-from metrabs_acae.data.store_checks import MAX_HEIGHT_MM, MIN_HEIGHT_MM
 from metrabs_acae.errors import UserError
+from metrabs_acae.geometry.body_size import likely_unit
 from metrabs_acae.skeletons import Skeleton
 
 SAMPLED_FRAMES, WINDOW_FRAMES = 400, 25
@@ -158,9 +158,9 @@ def check_poses(
         return
     numbers = np.flatnonzero(seen) if frames is None else np.asarray(frames)[seen]
     extent = float(np.median(np.linalg.norm(np.nanmax(poses, 1) - np.nanmin(poses, 1), axis=-1)))
-    if not MIN_HEIGHT_MM < extent < MAX_HEIGHT_MM:
-        guess = unit_of(extent)
-        likely = f"Likely cause: the labels are {guess}." if guess else "No usual unit explains it."
+    unit = likely_unit(poses, skeleton.joint_names)
+    if unit != "millimetres":
+        likely = f"Likely cause: the labels are {unit}."
         raise LabelFault(f"{source}: people have a median extent of {extent:.3g} mm. {likely} {ADVICE}")
     wrong = swapped_stretches(poses, skeleton.joint_names, skeleton.mirror) if successive else []
     if wrong:
@@ -169,11 +169,6 @@ def check_poses(
             f"{source}: in frames {named} people walk backwards by their labels. Likely cause: left and right are "
             f"swapped there. {ADVICE}"
         )
-
-
-def unit_of(extent_mm: float) -> str:
-    """What the labels of a person of this extent may be, if not millimetres; empty if nothing usual."""
-    return " or ".join(n for f, n in hypotheses.UNITS.items() if MIN_HEIGHT_MM < extent_mm * f < MAX_HEIGHT_MM)
 
 
 def check_worlds(source: str, worlds: Mapping[str, np.ndarray], *, tolerance_mm: float = 50.0) -> None:

@@ -284,9 +284,10 @@ DATASETS = (
         files=(
             RemoteFile(_MPI + "projects/SingleShotMultiPerson/content/muco-3dhp.zip", "muco-3dhp.zip", archive=True),
         ),
-        steps="Download MPI-INF-3DHP (`3dhp`) with its masks, extract every frame of videos and masks, and run the "
-        "authors' MATLAB scripts (mpii_process_multiperson_train_set) for at least the first 400 chunks of 500 images.",
-        layout="unaugmented_set_001/**/<6 digits>.jpg\nsampled_dataset_info.mat\n"
+        steps="Download MPI-INF-3DHP (`3dhp`) with the masks of people and chairs, then compose: `python -m "
+        "data_processing muco-compose --raw 3DHP --out DIR` (with `--composition sampled_dataset_info.mat` where the "
+        "authors' own list is at hand).",
+        layout="unaugmented_set_001/**/<6 digits>.jpg\ncomposites.npz (or sampled_dataset_info.mat)\n"
         "3dhp/S*/Seq*/{annot.mat,camera.calibration}\n"
         "3dhp/S*/Seq*/{FGmasks,ChairMasks}/img_<camera>_<6 digits>.jpg",
         skeleton="3dhp",
@@ -315,7 +316,8 @@ DATASETS = (
         url="https://google.github.io/aistplusplus_dataset/",
         steps="Accept the terms; download fullset.zip of the annotations and the 10M videos listed in "
         "https://aistdancedb.ongaaccel.jp/data/video_refined/10M/refined_10M_all_video_url.csv.",
-        layout="annotations/{keypoints3d/*.pkl,cameras/{mapping.txt,*.json},splits/pose_{train,val}.txt,ignore_list.txt}\n"
+        layout="annotations/{keypoints3d/*.pkl,[keypoints2d/*.pkl,]cameras/{mapping.txt,*.json},"
+        "splits/pose_{train,val}.txt,ignore_list.txt}\n"
         "(or aist_plusplus_final/, as unpacked)\nvideos/<sequence, cAll replaced by the camera>.mp4",
         skeleton="coco",
         joints=COCO_19,

@@ -262,4 +262,28 @@ DATASETS = (
         evidence="joints",
         limits="not used in the paper",
     ),
+    DatasetInfo(
+        name="pose2sim-demo",
+        title="Four-camera video of pose2sim",
+        year=2024,
+        role="benchmark",
+        kind="studio",
+        licence="BSD-3-Clause (videos, of the package pose2sim); the joints are this project's",
+        citation="Pagnon et al., Pose2Sim: An open-source Python package for multiview markerless kinematics, "
+        "JOSS 2022",
+        url="https://github.com/perfanalytics/pose2sim",
+        steps="`pip download --no-deps pose2sim==0.10.49`, then unzip the wheel; --raw is its folder "
+        "Pose2Sim/Demo_SinglePerson.",
+        layout="videos/cam0[1-4].mp4",
+        skeleton="coco",
+        joints=("lsho", "rsho", "lelb", "relb", "lwri", "rwri", "lhip", "rhip", "lkne", "rkne", "lank", "rank"),
+        splits="all 100 frames as test",
+        cameras="4, 1080 x 1920, K, lens and place of each",
+        units="mm; z up",
+        boxes="around a 2D network's landmarks",
+        sampling="none",
+        bone_check=False,
+        converter=_CONVERTERS + "pose2sim_demo:Pose2SimDemo",
+        limits="joints triangulated from a 2D network's landmarks, about 15 mm; not used in the paper",
+    ),
 )

@@ -3,7 +3,8 @@
 Sequences of the official pose splits train and val are training data, but those of the ignore list; motion sampling at
 100 mm per video. The labels' box x 1.15 is the person's box. The joints are the authors' smoothed triangulations
 (`keypoints3d_optim`, cm, y up) at 60 frames per second; of videos of another rate the frame shown at that time is
-taken. Only videos that are there are converted: a part of them will do.
+taken. Only videos that are there are converted: a part of them will do. Where `keypoints2d` is
+there, the joints are held against it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ FPS = 60
 MM_PER_CM = 10
 THRESHOLD_MM = 100
 BOX_FACTOR, EXTRA = 1.15, 0.8
+MIN_CONFIDENCE = 0.3
 
 
 class Aist(Converter):
@@ -59,9 +61,15 @@ class Aist(Converter):
         camera = cameras[name]
         video = self.raw / "videos" / f"{unit.name}.mp4"
         path = folder / "keypoints3d" / f"{sequence}.pkl"
-        poses = read_poses(path, self.info.get_skeleton().joint_names)
+        joint_names = self.info.get_skeleton().joint_names
+        poses = read_poses(path, joint_names)
         others = {n: c for n, c in cameras.items() if n != name}
-        self.check(path, poses, cameras=camera, size=video_info(video).size_wh, others=others)
+        pixels = read_pixels(folder / "keypoints2d" / f"{sequence}.pkl", int(name[1:]) - 1, joint_names)
+        if pixels is not None and len(pixels) != len(poses):
+            output.note("keypoints2d of another number of frames: not held against")
+            pixels = None
+        known = {"cameras": camera, "pixels": pixels, "others": others, "tolerance_px": 40, "noise_px": 8}
+        self.check(path, poses, size=video_info(video).size_wh, **known)
         sampler = MotionSampler(THRESHOLD_MM)
         kept = [i for i, pose in enumerate(poses) if sampler.keep(pose)]
         rate = video_info(video).fps
@@ -88,6 +96,22 @@ class Aist(Converter):
                     frame=i,
                     activity=sequence.split("_")[0],
                 )
+
+
+def read_pixels(path, camera: int, joint_names) -> np.ndarray | None:
+    """[frames, 19, 2] px of a network's keypoints in a camera's video, NaN where unsure; None without the file."""
+    if not path.is_file():
+        return None
+    try:
+        table = np.asarray(load_pickle(path)["keypoints2d"], np.float64)[camera].reshape(-1, N_RAW, 3)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(f"{path} does not hold keypoints of {N_RAW} joints ({error!r}); fetch it again.") from None
+    sure = np.where(table[..., 2:] > MIN_CONFIDENCE, table[..., :2], np.nan)
+    pixels = np.full((len(table), len(joint_names), 2), np.nan)
+    for i, base in enumerate(n.split("_")[0] for n in joint_names):
+        if base in RAW_JOINTS[:N_RAW]:
+            pixels[:, i] = sure[:, RAW_JOINTS.index(base)]
+    return pixels
 
 
 def read_names(path) -> list[str]:

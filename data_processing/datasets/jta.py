@@ -87,6 +87,9 @@ class Jta(Converter):
         for person in sorted(tracks, key=lambda p: -len(tracks[p]))[:N_CHECKED]:
             rows = np.stack([frames[f][person] for f in tracks[person]])
             poses, pixels = rows[..., :3], rows[..., 4:]
+            pixels = np.where(
+                is_inside(pixels, SIZE)[..., None], pixels, np.nan
+            )  # elsewhere they may be cut to the frame
             self.check(path, poses, cameras=camera, pixels=pixels, frames=tracks[person], noise_px=0.6)
 
     def _boxes(self, image, video, frame: int, labelled: dict) -> dict[int, np.ndarray | None]:

@@ -1,9 +1,10 @@
-"""MuCo-3DHP: composites of four people each, cut out of MPI-INF-3DHP by the authors' MATLAB scripts.
+"""MuCo-3DHP: composites of four people each, cut out of MPI-INF-3DHP.
 
-Needs the composites, sampled_dataset_info.mat, and the annotations, calibrations and extracted mask pictures of
-MPI-INF-3DHP. The first 200,000 composites are used. A person's box is that of the joints, cut to the vertical extent of
-what nearer people and chairs leave visible; with a detector, the detection that matches it. Who is nearer follows from
-the pelvis of `univ_annot3`, as in the composition.
+They are made by `muco-compose` or by the authors' MATLAB scripts. Needs the composites, composites.npz or
+sampled_dataset_info.mat, and the annotations, calibrations and extracted mask pictures of MPI-INF-3DHP. The first
+200,000 composites are used. A person's box is that of the joints, cut to the vertical extent of what nearer people and
+chairs leave visible; with a detector, the detection that matches it. Who is nearer follows from the pelvis of
+`univ_annot3`, as in the composition.
 
 The composition list counts frames from 0, as the labels do. Pictures that were taken out of the videos by ffmpeg
 without `-start_number 0` are numbered from 1: the one of a number shows the frame before it, and so do the composites
@@ -25,6 +26,7 @@ from data_processing.datasets.skeletool import read_cameras
 from data_processing.file_cache import file_cache
 from data_processing.images import read_image
 from data_processing.matlab import open_mat73
+from data_processing.plain_files import read_arrays
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import get_skeleton
 
@@ -40,14 +42,16 @@ N_PROBED = 1000
 
 class MuCo(Converter):
     def units(self) -> list[Unit]:
-        origins = read_origins(self.require("sampled_dataset_info.mat"))[:MAX_COMPOSITES]
+        own = self.raw / "composites.npz"
+        origins = read_origins(own if own.exists() else self.require("sampled_dataset_info.mat"))[:MAX_COMPOSITES]
         self.require(IMAGE_FOLDER)
         probed = range(1, len(origins) + 1, max(1, len(origins) // N_PROBED))
         missing = sum(not self._image_path(n).exists() for n in probed)
         if missing > len(probed) / 2:
             raise UserError(
                 f"Most composites are missing in {self.raw / IMAGE_FOLDER} ({missing} of {len(probed)} looked for). "
-                "The authors' script makes ten unless it is told otherwise."
+                "The authors' script makes ten unless it is told otherwise; `python -m data_processing muco-compose` "
+                "makes them all."
             )
         self.require("3dhp")
         return [
@@ -166,6 +170,8 @@ def read_poses_and_depths(path) -> tuple[list[np.ndarray], list[np.ndarray]]:
 @functools.lru_cache(256)
 def first_number(folder: Path, camera: int) -> int:
     """1 if the pictures of a sequence were numbered from 1, else 0."""
+    if (folder.parent.parent / "numbered_from_0").exists():
+        return 0
     there = [(folder / "FGmasks" / f"img_{camera}_{n:06d}.jpg").exists() for n in (0, 1)]
     return 1 if there == [False, True] else 0
 
@@ -188,6 +194,8 @@ def vertical_intersection(box, other) -> np.ndarray:
 
 def read_origins(path) -> np.ndarray:
     """[composites, 4, 4] subject, sequence, camera (from 0) and frame (from 0) of every person."""
+    if Path(path).suffix == ".npz":
+        return read_arrays(path, ["origins"])["origins"].reshape(-1, N_PEOPLE, 4).astype(np.int64)
     with open_mat73(path) as file:
         cells = file["composite_info"]
         if cells.shape[0] != N_PEOPLE:

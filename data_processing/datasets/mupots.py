@@ -30,7 +30,7 @@ class MuPoTS(Converter):
         camera = make_camera(np.eye(3), np.zeros(3), fit_intrinsics(poses[valid], pixels[valid]), world_up=(0, -1, 0))
         for person in range(poses.shape[1]):
             known = np.flatnonzero(valid[:, person])
-            labels = {"pixels": pixels[known, person], "frames": known}
+            labels = {"pixels": pixels[known, person], "frames": known, "tolerance_px": 15}
             self.check(folder / "annot.mat", poses[known, person], cameras=camera, **labels)
         for frame in np.flatnonzero(valid.any(axis=1)):
             key = f"{unit.name}/img_{frame:06d}.jpg"

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from data_processing.synthetic import render
-from data_processing.synthetic.cameras import Camera
+from data_processing.synthetic.rigs import Camera
 from data_processing.synthetic.textures import (
     dead_leaves,
     fractal_noise,

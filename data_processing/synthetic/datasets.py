@@ -37,7 +37,7 @@ class StoreSpec:
 
     Attributes:
         share: training images per unit of dataset size; splits: which splits it has.
-        rig: name in `cameras.RIGS`; place: style of `background.sample_surroundings`; outfit: in `appearance.OUTFITS`.
+        rig: name in `rigs.RIGS`; place: style of `background.sample_surroundings`; outfit: in `appearance.OUTFITS`.
         subjects: how many people train it; heights_mm: their statures.
         people: least and greatest number of people; all_labelled: everyone is a row, else only the first.
         occluders: probability of an object in front; truncated: of a person cut by the image's border.

@@ -8,7 +8,7 @@ import zlib
 import cv2
 import numpy as np
 
-from data_processing.synthetic import appearance, background, body, cameras, joints, poses, render
+from data_processing.synthetic import appearance, background, body, joints, poses, render, rigs
 from data_processing.synthetic.datasets import StoreSpec
 from data_processing.synthetic.labels import Actor, Row, joint_index, label
 from data_processing.synthetic.props import Props, box, chair, no_props
@@ -32,10 +32,10 @@ def make_example(spec: StoreSpec, split: str, index: int, seed: int) -> tuple[np
 def _attempt(rng, spec: StoreSpec, split: str):
     exact = split != "train"
     held_out = split == "test"
-    rig = cameras.RIGS[spec.rig]
-    position = cameras.stage_position(rng, rig)
+    rig = rigs.RIGS[spec.rig]
+    position = rigs.stage_position(rng, rig)
     first = _actor(rng, spec, position, held_out)
-    camera, camera_number = cameras.sample_camera(rng, spec.rig, first.joints.mean(axis=0))
+    camera, camera_number = rigs.sample_camera(rng, spec.rig, first.joints.mean(axis=0))
     actors = [first]
     for _ in range(rng.integers(spec.people[0], spec.people[1] + 1) - 1):
         actors.append(_actor(rng, spec, _beside(rng, spec, position, camera), held_out))

@@ -14,7 +14,7 @@ from metrabs_acae.data.settings import store_and_count
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.models.kinds import require_absolute
-from metrabs_acae.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
+from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.plugins import import_named
 from metrabs_acae.skeletons import Skeleton, available_output_skeletons, register_output_skeleton
 from metrabs_acae.training.run_folder import RunFolder

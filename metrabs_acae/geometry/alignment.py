@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metrabs_acae.geometry.checks import require_shape
+from metrabs_acae.geometry.shapes import require_shape
 
 
 def procrustes(pred, true, *, valid=None, allow_scaling: bool = True, allow_reflection: bool = False) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from metrabs_acae.inference import cameras
-from metrabs_acae.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
+from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, AugmentationRanges
 
 ROTATION_MODES = ("limited", "full", "half_full")
 

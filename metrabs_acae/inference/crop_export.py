@@ -20,7 +20,7 @@ import numpy as np
 from metrabs_acae import numpy_runtime
 from metrabs_acae.errors import UserError
 from metrabs_acae.numpy_runtime import estimator as runtime
-from metrabs_acae.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
+from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.numpy_runtime.networks import FORMATS, load_network
 from metrabs_acae.skeletons import Skeleton
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference.model_card import SKELETONS_FILE, render_card
-from metrabs_acae.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
+from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.skeletons import Skeleton
 
 CROP_MODEL_FOLDER = "crop_model"

@@ -14,7 +14,7 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.inference import augmentation, cameras, checks, plausibility
 from metrabs_acae.inference.crop_model import CropModel, edge_variable, string_variable
 from metrabs_acae.inference.crop_poses import CropPoses
-from metrabs_acae.numpy_runtime.cameras import REFERENCE_RANGES, AugmentationRanges
+from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.skeletons import Skeleton
 
 UNKNOWN_INTRINSICS = ((-1.0,) * 3,) * 3

@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.points import combine_points
+from metrabs_acae.geometry.shapes import require_shape
 from metrabs_acae.layers.blocks import Layout, disassemble, named_blocks
 
 WEIGHT_KINDS = ("nonnegative", "affine")

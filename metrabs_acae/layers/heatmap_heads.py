@@ -9,7 +9,6 @@ import numpy as np
 from keras import ops
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.heatmaps import (
     CropGrid,
     at_least_float32,
@@ -19,6 +18,7 @@ from metrabs_acae.geometry.heatmaps import (
     last_cell_px,
     soft_argmax,
 )
+from metrabs_acae.geometry.shapes import require_shape
 
 
 @keras.saving.register_keras_serializable("metrabs_acae")

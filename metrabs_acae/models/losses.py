@@ -14,10 +14,10 @@ import numpy as np
 from keras import ops
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.heatmaps import CropGrid
 from metrabs_acae.geometry.perspective import NEAR_FOV_BORDER_FACTOR, is_within_fov, project
 from metrabs_acae.geometry.points import combine_points, masked_mean
+from metrabs_acae.geometry.shapes import require_shape
 from metrabs_acae.models.settings import LossWeights
 from metrabs_acae.models.variants import Variant, get_variant
 

@@ -10,10 +10,10 @@ import numpy as np
 from keras import ops
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.heatmaps import CropGrid
 from metrabs_acae.geometry.perspective import reconstruct_absolute
 from metrabs_acae.geometry.points import combine_points
+from metrabs_acae.geometry.shapes import require_shape
 from metrabs_acae.layers.affine_combination import AffineCombination
 from metrabs_acae.layers.blocks import Layout, layout_of
 from metrabs_acae.layers.heatmap_heads import HeatmapHeads

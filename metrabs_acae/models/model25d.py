@@ -6,11 +6,11 @@ import numpy as np
 from keras import ops
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.heatmaps import heatmap_to_25d
 from metrabs_acae.geometry.perspective import back_project, is_within_fov, normalize, project
 from metrabs_acae.geometry.points import combine_points, masked_mean
 from metrabs_acae.geometry.scale_recovery import depth_from_bone_lengths
+from metrabs_acae.geometry.shapes import require_shape
 from metrabs_acae.models.losses import MIN_TRUE_DEPTH_MM, MM_PER_M
 from metrabs_acae.models.volumetric import VolumetricModel
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from metrabs_acae.geometry.checks import require_shape
 from metrabs_acae.geometry.heatmaps import CropGrid
+from metrabs_acae.geometry.shapes import require_shape
 from metrabs_acae.layers.heatmap_heads import VolumetricHead
 from metrabs_acae.models.backbones.build import stride_of
 from metrabs_acae.models.losses import PAPER_WEIGHTS, LossWeights

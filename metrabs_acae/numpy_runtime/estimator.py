@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import cameras, checks, reconstruction, warping
+from . import arguments, crop_views, reconstruction, resampling
 from .networks import FORMATS, load_network, run_in_batches
 
 DESCRIPTION_FILE = "crop_model.json"
@@ -35,7 +35,7 @@ class PoseEstimator:
         self.image_size = description["image_size"]
         self._mirror = np.array(description["mirror"])
         # Files of earlier versions do not say how far augmentation goes.
-        self._ranges = cameras.AugmentationRanges(**description.get("augmentation_ranges", {}))
+        self._ranges = crop_views.AugmentationRanges(**description.get("augmentation_ranges", {}))
         matrices = dict(np.load(folder / MATRICES_FILE)) if (folder / MATRICES_FILE).exists() else {}
         self._decoder, self._joint_transform = matrices.get("decoder"), matrices.get("joint_transform")
         self._network = load_network(folder / FORMATS.get(runtime, ""), runtime, threads=threads)
@@ -73,18 +73,18 @@ class PoseEstimator:
             0..1 (if the network tells), and, if absolute, poses2d [P, J, 2] px. Without `average_aug` poses are
             [P, A, J, ...].
         """
-        image = checks.image(image)
+        image = arguments.image(image)
         size_wh = (image.shape[1], image.shape[0])
-        boxes = checks.boxes(boxes, size_wh)
-        intrinsics = checks.intrinsics(intrinsic_matrix, size_wh)
+        boxes = arguments.boxes(boxes, size_wh)
+        intrinsics = arguments.intrinsics(intrinsic_matrix, size_wh)
         if not 0 < default_fov_degrees < 180:
             raise ValueError("default_fov_degrees must lie between 0 and 180.")
         if intrinsics is None:
             offset = self.description["center_offset_px"]
-            intrinsics = cameras.intrinsics_from_fov(default_fov_degrees, *image.shape[:2], center_offset_px=offset)
-        distortion = checks.distortion(distortion_coeffs, intrinsics, size_wh)
-        extrinsics = checks.extrinsics(extrinsic_matrix)
-        up = checks.up(world_up_vector)
+            intrinsics = crop_views.intrinsics_from_fov(default_fov_degrees, *image.shape[:2], center_offset_px=offset)
+        distortion = arguments.distortion(distortion_coeffs, intrinsics, size_wh)
+        extrinsics = arguments.extrinsics(extrinsic_matrix)
+        up = arguments.up(world_up_vector)
         for name, value, most in (("num_aug", num_aug, 1000), ("antialias_factor", antialias_factor, 64)):
             if not 1 <= value <= most or int(value) != value:
                 raise ValueError(f"{name} must be an integer from 1 to {most}.")
@@ -94,7 +94,7 @@ class PoseEstimator:
         joints = np.array(self.skeletons[skeleton]["indices"], int)
 
         crops = [
-            cameras.crop_cameras(
+            crop_views.crop_cameras(
                 box,
                 intrinsics,
                 distortion,
@@ -113,7 +113,7 @@ class PoseEstimator:
         shape = (len(boxes), num_aug, len(joints))
         values = {name: v[:, joints].reshape(*shape, *v.shape[2:]) for name, v in values.items()}
         poses = values["poses3d"]
-        poses2d = cameras.project(poses, intrinsics, distortion)
+        poses2d = crop_views.project(poses, intrinsics, distortion)
         spread = np.sqrt(poses.var(1).sum(-1))
         to_world = np.linalg.inv(extrinsics)
         poses = poses @ to_world[:3, :3].T + (to_world[:3, 3] if absolute else 0)
@@ -132,11 +132,11 @@ class PoseEstimator:
         if not crops:
             empty = {"poses3d": np.zeros((0, n_joints, 3))}
             return {**empty, "entropy": np.zeros((0, n_joints))} if has_entropy else empty
-        pyramid = warping.Pyramid(image)
+        pyramid = resampling.Pyramid(image)
         inputs = {
             "image": np.stack(
                 [
-                    warping.render_crop(
+                    resampling.render_crop(
                         pyramid, intrinsics, distortion, c, size=self.image_size, antialias_factor=antialias_factor
                     )
                     for c in crops

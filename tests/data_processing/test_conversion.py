@@ -104,3 +104,14 @@ def test_a_killed_worker_leaves_what_was_done(tmp_path):
         convert(Toy(INFO, raw), tmp_path / "store", workers=1, progress=False)
     store = PoseStore(convert(Toy(INFO, raw), tmp_path / "store", workers=1, progress=False))
     assert store.splits == {"train": 8}
+
+
+def test_a_start_that_takes_long_says_so(tmp_path, monkeypatch, capsys):
+    import time
+
+    monkeypatch.setattr("data_processing.conversion.PATIENCE_S", 0.05)
+    monkeypatch.setattr(Toy, "convert", lambda self, unit, output: time.sleep(0.3))
+    raw = make_raw(tmp_path / "raw", [""])
+    with pytest.raises(UserError, match="no example was found"):
+        convert(Toy(INFO, raw), tmp_path / "store", workers=0)
+    assert "none is done after 0.05 s; a first start compiles some code" in capsys.readouterr().err

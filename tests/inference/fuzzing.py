@@ -74,7 +74,7 @@ class NumpyEstimator(numpy_runtime.PoseEstimator):
         self.joint_names, self.image_size = list(SKELETON.joint_names), SIZE
         self.description = {"batch_size": 2, "outputs": ["coords3d_mm", "entropy"], "center_offset_px": -0.5}
         self.description["rotation_mode"] = "limited"
-        self._ranges = numpy_runtime.cameras.REFERENCE_RANGES
+        self._ranges = numpy_runtime.crop_views.REFERENCE_RANGES
         self._mirror, self._decoder, self._joint_transform = SKELETON.mirror, None, None
         self._network = lambda inputs: {k: v.numpy() for k, v in Network().inference_outputs(inputs).items()}
 

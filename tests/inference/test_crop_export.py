@@ -14,7 +14,7 @@ from metrabs_acae import numpy_runtime
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import crop_export
 from metrabs_acae.inference.multiperson import PoseEstimator
-from metrabs_acae.numpy_runtime import cameras, networks, reconstruction
+from metrabs_acae.numpy_runtime import crop_views, networks, reconstruction
 from metrabs_acae.skeletons import Skeleton
 from tests.golden import golden
 from tests.inference import reference
@@ -43,7 +43,7 @@ def model():
 def exported(model, tmp_path_factory):
     """With latents to decode, a transform of the joints, a batch not filled evenly, and small augmentation."""
     settings = {"image_size": tiny.SIZE, "output_skeletons": {"pair": PAIR}}
-    settings["augmentation_ranges"] = cameras.AugmentationRanges(8.0, 0.9, 1.05, 0.7)
+    settings["augmentation_ranges"] = crop_views.AugmentationRanges(8.0, 0.9, 1.05, 0.7)
     settings["joint_transform"] = np.eye(len(tiny.NAMES)) * 0.8 + 0.2 / len(tiny.NAMES)
     estimator = PoseEstimator(model, model.skeleton, transformed_skeleton=model.skeleton, **settings)
     folder, lines = tmp_path_factory.mktemp("crop_export"), []
@@ -160,7 +160,7 @@ def test_crop_cameras_agree_with_the_reference(lens, coefficients):
     n_aug = len(arrays["crops_aug_gammas"])
     for person, image in enumerate([0, 0, 1, 1, 1]):
         distortion = np.pad(arrays["dist5"][image], (0, 7)) if coefficients is None else coefficients
-        crops = cameras.crop_cameras(
+        crops = crop_views.crop_cameras(
             boxes[person][:4],
             arrays["intrinsics"][image],
             distortion,

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from metrabs_acae.inference import augmentation, cameras, plausibility
-from metrabs_acae.numpy_runtime.cameras import AugmentationRanges, augmentations
+from metrabs_acae.numpy_runtime.crop_views import AugmentationRanges, augmentations
 from tests.golden import golden
 from tests.inference import reference
 

@@ -10,7 +10,7 @@ from metrabs_acae.data.records import CameraParams, check_camera, check_view
 from metrabs_acae.data.store import PoseStoreWriter
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo_inputs
-from metrabs_acae.numpy_runtime import checks, rules
+from metrabs_acae.numpy_runtime import arguments, rules
 from tests.data.stores import skeleton, toy_row
 
 SIZE = (1920, 1080)
@@ -68,7 +68,7 @@ def test_the_writer_names_the_row(tmp_path):
 
 def test_boxes():
     inside = np.array([[-10.0, 5, 30, 40], [1900, 1000, 100, 100]])
-    assert rules.boxes_in_picture(rules.boxes(inside, checks.require), *SIZE, checks.require) is inside
+    assert rules.boxes_in_picture(rules.boxes(inside, arguments.require), *SIZE, arguments.require) is inside
     outside = np.array([[2000.0, 5, 30, 40], [5, 5, 30, 40], [-40, 5, 30, 40], [5, 1080, 30, 40]])
     np.testing.assert_array_equal(demo_inputs.boxes_in_picture(outside, SIZE), outside[1:2])
     for box, message in (
@@ -82,7 +82,7 @@ def test_boxes():
 
 def test_rotations():
     turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
-    assert rules.rotation(turn, checks.require, "R") is turn
+    assert rules.rotation(turn, arguments.require, "R") is turn
     for wrong, message in ((turn * 1.01, ""), (-turn, ", without mirroring"), (turn * np.nan, "")):
         with pytest.raises(ValueError, match=f"R must be a rotation matrix .world to camera.{message}"):
-            rules.rotation(wrong, checks.require, "R")
+            rules.rotation(wrong, arguments.require, "R")

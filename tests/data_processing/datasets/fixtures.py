@@ -50,6 +50,7 @@ WRITE: dict[str, Callable[[Path, str], object]] = {
     "mupots": lambda raw, _: _of("mupots_and_3dpw").write_mupots(raw),
     "3dpw": lambda raw, _: _of("mupots_and_3dpw").write_3dpw(raw),
     "emdb": _with_body_model("emdb"),
+    "pose2sim-demo": lambda raw, _: _of("pose2sim_demo").write(raw),
     "aist": lambda raw, _: _of("aist").write(raw, {"1": ("train", [0, 150])}),
     "gpa": lambda raw, _: _of("gpa").write(raw, [(11, 1, 0, True), (12, 1, 120, True)]),
     "humbi": lambda raw, _: _of("humbi").write(raw, {1: 0}),

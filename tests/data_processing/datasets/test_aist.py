@@ -112,3 +112,23 @@ def test_bad_files_are_named(tmp_path, converted):
         with pytest.raises(UserError, match=message):
             converted("aist", tmp_path / "raw")
         (root / name).write_bytes(saved)
+
+
+def test_joints_are_held_against_the_keypoints_of_the_videos(tmp_path, converted):
+    true = write(tmp_path / "raw", {"1": ("train", [0, 300, 600, 900])})[f"{SEQUENCE}1"]
+    folder = tmp_path / "raw/annotations/keypoints2d"
+    folder.mkdir()
+
+    def keypoints(views):
+        pixels = np.stack([project(v, true) for v in views])
+        table = np.concatenate([pixels, np.ones((*pixels.shape[:3], 1))], -1)
+        (folder / f"{SEQUENCE}1.pkl").write_bytes(pickle.dumps({"keypoints2d": table}))
+
+    keypoints([view(0), view(1)])
+    assert converted("aist", tmp_path / "raw").splits == {"train": 8}
+    keypoints([view(1), view(0)])
+    with pytest.raises(UserError, match="mBR0_ch01.pkl: .* the calibration is that of camera c02"):
+        converted("aist", tmp_path / "raw", out="other")
+    (folder / f"{SEQUENCE}1.pkl").write_bytes(pickle.dumps({"keypoints": 1}))
+    with pytest.raises(UserError, match="does not hold keypoints of 17 joints"):
+        converted("aist", tmp_path / "raw", out="third")

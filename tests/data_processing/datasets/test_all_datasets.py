@@ -31,7 +31,7 @@ from metrabs_acae.training.trainer import TrainingModel, run_training
 
 from .fixtures import WRITE
 
-NAMES = (*COUNTS_3D["full"], *COUNTS_2D[1], *BENCHMARKS, "bedlam")
+NAMES = (*COUNTS_3D["full"], *COUNTS_2D[1], *BENCHMARKS, "bedlam", "pose2sim-demo")
 SIDE, STRIDE, N_STEPS = 64, 16, 10
 
 

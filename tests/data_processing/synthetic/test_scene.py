@@ -6,7 +6,7 @@ import pytest
 import rlemasklib
 
 from data_processing.synthetic import datasets, labels, render, scene
-from data_processing.synthetic.cameras import RIGS, Camera, sample_camera
+from data_processing.synthetic.rigs import RIGS, Camera, sample_camera
 
 SEED = 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import cameras
+from . import crop_views
 
 DISPLAY_GAMMA = 2.2
 N_LEVELS = 3
@@ -67,7 +67,7 @@ def _bilinear(image, x, y):
 
 
 def render_crop(
-    pyramid: Pyramid, intrinsics, distortion, camera: cameras.CropCamera, *, size: int, antialias_factor: int = 1
+    pyramid: Pyramid, intrinsics, distortion, camera: crop_views.CropCamera, *, size: int, antialias_factor: int = 1
 ):
     """One crop [size, size, 3] float32 in 0..1, display values to the power of the camera's gamma.
 
@@ -88,7 +88,7 @@ def render_crop(
         is_ahead = rays[2] > 1e-9
         depth = np.where(is_ahead, rays[2], 1.0)
         with np.errstate(all="ignore"):  # the lens model has no value everywhere; there the crop is black
-            u, v = cameras.distort(rays[0] / depth, rays[1] / depth, distortion)
+            u, v = crop_views.distort(rays[0] / depth, rays[1] / depth, distortion)
             columns, rows = (np.where(is_ahead, row[0] * u + row[1] * v + row[2], OUTSIDE).ravel() for row in scaled)
         total = total + pyramid.sample(level, columns, rows)
     linear = (total / antialias_factor**2).reshape(size, size, 3)

@@ -1,0 +1,73 @@
+"""Pieces of work in several processes, few at a time, ended cleanly however the program ends."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from metrabs_acae.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None
+) -> Iterator[tuple[Item, Result]]:
+    """(item, function(item)), in the order in which they are done.
+
+    Args:
+        function: must be picklable, as items and results.
+        workers: processes; None for one per core, 0 for this process alone.
+
+    Raises:
+        UserError: a process was killed.
+    """
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers == 0 or len(items) <= 1:
+        yield from ((item, function(item)) for item in items)
+        return
+    context = multiprocessing.get_context("spawn")
+    n_workers = min(workers, len(items))
+    with concurrent.futures.ProcessPoolExecutor(n_workers, mp_context=context, initializer=_start_worker) as pool:
+        try:
+            yield from _results(pool, function, iter(items), 2 * workers)
+        except concurrent.futures.process.BrokenProcessPool:
+            raise UserError(
+                "A worker process was killed (often: out of memory); start the same command again with fewer --workers."
+            ) from None
+        except BaseException:
+            for process in list(pool._processes.values()):  # what they were doing will be done anew
+                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _results(pool, function, waiting: Iterable, at_once: int) -> Iterator:
+    running = {}
+    while True:
+        for item in waiting:
+            running[pool.submit(function, item)] = item
+            if len(running) >= at_once:
+                break
+        if not running:
+            return
+        finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+        for future in finished:
+            yield running.pop(future), future.result()
+
+
+def _start_worker() -> None:
+    """One thread per process: the processes already use every core."""
+    import signal
+
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    cv2.setNumThreads(1)
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = "1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
