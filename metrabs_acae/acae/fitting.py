@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -221,10 +220,6 @@ def latent_gram(poses_mm: np.ndarray, encoder: np.ndarray, n_pairs: int) -> np.n
     gram = np.einsum("kdl,kdm->lm", latents, latents) / len(latents)
     mirror = blocks.mirrored_order(n_pairs, encoder.shape[1] - 2 * n_pairs)
     return (gram + gram[np.ix_(mirror, mirror)]) / 2
-
-
-def n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _latent_counts(layout: blocks.Layout, n_latents: int, n_center: int) -> tuple[int, int]:

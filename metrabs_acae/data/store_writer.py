@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from metrabs_acae.data import jpeg, store_checks
-from metrabs_acae.data.images import check_key
+from metrabs_acae.data.images import check_key, read_image_size_wh
 from metrabs_acae.data.lens import MODELS
 from metrabs_acae.data.records import (
     FORMAT,
