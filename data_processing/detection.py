@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 
 import numpy as np
 
 from data_processing.onnx_or_savedmodel import PictureModel, check_model
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 
 NO_DETECTIONS = np.zeros((0, 5))
 PERSON_CLASS = 1
@@ -53,8 +53,7 @@ class JsonDetections:
 
     def __init__(self, path: str):
         try:
-            with open(path) as file:
-                self.boxes = json.load(file)
+            self.boxes = load_json(path)
         except (OSError, ValueError) as error:
             raise UserError(f"The detections {path} cannot be read ({error}).") from None
         if not isinstance(self.boxes, dict):

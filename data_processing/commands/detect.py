@@ -102,8 +102,8 @@ def _detect_file(detect, path: Path, key: str, every: int) -> dict[str, list]:
 
 def _read_unfinished(path: Path, how: list) -> tuple[dict, set]:
     """What an interrupted run with the same flags has found, and in which files; empty where there was none."""
-    from data_processing.json_files import read_json
     from metrabs_acae.errors import UserError
+    from metrabs_acae.files import read_json
 
     if not path.exists():
         return {}, set()
