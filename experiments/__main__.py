@@ -1,4 +1,4 @@
-"""`python -m experiments run|table|plot|status|list|page`: the paper's tables and figures."""
+"""`python -m experiments run|table|check|plot|status|list|page`: the paper's tables and figures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from experiments import report, results, runner
+from experiments import comparison, report, results, runner
 from experiments.registry import EXPERIMENTS, get_experiments
 from experiments.scales import Scale, get_scale
 from experiments.steps import Places, in_order
+from metrabs_acae import tables
 from metrabs_acae.errors import UserError
 from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.flags import parse
@@ -69,6 +70,22 @@ class Table(Named, Status):
 
 
 @settings
+class Check:
+    """Compare results on the real datasets with the published numbers, cell by cell; exit code 1 if one is worse."""
+
+    results: Positional[Path] = setting(results.ROOT / "paper")
+    """Folder of the results."""
+    scale: str = setting("paper")
+    """The scale that they were made at."""
+    tolerance_mm: float = setting(1.5, at_least=0)
+    """Of errors. (Two published tables differ by up to 1.3 mm for the same models.)"""
+    tolerance_percent: float = setting(1.5, at_least=0)
+    """Of shares of joints and poses, percentage points."""
+    format: Literal["text", "markdown", "latex", "csv", "json"] = setting("text")
+    """How the table is printed."""
+
+
+@settings
 class Plot(Named):
     """Draw the figures of stored results."""
 
@@ -100,12 +117,12 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_code(lambda: _run(arguments), interrupted="Interrupted; the same command goes on from here.")
 
 
-def _run(arguments: list[str]) -> None:
+def _run(arguments: list[str]) -> int | None:
     name = arguments[0] if arguments else ""
     if name not in COMMANDS:
         raise UserError(f"There is no command '{name}'; known ones: {', '.join(COMMANDS)}.")
     flags, function = COMMANDS[name]
-    function(parse(flags, arguments[1:], f"{PROGRAM} {name}"))
+    return function(parse(flags, arguments[1:], f"{PROGRAM} {name}"))
 
 
 def places_of(flags: Where, scale: Scale) -> Places:
@@ -160,6 +177,19 @@ def table(flags: Table) -> None:
     print("\n\n".join(shown))
 
 
+def check(flags: Check) -> int:
+    tolerances = {"mm": flags.tolerance_mm, "%": flags.tolerance_percent}
+    places = Places(Path(), flags.results, Path())
+    cells = comparison.check(EXPERIMENTS.values(), get_scale(flags.scale), places, tolerances)
+    print(tables.render(cells, flags.format))
+    verdicts = [cell["verdict"] for cell in cells]
+    if flags.format in ("text", "markdown"):
+        print(
+            "\n" + ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts)) + f" of {len(cells)} numbers."
+        )
+    return int(comparison.WORSE in verdicts)
+
+
 def plot(flags: Plot) -> None:
     from experiments import plots
 
@@ -201,6 +231,7 @@ def page(flags: Page) -> None:
 COMMANDS = {
     "run": (Run, run),
     "table": (Table, table),
+    "check": (Check, check),
     "plot": (Plot, plot),
     "status": (Status, status),
     "list": (List, list_experiments),

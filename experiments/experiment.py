@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from experiments.scales import Scale
 from experiments.steps import Step
@@ -27,7 +27,7 @@ class Finding:
 
     Attributes:
         text: the statement. first, second: labels of two rows. group, metric: what is compared.
-        expected: what `first` is than `second`.
+        expected: what `first` is than `second`: ``"lower"``, ``"higher"`` or ``"alike"``, see `statistics.compare`.
     """
 
     text: str
@@ -40,7 +40,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Known:
-    """A number that the paper or its authors publish: on the real benchmarks, so not comparable with embedded data."""
+    """A number that the paper or its authors publish: on the real benchmarks, so not comparable with embedded data.
+
+    Attributes:
+        model: the row of the published table. benchmark: the protocol's name. source: where it was read.
+    """
 
     model: str
     benchmark: str
@@ -75,6 +79,7 @@ class Experiment:
         varies, paper, reach: what it varies, what the paper found, what it should reach here.
         rows: (scale, seed) -> label -> the steps whose numbers make the row.
         findings: (scale) -> what to test. known: published numbers.
+        same_as: row -> the published model that it is at the paper's scale.
         only: metrics to show; empty: the usual ones of each group.
     """
 
@@ -87,6 +92,7 @@ class Experiment:
     findings: Callable[[Scale], tuple[Finding, ...]]
     figure: Figure
     known: tuple[Known, ...] = ()
+    same_as: Mapping[str, str] = field(default_factory=dict)
     only: tuple[str, ...] = ()
 
     def steps(self, scale: Scale, seeds: tuple[int, ...]) -> list[Step]:

@@ -8,30 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments import experiment as ex
-from experiments import results, statistics
+from experiments import published_tables, results, statistics
 from experiments.experiment import Experiment, Finding
+from experiments.numbers import NUMBERS, number
 from experiments.scales import Scale
 from experiments.steps import Places
 from metrabs_acae import tables
-from metrabs_acae.evaluation import consistency, definitions
-from metrabs_acae.evaluation.definitions import Number
 
-NUMBERS = (
-    *consistency.NUMBERS,
-    Number("error_2d_mm", "mm", "error in plane"),
-    Number("error_3d_mm", "mm", "error in 3D"),
-    Number("main_loss_mm", "mm", "main loss", digits=2),
-    Number("encoder_zeros", "%", "zeros in encoder %"),
-    Number("decoder_zeros", "%", "zeros in decoder %"),
-    Number("asymmetry_mm", "mm", "mirror asymmetry", digits=3),
-)
-"""What is shown beside the metrics of `definitions`."""
+PAPER = ", paper"
+"""Ends the heading of a column of published numbers."""
 FINDINGS = f"Expected findings (difference of two rows, {statistics.CONFIDENCE:.0%} t interval, paired by seed)"
-
-
-def number(name: str) -> Number:
-    """What a stored number is: its unit and heading."""
-    return definitions.number(name, NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -96,36 +82,32 @@ def collect(experiment: Experiment, scale: Scale, places: Places, seeds: Iterabl
 def render(experiment: Experiment, scale: Scale, places: Places, fmt: str = "text", seeds: Iterable[int] = ()) -> str:
     """All tables of an experiment, its findings and the published numbers, as text, Markdown, LaTeX, CSV or JSON."""
     collected = collect(experiment, scale, places, seeds)
-    found = group_tables(experiment, collected)
+    found = group_tables(experiment, scale, collected)
     if fmt in ("csv", "json"):
         rows = [{"group": group, **row} for group, rows in found.items() for row in _flat(rows)]
         return tables.render(rows, fmt)
     digits = {n.heading: n.digits for n in NUMBERS}
-    parts = [tables.render(rows, fmt, title=title(group), digits=digits) for group, rows in found.items()]
+    parts = [tables.render(rows, fmt, title=title(group, rows), digits=digits) for group, rows in found.items()]
     if not parts:
         parts = [f"No step of '{experiment.name}' at scale '{scale.name}' has been run."]
     parts.append(_as_list(FINDINGS, finding_lines(experiment, scale, collected), fmt))
-    if experiment.known:
-        rows = [
-            {"model": k.model, "benchmark": k.benchmark, number(k.metric).heading: k.value, "source": k.source}
-            for k in experiment.known
-        ]
-        heading = "Published, on the real benchmarks (not comparable with embedded data)"
-        parts.append(tables.render(rows, fmt, title=heading))
+    parts += published_tables.published_tables(experiment, fmt)
     if collected.provenance:
         parts.append(provenance_line(collected, fmt))
     return "\n\n".join(p for p in parts if p)
 
 
-def group_tables(experiment: Experiment, collected: Collected) -> dict[str, list[dict]]:
-    """Group -> rows: one per label, a mean and spread over seeds per metric."""
+def group_tables(experiment: Experiment, scale: Scale, collected: Collected) -> dict[str, list[dict]]:
+    """Group -> rows: one per label, a mean and spread over seeds per metric, and the published value where there is."""
     found = {}
     for group in collected.groups():
-        rows = []
+        rows, known = [], published_tables.known_values(experiment, scale, group)
+        known = {label: values for label, values in known.items() if collected.values[label].get(group)}
+        published = dict.fromkeys(m for values in known.values() for m in values)
         for label in collected.values:
             row: dict = {"": label}
             seeds = 0
-            for metric in columns(experiment, group):
+            for metric in dict.fromkeys((*columns(experiment, group), *published)):
                 by_seed = collected.get(label, group, metric)
                 if by_seed:
                     values = list(by_seed.values())
@@ -133,6 +115,7 @@ def group_tables(experiment: Experiment, collected: Collected) -> dict[str, list
                     spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
                     cell = tables.PlusMinus(float(np.mean(values)), spread) if len(values) > 1 else values[0]
                     row[number(metric).heading] = cell
+            row |= {number(m).heading + PAPER: known.get(label, {}).get(m) for m in published}
             if seeds:
                 rows.append({**row, "seeds": seeds})
         if rows:
@@ -147,9 +130,11 @@ def columns(experiment: Experiment, group: str) -> tuple[str, ...]:
     return special.get(group, ex.BENCHMARK_COLUMNS)
 
 
-def title(group: str) -> str:
+def title(group: str, rows: list[dict]) -> str:
     units = {ex.CONSISTENCY: "mm, between skeletons", ex.AUTOENCODER: "mm, reconstruction of held-out poses"}
-    return f"{group} ({units.get(group, 'mm and %')}; mean ± standard deviation over seeds)"
+    paper = any(name.endswith(PAPER) for name in rows[0])
+    beside = f";{PAPER.removeprefix(',')}: published, on the real benchmark" if paper else ""
+    return f"{group} ({units.get(group, 'mm and %')}; mean ± standard deviation over seeds{beside})"
 
 
 def finding_lines(experiment: Experiment, scale: Scale, collected: Collected) -> list[str]:

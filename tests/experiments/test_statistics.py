@@ -44,6 +44,18 @@ def test_too_few_seeds_give_no_confidence():
     assert compare(same, same, expected="lower").verdict == "not shown"
 
 
+def test_rows_are_alike_if_the_interval_lies_within_the_margin():
+    second = {1: 100.0, 2: 101.0, 3: 99.0}  # a margin of 2 mm
+    differences = {"shown": (0.5, 0.4, 0.6), "contradicted": (5.0, 5.1, 4.9), "not shown": (3.0, -3.0, 0.0)}
+    for verdict, of_seeds in differences.items():
+        first = {s: v + d for (s, v), d in zip(second.items(), of_seeds, strict=True)}
+        result = compare(first, second, expected="alike")
+        assert result.verdict == verdict and result.margin == pytest.approx(2)
+    assert sentence(result, "mm").endswith("1 of 3 seeds within 2.0 mm")
+    one = sentence(compare({1: 103.0}, {1: 100.0}, expected="alike"), "mm")
+    assert one == "one seed, so no confidence: +3.0 mm, not within 2.0 mm"
+
+
 def test_five_percent_of_equal_pairs_are_called_different():
     """The promise of the interval, by simulation: 2,000 studies of three seeds without any difference."""
     rng = np.random.default_rng(1)
