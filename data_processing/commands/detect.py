@@ -15,8 +15,8 @@ class Settings:
     """Folder of pictures (.jpg, .png) and videos (.mp4, .avi, .mkv)."""
     out: Path
     """JSON file: key (path below the root; for videos path/frame number) -> boxes."""
-    detector: str = "ssdlite"
-    """ssdlite, onnx:FILE or savedmodel:FOLDER."""
+    detector: str = "movenet"
+    """movenet, ssdlite, onnx:FILE or savedmodel:FOLDER."""
     every: int = setting(1, at_least=1)
     """Of videos only every so manieth frame."""
     skip_broken: bool = False
