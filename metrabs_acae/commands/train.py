@@ -68,10 +68,8 @@ def finish(config: Config, folder: RunFolder, mixture: Mixture, used, pose_model
     folder.write_json("finished.json", {"seconds": round(time.monotonic() - began, 1)})
     folder.log(f"Done in {(time.monotonic() - began) / 60:.1f} minutes. Curves: {folder.curves_png}")
     if exports:
-        folder.log(
-            "Try it: python -m metrabs_acae.main --demo PHOTO.jpg --boxes LEFT,TOP,WIDTH,HEIGHT --load-path "
-            f"{folder.path}"
-        )
+        boxes = " --boxes LEFT,TOP,WIDTH,HEIGHT" if config.export_settings.detector == "none" else ""
+        folder.log(f"Try it: python -m metrabs_acae.main --demo PHOTO.jpg{boxes} --load-path {folder.path}")
 
 
 def run_folder(config: Config) -> RunFolder:
