@@ -31,7 +31,7 @@ setup(
     package_data={
         "data_processing": ["assets/*"],
         "data_processing.synthetic": ["assets/*"],
-        "metrabs_acae.inference": ["viewer.html"],
+        "metrabs_acae.inference": ["viewer.html", "assets/*"],
         "metrabs_acae.models.backbones": ["assets/*"],
     },
     install_requires=[

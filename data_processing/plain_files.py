@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_processing.json_files import read_json
 from metrabs_acae.data.lens import Lens
 from metrabs_acae.data.records import CameraParams, check_camera
 from metrabs_acae.errors import UserError
-from metrabs_acae.files import replacing
+from metrabs_acae.files import read_json, replacing
 
 MAX_BYTES = 4 << 30
 CAMERA_FIELDS = ("K", "R", "position_mm")

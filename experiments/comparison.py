@@ -1,4 +1,4 @@
-"""Stored results beside the published numbers: in the tables, and cell by cell for a run on the real datasets."""
+"""A run on the real datasets held against the published numbers, cell by cell."""
 
 from __future__ import annotations
 
@@ -6,45 +6,14 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from experiments import report
+from experiments import numbers, report
 from experiments.experiment import Experiment
+from experiments.published_tables import BENCHMARK_NAMES
 from experiments.scales import Scale
 from experiments.steps import Places
-from metrabs_acae import tables
 from metrabs_acae.errors import UserError
 
-BENCHMARK_NAMES = {"mupots": "MuPoTS-3D", "3dpw": "3DPW", "mpi_inf_3dhp": "MPI-INF-3DHP", "human36m": "Human3.6M"}
 WORSE = "worse"
-
-
-def known_values(experiment: Experiment, scale: Scale, group: str) -> dict[str, dict[str, float]]:
-    """Row -> metric -> published value, of the benchmark whose store or protocol the group is."""
-    found: dict[str, dict[str, float]] = {}
-    for label, model in experiment.same_as.items():
-        for k in experiment.known:
-            if k.model == model and group in (k.benchmark, scale.benchmarks.get(k.benchmark)):
-                found.setdefault(label, {})[k.metric] = k.value
-    return found
-
-
-def published_tables(experiment: Experiment, fmt: str) -> list[str]:
-    """A table for each source: models by benchmarks, the numbers of a benchmark in one cell."""
-    shown = []
-    for source in dict.fromkeys(k.source for k in experiment.known):
-        of_source = [k for k in experiment.known if k.source == source]
-        metrics: dict[str, dict[str, None]] = {}
-        for k in of_source:
-            metrics.setdefault(k.benchmark, {})[k.metric] = None
-        value = {(k.model, k.benchmark, k.metric): f"{k.value:.1f}" for k in of_source}
-        rows = []
-        for model in dict.fromkeys(k.model for k in of_source):
-            row = {"": model}
-            for benchmark, names in sorted(metrics.items(), key=lambda item: list(BENCHMARK_NAMES).index(item[0])):
-                heading = f"{BENCHMARK_NAMES[benchmark]}: {' / '.join(report.number(m).heading for m in names)}"
-                row[heading] = " / ".join(value.get((model, benchmark, m), tables.MISSING) for m in names)
-            rows.append(row)
-        shown.append(tables.render(rows, fmt, title=f"Published, on the real benchmarks ({source})"))
-    return shown
 
 
 def check(
@@ -71,7 +40,7 @@ def check(
             for k in (k for k in experiment.known if k.model == model):
                 groups = (k.benchmark, scale.benchmarks[k.benchmark])
                 ours = next((v for g in groups if (v := collected.get(label, g, k.metric))), {})
-                number = report.number(k.metric)
+                number = numbers.number(k.metric)
                 mean = float(np.mean(list(ours.values()))) if ours else None
                 cells.append(
                     {

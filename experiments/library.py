@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 from experiments.experiment import AUTOENCODER, CONSISTENCY
 from experiments.steps import Places, Step
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 
 SHOWN = ("mpjpe", "pa_mpjpe", "a_mpjpe", "pck@50", "pck@100", "pck@150", "auc@150", "cps@200", "ratio")
 """Of a benchmark's results, those that are stored."""
@@ -131,6 +131,6 @@ def inconsistency(run: Path, store_path: Path) -> tuple[dict, dict]:
 
 def _json(path: Path):
     try:
-        return json.loads(path.read_text())
+        return load_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} was expected from a step but cannot be read ({error}).") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import report, results
+from experiments import numbers, report, results
 from experiments.experiment import Experiment
 from experiments.scales import Scale
 from experiments.steps import Places
@@ -47,7 +47,7 @@ def _stats(values: dict[int, float]) -> tuple[float, float]:
 
 
 def _axis_label(metric: str) -> str:
-    number = report.number(metric)
+    number = numbers.number(metric)
     return f"{number.heading}, {number.unit}" if number.unit else number.heading
 
 
@@ -95,7 +95,7 @@ def _split_bars(figure, experiment, collected, scale, places) -> None:
     for i, metric in enumerate(metrics):
         means, spreads = zip(*(_stats(collected.get(label, group, metric)) for label in labels), strict=True)
         at = np.arange(len(labels)) + (i - (len(metrics) - 1) / 2) * width
-        axes.bar(at, means, width, yerr=spreads, label=report.number(metric).heading, capsize=2)
+        axes.bar(at, means, width, yerr=spreads, label=numbers.number(metric).heading, capsize=2)
     axes.set_xticks(range(len(labels)), labels, fontsize=8)
     axes.set_ylabel("mm")
     axes.legend(fontsize=8)

@@ -7,33 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments import comparison, results, statistics
 from experiments import experiment as ex
+from experiments import published_tables, results, statistics
 from experiments.experiment import Experiment, Finding
+from experiments.numbers import NUMBERS, number
 from experiments.scales import Scale
 from experiments.steps import Places
 from metrabs_acae import tables
-from metrabs_acae.evaluation import consistency, definitions
-from metrabs_acae.evaluation.definitions import Number
 
-NUMBERS = (
-    *consistency.NUMBERS,
-    Number("error_2d_mm", "mm", "error in plane"),
-    Number("error_3d_mm", "mm", "error in 3D"),
-    Number("main_loss_mm", "mm", "main loss", digits=2),
-    Number("encoder_zeros", "%", "zeros in encoder %"),
-    Number("decoder_zeros", "%", "zeros in decoder %"),
-    Number("asymmetry_mm", "mm", "mirror asymmetry", digits=3),
-)
-"""What is shown beside the metrics of `definitions`."""
 PAPER = ", paper"
 """Ends the heading of a column of published numbers."""
 FINDINGS = f"Expected findings (difference of two rows, {statistics.CONFIDENCE:.0%} t interval, paired by seed)"
-
-
-def number(name: str) -> Number:
-    """What a stored number is: its unit and heading."""
-    return definitions.number(name, NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -107,7 +91,7 @@ def render(experiment: Experiment, scale: Scale, places: Places, fmt: str = "tex
     if not parts:
         parts = [f"No step of '{experiment.name}' at scale '{scale.name}' has been run."]
     parts.append(_as_list(FINDINGS, finding_lines(experiment, scale, collected), fmt))
-    parts += comparison.published_tables(experiment, fmt)
+    parts += published_tables.published_tables(experiment, fmt)
     if collected.provenance:
         parts.append(provenance_line(collected, fmt))
     return "\n\n".join(p for p in parts if p)
@@ -117,7 +101,7 @@ def group_tables(experiment: Experiment, scale: Scale, collected: Collected) -> 
     """Group -> rows: one per label, a mean and spread over seeds per metric, and the published value where there is."""
     found = {}
     for group in collected.groups():
-        rows, known = [], comparison.known_values(experiment, scale, group)
+        rows, known = [], published_tables.known_values(experiment, scale, group)
         known = {label: values for label, values in known.items() if collected.values[label].get(group)}
         published = dict.fromkeys(m for values in known.values() for m in values)
         for label in collected.values:

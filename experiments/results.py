@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 
 from experiments.steps import Step
 from metrabs_acae.errors import UserError
-from metrabs_acae.files import replacing
+from metrabs_acae.files import load_json, replacing
+from metrabs_acae.machine import n_cores
 
 ROOT = Path(__file__).parent / "results"
 
@@ -28,7 +28,7 @@ def read(folder: Path, step: Step) -> dict | None:
     """
     path = path_of(folder, step)
     try:
-        result = json.loads(path.read_text())
+        result = load_json(path)
         numbers, arguments = result["numbers"], result["arguments"]
     except FileNotFoundError:
         return None
@@ -68,6 +68,6 @@ def machine() -> str:
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     except OSError:
         model = ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = n_cores()
     count = "1 core" if cores == 1 else f"{cores} cores"
     return f"{platform.machine()}, {count}" + (f", {model}" if model else "")

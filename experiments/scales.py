@@ -165,7 +165,7 @@ def small() -> Scale:
         seeds=(1, 2, 3),
         training_steps=3400,
         finetuning_steps=800,
-        training_flags=("--preset", "default"),
+        training_flags=("--preset", "random-start"),
         jobs=2,
         costs=Costs(110, 250, 20, 30, 30, 150, "two CPU cores"),
     )

@@ -40,8 +40,13 @@ def parse_arguments(arguments: list[str], program: str) -> Config:
 def starting_values(arguments: list[str]) -> Config:
     """What the flags then change: a preset or, in a fine-tuning, the initial run with a tenth of its steps."""
     values = preset(_given(arguments, "--preset", "default"))
-    run = RunFolder(_given(arguments, "--init-path", ""))
-    if not (_given(arguments, "--acae", "") and run.exists):
+    backbone = _given(arguments, "--backbone", values.model.backbone)
+    if backbone != values.model.backbone and values.model.trained_convolutions is not None:
+        # what the preset says of the start is about its own network
+        values = with_values(values, {"backbone_weights": "", "trained_convolutions": None})
+    initial = _given(arguments, "--init-path", "")
+    run = RunFolder(initial)
+    if not (initial and _given(arguments, "--acae", "") and run.exists):
         return values
     values = values.with_run_settings(run.read_json("config.json"), run.path / "config.json")
     steps = values.training.training_steps

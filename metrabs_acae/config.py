@@ -122,6 +122,8 @@ class Config:
 
         Only the names count, so that a setting may have stood in another section when the run was begun.
         """
+        if not isinstance(stored, dict):
+            raise UserError(f"{source} should hold a JSON object of settings.")
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in by_name(stored).items()}
         unknown = set(values) - {leaf.name for leaf in leaves(self) if leaf.stored}
         if unknown:

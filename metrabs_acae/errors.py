@@ -1,4 +1,4 @@
-"""The one exception that stands for bad input."""
+"""The exceptions that stand for bad input."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The command line prints it alone (no traceback) and exits with code 2.
     """
+
+
+class BadExample(UserError):
+    """A row of a pose store, or its picture, is broken: loaders count it and go on with others."""

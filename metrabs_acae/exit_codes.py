@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ def exit_code(work: Callable[[], int | None], *, interrupted: str = "Interrupted
     Returns: what the work returns, or 0; 2 bad input or a file or disk that cannot be used; 130 interrupted; 141 the
     reader of our output has gone.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be UTF-8, and must not end the work
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return work() or 0
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Writing whole files or none, growing files that survive an interruption, and mapping arrays inside .npz files."""
+"""JSON, writing whole files or none, growing files that survive an interruption, mapping arrays inside .npz files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from metrabs_acae.errors import UserError
+
+
+def load_json(path):
+    """The contents of a JSON file, UTF-8 with or without the mark (BOM) that some editors begin with; OSError,
+    ValueError."""
+    return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+
+
+def read_json(path, kind: type | None = None):
+    """The contents of a file whose top level is of a kind (`dict`, `list`; None: any); UserError for anything else."""
+    try:
+        data = load_json(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not readable JSON ({error or 'too deeply nested'}).") from None
+    if kind is not None and not isinstance(data, kind):
+        raise UserError(f"{path} should hold a JSON {'object' if kind is dict else 'list'}.")
+    return data
 
 
 @contextlib.contextmanager
@@ -88,7 +107,7 @@ class PartialFile:
         self._made_with = json.loads(json.dumps(made_with))
         self.state, self.n_rows = json.loads(json.dumps(state)), 0
         if self._index.exists():
-            index = json.loads(self._index.read_text())
+            index = load_json(self._index)
             if index.get("made_with") != self._made_with:
                 raise UserError(
                     f"{self._folder} holds unfinished {what} of other settings; finish them or delete that folder."

@@ -10,6 +10,7 @@ import os
 import sys
 
 from metrabs_acae import command_line
+from metrabs_acae.backend import set_up_keras
 from metrabs_acae.config import Config
 from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.models.backbones.registry import import_backbone
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def work() -> None:
         if variant := command_line.named_module(arguments, "--variant"):  # its record is needed to check the flags
-            _import_tensorflow_quietly()
+            _set_up()
             import_variant(variant)
         config = command_line.parse_arguments(arguments, "python -m metrabs_acae.main")
         run(config, command_line.named_module(arguments, "--backbone"))
@@ -37,10 +38,15 @@ def run(config: Config, backbone_module: str = "") -> None:
     """
     if config.verbs.export:  # a SavedModel is TensorFlow's; checkpoints of a training on JAX fit as well
         os.environ["KERAS_BACKEND"] = "tensorflow"
-    _import_tensorflow_quietly()
+    _set_up()
     if backbone_module:
         import_backbone(backbone_module)
     importlib.import_module(f"metrabs_acae.commands.{config.verbs.chosen}").run(config)
+
+
+def _set_up() -> None:
+    _import_tensorflow_quietly()
+    set_up_keras()
 
 
 def _import_tensorflow_quietly() -> None:

@@ -115,7 +115,7 @@ def test_settings_that_decide_the_result_are_all_stored_ones_but_the_free():
 @pytest.mark.parametrize(
     "name, flags",
     [
-        ("default", "--train"),
+        ("default", "--train --preset random-start"),
         (
             "fine_tuned",
             "--train --preset tiny --variant hybrid --acae acae.npz --init-path runs/tiny-1 --decay-steps 8 "
@@ -165,3 +165,18 @@ def test_store_paths_with_counts():
 )
 def test_stores_with_splits(text, parts):
     assert store_and_split(text, "train") == parts
+
+
+def test_another_backbone_starts_as_itself_and_not_as_the_presets():
+    default = parse("--train").model
+    assert (default.backbone, default.backbone_weights, default.trained_convolutions) == (
+        *("blazepose-full", "pretrained"),
+        8,
+    )
+    other = parse("--train --backbone mobilenetv3-small").model
+    assert (other.backbone_weights, other.trained_convolutions) == ("", None)
+    given = parse("--train --backbone mobilenetv2 --backbone-weights pretrained --trained-convolutions 4").model
+    assert (given.backbone_weights, given.trained_convolutions) == ("pretrained", 4)
+    assert (
+        parse("--train --preset paper --backbone efficientnetv2-l --dataset3d a").model.backbone_weights == "imagenet"
+    )

@@ -9,9 +9,21 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
+    ("machine",),
     ("errors", "numpy_runtime", "replicas", "skeleton_tables", ""),
     ("joint_names", "safe_pickle", "tables"),
-    ("dealing", "exit_codes", "files", "interruption", "locks", "plugins", "progress", "settings", "skeletons"),
+    (
+        "backend",
+        "dealing",
+        "exit_codes",
+        "files",
+        "interruption",
+        "locks",
+        "plugins",
+        "progress",
+        "settings",
+        "skeletons",
+    ),
     ("flags", "geometry"),
     ("layers",),
     ("models", "data", "visualization"),

@@ -15,8 +15,8 @@ class Settings:
     """Folder of photographs (.jpg, .png), e.g. INRIA Holidays."""
     out: Path
     """Folder of the backgrounds."""
-    detector: str = "ssdlite"
-    """Finds people: ssdlite, json:FILE, onnx:FILE or savedmodel:FOLDER."""
+    detector: str = "movenet"
+    """Finds people: movenet, ssdlite, json:FILE, onnx:FILE or savedmodel:FOLDER."""
     side: int = setting(512, at_least=64)
     """Side of the backgrounds in pixels."""
     least_score: float = setting(0.3, at_least=0, at_most=1)

@@ -30,9 +30,9 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from data_processing.json_files import read_json
     from data_processing.plain_files import write_json
     from metrabs_acae.errors import UserError
+    from metrabs_acae.files import read_json
     from metrabs_acae.progress import Progress
 
     people = read_json(settings.people, list)

@@ -15,8 +15,8 @@ class Settings:
     """Folder of pictures (.jpg, .png) and videos (.mp4, .avi, .mkv)."""
     out: Path
     """JSON file: key (path below the root; for videos path/frame number) -> boxes."""
-    detector: str = "ssdlite"
-    """ssdlite, onnx:FILE or savedmodel:FOLDER."""
+    detector: str = "movenet"
+    """movenet, ssdlite, onnx:FILE or savedmodel:FOLDER."""
     every: int = setting(1, at_least=1)
     """Of videos only every so manieth frame."""
     skip_broken: bool = False
@@ -102,8 +102,8 @@ def _detect_file(detect, path: Path, key: str, every: int) -> dict[str, list]:
 
 def _read_unfinished(path: Path, how: list) -> tuple[dict, set]:
     """What an interrupted run with the same flags has found, and in which files; empty where there was none."""
-    from data_processing.json_files import read_json
     from metrabs_acae.errors import UserError
+    from metrabs_acae.files import read_json
 
     if not path.exists():
         return {}, set()

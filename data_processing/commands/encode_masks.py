@@ -23,9 +23,9 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from data_processing import images, masks
-    from data_processing.json_files import read_json
     from data_processing.plain_files import check_box_list, check_suffix, write_json
     from metrabs_acae.errors import UserError
+    from metrabs_acae.files import read_json
     from metrabs_acae.progress import Progress
 
     check_suffix(settings.out, (".json",))

@@ -25,9 +25,9 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from data_processing import boxes
-    from data_processing.json_files import read_json
     from data_processing.plain_files import check_box_list, check_suffix, write_json
     from metrabs_acae.errors import UserError
+    from metrabs_acae.files import read_json
 
     check_suffix(settings.out, (".json",))
     labels, detections = read_json(settings.labels, dict), read_json(settings.detections, dict)

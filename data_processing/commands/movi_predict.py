@@ -18,7 +18,7 @@ class Settings:
     out: Path
     """Folder of <video name>.npz with poses3d [F, 20, 3] mm and poses2d [F, 20, 2] px, NaN where nobody is found."""
     detector: str = "none"
-    """Finds the actor: json:FILE, ssdlite, onnx:FILE or savedmodel:FOLDER; none: the model's own detector."""
+    """Finds the actor: json:FILE, movenet, ssdlite, onnx:FILE or savedmodel:FOLDER; none: the model's own detector."""
     skeleton: str = ""
     """Skeleton of the model to take MoVi's joints from; empty: all its joints."""
     batch: int = setting(8, at_least=1)

@@ -16,11 +16,11 @@ from data_processing.c3d import read_c3d
 from data_processing.cameras import from_extrinsics
 from data_processing.converter import Converter, Unit, neighbours
 from data_processing.file_cache import file_cache
-from data_processing.json_files import read_json
 from data_processing.sampling import MotionSampler
 from data_processing.video import labelled_frames
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 
 CAMERAS = ("left", "mid", "right")
 SPLITS = {"train": ("trainval", "train"), "val": ("trainval", "train"), "test": ("test", "test")}

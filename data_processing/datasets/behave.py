@@ -21,11 +21,11 @@ from data_processing.cameras import intrinsics, make_camera, project
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.images import read_image, read_mask
-from data_processing.json_files import read_json
 from data_processing.sampling import BufferedMotionSampler
 from data_processing.smpl.points import order_of, smpl_24
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 from metrabs_acae.safe_pickle import load_pickle
 
 OPENPOSE = (

@@ -10,7 +10,6 @@ on ("0" alone for one that stands still).
 from __future__ import annotations
 
 import bisect
-import json
 import re
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from data_processing.sampling import BufferedMotionSampler
 from data_processing.video import read_frames, video_info
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 
 VIDEO = re.compile(r"(?P<round>F|S1|S2)_(?P<camera>(CP|PG)[12])_Subject_(?P<subject>\d+)(_L)?\.(mp4|avi)")
 MOCAP_HZ = 120
@@ -158,7 +158,7 @@ def interpolate(markers: np.ndarray, n_frames: int, fps: float, offset_s: float)
 def read_phones(path) -> dict:
     """The phones' calibrations by "<round>_<camera>_<subject>"; empty without the file."""
     try:
-        return json.loads(path.read_text())
+        return load_json(path)
     except FileNotFoundError:
         return {}
     except ValueError as error:

@@ -7,7 +7,6 @@ joints (enlarged by 1.25) of at least 200 px. The photographs are stored as they
 from __future__ import annotations
 
 import itertools
-import json
 
 import numpy as np
 from more_itertools import chunked
@@ -16,6 +15,7 @@ from data_processing import boxes, masks
 from data_processing.converter import Converter, Unit
 from data_processing.rows import Row
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 
 IMAGES_PER_UNIT = 500
 N_JOINTS = 17
@@ -101,7 +101,7 @@ def read_annotations(path) -> list[tuple[dict, list[dict]]]:
     Annotations of other categories are passed over. In files whose flags are only 0 and 1, 1 counts as visible.
     """
     try:
-        data = json.loads(path.read_text())
+        data = load_json(path)
         people: dict = {image["id"]: [] for image in data["images"]}
         persons = [c for c in data["categories"] if c["name"] == "person"]
         flags = set()

@@ -22,10 +22,10 @@ from data_processing.cameras import make_camera, project
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.images import read_image
-from data_processing.json_files import read_json
 from data_processing.sampling import BufferedMotionSampler
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 
 SUBJECTS = ("S1", "S2", "S3", "S4")
 N_RAW_JOINTS, REPEATED_JOINT = 33, 15

@@ -17,11 +17,11 @@ from data_processing import boxes
 from data_processing.cameras import is_inside, make_camera, project_camera_frame, to_world
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
-from data_processing.json_files import read_json
 from data_processing.sampling import MotionSampler
 from data_processing.video import labelled_frames, video_info
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 from metrabs_acae.safe_pickle import load_pickle
 
 N_JOINTS = 17

@@ -20,11 +20,11 @@ from data_processing import boxes
 from data_processing.cameras import intrinsics, make_camera, project
 from data_processing.converter import Converter, Unit, neighbours
 from data_processing.file_cache import file_cache
-from data_processing.json_files import read_json
 from data_processing.sampling import BufferedMotionSampler
 from data_processing.video import labelled_frames, video_info
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 from metrabs_acae.skeletons import get_skeleton
 
 CAMERAS = ("50591643", "58860488", "60457274", "65906101")

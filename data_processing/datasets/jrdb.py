@@ -21,10 +21,10 @@ from data_processing import boxes
 from data_processing.cameras import from_extrinsics
 from data_processing.converter import Unit
 from data_processing.file_cache import file_cache
-from data_processing.json_files import read_json
 from data_processing.tracks_2d import Picture, TrackedPerson, Tracks2DConverter
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 
 N_JOINTS = 17
 LAG = 2

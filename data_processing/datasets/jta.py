@@ -17,10 +17,10 @@ import numpy as np
 from data_processing import boxes
 from data_processing.cameras import intrinsics, is_inside, make_camera, project_camera_frame
 from data_processing.converter import Converter, Unit
-from data_processing.json_files import read_json
 from data_processing.sampling import MotionSampler
 from data_processing.video import labelled_frames
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 
 SIZE = (1920, 1080)
 FOCAL_PX = 540 / np.tan(np.radians(25))

@@ -15,8 +15,8 @@ from data_processing.cameras import from_extrinsics, to_world
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
 from data_processing.images import read_image, read_mask
-from data_processing.json_files import read_json
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 
 SUBSETS = {"trainset": "train", "testset": "test"}
 N_JOINTS = 14

@@ -7,7 +7,6 @@ to the labels' box (x 1.25), or that box itself without a detector.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from data_processing.sampling import MotionSampler
 from data_processing.video import read_frames
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 
 RAW_ORDER = (0, 1, *range(3, 19), 2)
 """Raw joints in the skeleton's order: the body centre comes last."""
@@ -116,7 +116,7 @@ class Panoptic(Converter):
 def read_cameras(path) -> dict[str, tuple[CameraParams, tuple[int, int]]]:
     """Name ("00_05") -> camera and picture size of the HD cameras, from calibration_<sequence>.json (cm)."""
     try:
-        cameras = [c for c in json.loads(Path(path).read_text())["cameras"] if c["type"] == "hd"]
+        cameras = [c for c in load_json(path)["cameras"] if c["type"] == "hd"]
         return {
             c["name"]: (
                 from_extrinsics(
@@ -140,7 +140,7 @@ def read_people(folder) -> dict[int, list[tuple[int, np.ndarray]]]:
     frames = {}
     for path in sorted(Path(folder).rglob("body3DScene_*.json")):
         try:
-            bodies = json.loads(path.read_text())["bodies"]
+            bodies = load_json(path)["bodies"]
             people = [(int(b["id"]), _pose(b["joints19"])) for b in bodies]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is not a pose file of the Panoptic Studio ({error!r}); unpack it again.") from None

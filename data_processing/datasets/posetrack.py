@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from data_processing.converter import Unit
-from data_processing.json_files import read_json
 from data_processing.tracks_2d import Picture, TrackedPerson, Tracks2DConverter
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 
 N_JOINTS = 17
 KEYPOINT_NAMES = (

@@ -23,12 +23,12 @@ from data_processing import boxes
 from data_processing.cameras import from_extrinsics, nearest_axis, nearest_rotation, project
 from data_processing.converter import Converter, Unit
 from data_processing.file_cache import file_cache
-from data_processing.json_files import read_json
 from data_processing.raw_images import read_any_image
 from data_processing.sampling import BufferedMotionSampler
 from data_processing.smpl.points import smplx_42
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 from metrabs_acae.safe_pickle import load_pickle
 
 PARTS = ("train", "val")

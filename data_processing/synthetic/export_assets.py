@@ -13,7 +13,6 @@ vertices next to where markers are glued) on this mesh's vertex numbers, and not
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +21,7 @@ import numpy as np
 
 from data_processing.synthetic.body import ASSETS, PARTS, matrix_from_rotvec, rotvec_from_matrix
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 
 N_PEOPLE = 600
 N_COMPONENTS = 24
@@ -75,7 +75,7 @@ def export_poses(motions: Path, mean_heads, bone_names) -> dict[str, np.ndarray]
         path = motions / f"humanoid3d_{clip}.txt"
         if not path.exists():
             raise UserError(f"{path} does not exist; unpack the pybullet wheel and name its motions with --motions.")
-        frames = np.array(json.loads(path.read_text())["Frames"])
+        frames = np.array(load_json(path)["Frames"])
         by_part: dict[str, np.ndarray] = {}
         for part in PARTS:
             column, width, parent = FRAME[part]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import multiprocessing
 import os
@@ -13,7 +12,9 @@ from pathlib import Path
 
 from data_processing.synthetic.datasets import LICENCE, SIZES, STORES, StoreSpec, image_count
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 from metrabs_acae.locks import held
+from metrabs_acae.machine import n_cores
 
 GENERATOR = "metrabs_acae synthetic"
 VERSION = 4  # raise it when the pictures or labels of a given seed change
@@ -50,7 +51,7 @@ def generate(
         with held(out_dir / ".lock", "{holder} writes there", wait_s=math.inf):
             missing = [STORES[n] for n in names if not _is_there(out_dir / n, size, seed)]
             if missing:
-                _write_stores(out_dir, missing, size, seed, workers or _n_cores(), progress)
+                _write_stores(out_dir, missing, size, seed, workers or n_cores(), progress)
     return [out_dir / n for n in names]
 
 
@@ -59,7 +60,7 @@ def _is_there(path: Path, size: str, seed: int) -> bool:
     if not path.exists():
         return False
     try:
-        provenance = json.loads((path / "store.json").read_text())["provenance"]
+        provenance = load_json(path / "store.json")["provenance"]
     except (OSError, ValueError, KeyError):
         provenance = {}
     if provenance.get("generator") != GENERATOR:
@@ -175,7 +176,3 @@ def _die_with_parent() -> None:
     """A pool's workers would otherwise wait forever for a parent that was killed."""
     multiprocessing.parent_process().join()
     os._exit(1)
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -18,6 +17,7 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.body_size import require_mm
 from metrabs_acae.joint_names import read_names
 from metrabs_acae.layers import blocks
+from metrabs_acae.machine import n_cores
 
 _SELECTION_POSES = 500
 _COMPARISON_POSES = 1024
@@ -154,7 +154,7 @@ def fit_acae(
         return total_loss(parameters), parameters
 
     with threadpool_limits(limits=1, user_api="blas"):
-        with ThreadPoolExecutor(min(n_restarts, workers or usable_cores())) as pool:
+        with ThreadPoolExecutor(min(n_restarts, workers or n_cores())) as pool:
             attempts = list(pool.map(short_run, range(n_restarts)))
         losses = [loss for loss, _ in attempts]
         best = int(np.nanargmin(losses))
@@ -220,10 +220,6 @@ def latent_gram(poses_mm: np.ndarray, encoder: np.ndarray, n_pairs: int) -> np.n
     gram = np.einsum("kdl,kdm->lm", latents, latents) / len(latents)
     mirror = blocks.mirrored_order(n_pairs, encoder.shape[1] - 2 * n_pairs)
     return (gram + gram[np.ix_(mirror, mirror)]) / 2
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _latent_counts(layout: blocks.Layout, n_latents: int, n_center: int) -> tuple[int, int]:

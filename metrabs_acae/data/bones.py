@@ -11,6 +11,7 @@ import numpy as np
 
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 from metrabs_acae.skeletons import Skeleton, corresponding_joints, union
 
 FORMAT = "metrabs_acae bone lengths"
@@ -72,7 +73,7 @@ class BoneStatistics:
                     arrays = [np.asarray(stored[name], np.float64) for name in ("mean_mm", "std_mm", "count")]
                     sources = tuple(json.loads(str(stored["sources"])))
             else:
-                data = json.loads(path.read_text())
+                data = load_json(path)
                 bones, sources = data["bones"], tuple(data["sources"])
                 pairs = tuple((str(a), str(b)) for a, b in (bone["joints"] for bone in bones))
                 arrays = [np.array([bone[n] for bone in bones], np.float64) for n in ("mean_mm", "std_mm", "count")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import cv2
@@ -20,16 +21,15 @@ from metrabs_acae.data.crop import (
 )
 from metrabs_acae.data.generators import key_of
 from metrabs_acae.data.geometric_draw import GeometricDraw
+from metrabs_acae.data.images import check_key
 from metrabs_acae.data.records import Example, check_box, check_camera, check_coords, check_mask
 from metrabs_acae.data.store import PoseStore
+from metrabs_acae.errors import BadExample, UserError
 
 REDUCTIONS = (1, 2, 4, 8)
 """Factors by which JPEG files are reduced while they are decoded."""
 LOWEST_VISIBLE_2D = 0.95
 """2D joints below this part of the image height count as not labelled: annotators guess there (MeTRAbs)."""
-
-BAD_EXAMPLE_ERRORS = (ValueError, OSError, IndexError, KeyError, ArithmeticError, cv2.error)
-"""What a broken image or row raises; `UserError` is a `ValueError`."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,10 @@ def load_training_example(
     seed: tuple[int, ...],
     augmenter: Augmenter,
 ) -> CropExample:
-    """One augmented example; `seed` fixes its draws. Raises `BAD_EXAMPLE_ERRORS` where row or image is broken."""
+    """One augmented example; `seed` fixes its draws. Raises `BadExample` where row or image is broken."""
     key = key_of(*seed)
     draw = augmenter.draw_camera(key, store)
-    example = store.row(split, row)
-    crop = make_crop(example, image_size, draw)
-    coords, valid = crop_coords(example, store, crop)
+    example, crop, coords, valid = _read_labels(store, split, row, image_size, draw)
     image = read_crop(store, example, crop, image_size, draw)
     image = fix_colors(image, store.color_fix, example.sequence)
     image = augmenter.apply(image, augmenter.draw_picture(key, store), example, crop)
@@ -72,13 +70,29 @@ def load_training_example(
 def load_plain_example(
     store: PoseStore, split: str, row: int, image_size: int, *, antialias: int = 1, flip: bool = False
 ) -> CropExample:
-    """One example without augmentation, for evaluation. Colour fixes of the store apply."""
-    example = store.row(split, row)
+    """One example without augmentation, for evaluation. Colour fixes of the store apply. Raises `BadExample`."""
     draw = GeometricDraw(flip=flip)
-    crop = make_crop(example, image_size, draw)
-    coords, valid = crop_coords(example, store, crop)
+    example, crop, coords, valid = _read_labels(store, split, row, image_size, draw)
     image = read_crop(store, example, crop, image_size, draw, antialias=antialias)
     return CropExample(fix_colors(image, store.color_fix, example.sequence), crop, coords, valid)
+
+
+@contextlib.contextmanager
+def _bad_if(*errors: type[Exception]):
+    """Says `BadExample` for errors that only broken data raise; all others are the program's own."""
+    try:
+        yield
+    except errors as error:
+        raise BadExample(str(error)) from error
+
+
+def _read_labels(store: PoseStore, split: str, row: int, image_size: int, draw: GeometricDraw):
+    """(example, crop, coords, valid) of a row; BadExample."""
+    with _bad_if(ValueError, OSError):
+        example = store.row(split, row)
+    with _bad_if(UserError, ArithmeticError, np.linalg.LinAlgError):
+        crop = make_crop(example, image_size, draw)
+        return example, crop, *crop_coords(example, store, crop)
 
 
 def make_crop(example: Example, image_size: int, draw: GeometricDraw, *, principal_point: float | None = None) -> Crop:
@@ -129,12 +143,19 @@ def read_crop(
     *,
     antialias: int = 1,
 ) -> np.ndarray:
-    """Decodes the stored image where the crop sees it, at reduced scale where it shows less detail, and renders it."""
+    """Decodes the stored image where the crop sees it, at reduced scale where it shows less detail, and renders it.
+
+    BadExample where it is missing or broken.
+    """
     scale = pixels_per_source_pixel(crop, example.box_ltwh_px) * antialias
     reduction = max((r for r in REDUCTIONS if r * scale <= 1), default=1)
     window = visible_window(crop, image_size)
-    data = store.images.read(example.image_key)
-    image, corner, reduction = decode_image(data, example.image_size_wh, window, reduction)
+    with _bad_if(UserError):
+        key = check_key(example.image_key)
+    with _bad_if(OSError):
+        data = store.images.read(key)
+    with _bad_if(ValueError, cv2.error):
+        image, corner, reduction = decode_image(data, example.image_size_wh, window, reduction)
     image = render(image, crop, image_size, corner=corner, reduction=reduction, antialias=antialias)
     return cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
 
@@ -154,8 +175,7 @@ def decode_image(
         are ignored. ValueError where the file is broken, cut off or of another size than the row says.
     """
     if data[:2] == b"\xff\xd8":
-        if data.rfind(b"\xff\xd9", len(data) // 2) < 0:
-            raise ValueError("the JPEG file is cut off")
+        data = jpeg.with_end(data)
         layout = jpeg.read_layout(data)
         _check_size((layout.width, layout.height), image_size_wh)
         if layout.channels in (1, 3):

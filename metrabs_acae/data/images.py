@@ -68,3 +68,13 @@ def image_size_wh(data: bytes) -> tuple[int, int]:
     if data[:2] == b"\xff\xd8":
         return jpeg.read_size_wh(data)
     raise ValueError("not a JPEG or PNG file, or one cut off in its header")
+
+
+def read_image_size_wh(path: str | Path) -> tuple[int, int]:
+    """`image_size_wh` of a file, of which mostly the beginning is read; colour profiles before the size may be long."""
+    with open(path, "rb") as file:
+        data = file.read(1 << 16)
+        try:
+            return image_size_wh(data)
+        except ValueError:
+            return image_size_wh(data + file.read())

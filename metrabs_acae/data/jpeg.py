@@ -25,6 +25,7 @@ MARGIN = 4
 _MCU = 16
 """Side of the blocks that `encode` makes (px): its colours have half resolution."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_END = b"\xff\xd9"
 _START_OF_SCAN, _RESTART_INTERVAL = 0xDA, 0xDD
 
 
@@ -75,6 +76,18 @@ def restart_interval(n_blocks: int) -> int:
     wanted = TILE_WIDTH / _MCU
     divisors = [n for n in range(min(3, n_blocks), n_blocks + 1) if n_blocks % n == 0]
     return min(divisors, key=lambda n: max(n / wanted, wanted / n))
+
+
+def with_end(data: bytes) -> bytes:
+    """The file with its end marker, which some writers leave out; ValueError where pixels are missing as well."""
+    if data.rfind(_END, len(data) // 2) >= 0:
+        return data
+    data += _END
+    try:
+        simplejpeg.decode_jpeg(data, "GRAY", strict=True)
+    except ValueError:
+        raise ValueError("the JPEG file is cut off") from None
+    return data
 
 
 def read_layout(data: bytes) -> Layout:

@@ -10,7 +10,6 @@ import collections
 import ctypes
 import itertools
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,10 +21,11 @@ import numpy as np
 from metrabs_acae.data.augmentation.augmentations import Augmentations
 from metrabs_acae.data.augmentation.augmenter import Augmenter
 from metrabs_acae.data.augmentation.base import Augmentation
-from metrabs_acae.data.examples import BAD_EXAMPLE_ERRORS, load_training_example
+from metrabs_acae.data.examples import load_training_example
 from metrabs_acae.data.mixture import Mixture, Plan
 from metrabs_acae.dealing import Dealing
-from metrabs_acae.errors import UserError
+from metrabs_acae.errors import BadExample, UserError
+from metrabs_acae.machine import n_cores
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class BatchLoader:
         self.slots_3d, self.slots_2d = dealing.slots(mixture.batch_size_3d, mixture.batch_size_2d)
         self.mixture = mixture
         self.image_size = image_size
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers or n_cores()
         self.n_ahead = n_ahead
         self.health = DataHealth(max_bad_fraction)
         self.meter = InputMeter()
@@ -227,7 +227,7 @@ class BatchLoader:
                 seed = (self.mixture.seed, step, slot, attempt)
                 loaded = load_training_example(entry.store, entry.split, row, self.image_size, seed, self._augmenter)
                 break
-            except BAD_EXAMPLE_ERRORS as error:
+            except BadExample as error:
                 self.health.add_bad(example_key(entry.store, entry.split, row), str(error))
         else:
             self.health.stop(f"{MAX_ATTEMPTS} examples of {entry.store.name} in a row are broken; mend the pose store.")
@@ -264,5 +264,5 @@ def example_key(store, split: str, row: int) -> str:
     """How a broken example is named in logs: store, split, row and, where readable, its image."""
     try:
         return f"{store.name} {split} row {row} ({store.column(split, 'image_key').text(row)})"
-    except BAD_EXAMPLE_ERRORS:
+    except (ValueError, IndexError):  # the annotations are damaged there
         return f"{store.name} {split} row {row}"

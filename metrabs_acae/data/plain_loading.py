@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 
-from metrabs_acae.data.examples import BAD_EXAMPLE_ERRORS, load_plain_example
+from metrabs_acae.data.examples import load_plain_example
 from metrabs_acae.data.loading import DataHealth, example_key
 from metrabs_acae.data.store import PoseStore
-from metrabs_acae.errors import UserError
+from metrabs_acae.errors import BadExample, UserError
+from metrabs_acae.machine import n_cores
 from metrabs_acae.skeletons import Skeleton
 
 
@@ -43,7 +43,7 @@ class EvaluationLoader:
         self.mirror = mirror
         self.antialias = antialias
         self.rows = range(store.splits[split]) if rows is None else [int(row) for row in rows]
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers or n_cores()
         self.health = DataHealth(max_bad_fraction, n_total=len(self.rows))
         position = {name: i for i, name in enumerate(self.skeleton.joint_names)}
         pairs = [(position[n], i) for i, n in enumerate(store.skeleton.joint_names) if n in position]
@@ -89,7 +89,7 @@ class EvaluationLoader:
             loaded = load_plain_example(
                 self.store, self.split, row, self.image_size, antialias=self.antialias, flip=self.mirror
             )
-        except BAD_EXAMPLE_ERRORS as error:
+        except BadExample as error:
             self.health.add_bad(example_key(self.store, self.split, row), str(error), replaced=False)
             return
         crop = loaded.crop

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from metrabs_acae.data.records import (
     fixed_columns,
 )
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 from metrabs_acae.skeletons import Skeleton
 
 log = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ def _map(buffer: np.ndarray, dataset, n_rows: int, dtype: str, shape: tuple[int,
 
 def _read_description(path: Path) -> dict:
     try:
-        metadata = json.loads((path / "store.json").read_text())
+        metadata = load_json(path / "store.json")
     except FileNotFoundError:
         what = "does not exist" if not path.exists() else "is not a pose store (it has no store.json)"
         raise UserError(f"{path} {what}; make one with `python -m data_processing <dataset>`.") from None

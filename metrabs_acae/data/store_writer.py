@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from metrabs_acae.data import jpeg, store_checks
-from metrabs_acae.data.images import check_key, image_size_wh
+from metrabs_acae.data.images import check_key, read_image_size_wh
 from metrabs_acae.data.lens import MODELS
 from metrabs_acae.data.records import (
     FORMAT,
@@ -206,8 +206,7 @@ class PoseStoreWriter:
                 raise UserError("another picture has been stored under that key; give each picture a key of its own")
             path.write_bytes(data)
         try:
-            with open(path, "rb") as file:
-                size = image_size_wh(file.read(1 << 16))
+            size = read_image_size_wh(path)
         except OSError:
             raise UserError("no image was given and there is none under that key") from None
         except ValueError as error:

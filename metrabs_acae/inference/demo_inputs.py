@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import load_json
 from metrabs_acae.numpy_runtime import rules
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -34,7 +35,7 @@ class DemoInput:
 
     @property
     def name(self) -> str:
-        return Path(self.path).name
+        return printable(Path(self.path).name)
 
 
 def find_inputs(items: Iterable[str]) -> list[DemoInput]:
@@ -61,8 +62,13 @@ def find_inputs(items: Iterable[str]) -> list[DemoInput]:
             raise UserError(f"{item} does not exist; give image or video files, folders of them, or a webcam's number.")
     if not found:
         raise UserError("Nothing was named; give image or video files, folders of them, or a webcam's number.")
-    stems = unique_stems([stem for _, _, stem in found])
+    stems = unique_stems([printable(stem) for _, _, stem in found])
     return [DemoInput(kind, path, stem) for (kind, path, _), stem in zip(found, stems, strict=True)]
+
+
+def printable(name: str) -> str:
+    """A file's name with the Unicode replacement character for bytes that are not UTF-8, which texts cannot hold."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _kind(path: Path) -> str | None:
@@ -119,7 +125,7 @@ def parse_boxes(boxes):
             ) from None
     elif isinstance(boxes, str):
         try:
-            boxes = json.loads(Path(boxes).read_text())
+            boxes = load_json(boxes)
         except (OSError, ValueError) as error:
             raise UserError(f"The boxes file {boxes} cannot be read as JSON: {error}.") from None
     if isinstance(boxes, Mapping):

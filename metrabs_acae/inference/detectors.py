@@ -90,7 +90,9 @@ class PersonDetector(tf.Module):
 
 
 def load_detector(name: str) -> PersonDetector:
-    """ "ssdlite", the folder of a SavedModel or an .onnx file."""
+    """ "movenet", "ssdlite", the folder of a SavedModel or an .onnx file."""
+    if name == "movenet":
+        return movenet_detector()
     if name == "ssdlite":
         return ssdlite_detector()
     path = Path(name)
@@ -98,7 +100,17 @@ def load_detector(name: str) -> PersonDetector:
         return onnx_detector(path)
     if (path / "saved_model.pb").exists():
         return saved_model_detector(path)
-    raise UserError(f"There is no detector '{name}'; give 'ssdlite', the folder of a SavedModel or an .onnx file.")
+    raise UserError(
+        f"There is no detector '{name}'; give 'movenet', 'ssdlite', the folder of a SavedModel or an .onnx file."
+    )
+
+
+def movenet_detector() -> PersonDetector:
+    """The detector that comes with the project, see `movenet`: 37 MB as part of a SavedModel."""
+    from metrabs_acae.inference.movenet import MoveNet
+
+    network = MoveNet()
+    return PersonDetector(network.candidates, [network])
 
 
 def ssdlite_available() -> bool:

@@ -86,7 +86,10 @@ def export_saved_model(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        tf.saved_model.save(estimator, str(temporary), signatures=serving_signatures(estimator))
+        try:
+            tf.saved_model.save(estimator, str(temporary), signatures=serving_signatures(estimator))
+        except tf.errors.OpError as error:  # TensorFlow's words for a full disk, too
+            raise UserError(f"The model cannot be written to {path.parent} ({error.message}).") from error
         (temporary / "fingerprint.pb").unlink(missing_ok=True)
         skeletons = {"": transformed_skeleton or skeleton, **output_skeletons}
         described = {name: s.to_dict() for name, s in skeletons.items()}
@@ -176,10 +179,13 @@ def write_archive(path: Path) -> Path:
         info.uname = info.gname = ""
         return info
 
-    with tarfile.open(temporary, "w:gz", compresslevel=6) as tar:
-        for file in sorted(path.rglob("*")):
-            tar.add(file, arcname=f"{path.name}/{file.relative_to(path).as_posix()}", recursive=False, filter=plain)
-    temporary.replace(target)
+    try:
+        with tarfile.open(temporary, "w:gz", compresslevel=6) as tar:
+            for file in sorted(path.rglob("*")):
+                tar.add(file, arcname=f"{path.name}/{file.relative_to(path).as_posix()}", recursive=False, filter=plain)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
     return target
 
 

@@ -11,8 +11,8 @@ from metrabs_acae.settings import setting, settings
 class Export:
     """Settings of --export."""
 
-    detector: str = setting("")
-    """'ssdlite', the folder of a SavedModel (see inference/detectors.py) or 'none'; empty: ssdlite, if installed."""
+    detector: str = setting("movenet")
+    """'movenet', 'ssdlite' (extra [detector]), the folder of a SavedModel (see inference/detectors.py) or 'none'."""
     bone_lengths: str = setting("")
     """File of `python -m data_processing bone-lengths`, to judge detected poses by, or 'none'; empty: measured on the
     run's stores."""

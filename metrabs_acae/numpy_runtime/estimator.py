@@ -28,7 +28,7 @@ class PoseEstimator:
 
     def __init__(self, folder, runtime: str = "onnx", *, threads: int | None = None):
         folder = Path(folder)
-        description = json.loads((folder / DESCRIPTION_FILE).read_text())
+        description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8-sig"))
         self.description = description
         self.skeletons = description["skeletons"]
         self.joint_names = self.skeletons[""]["joint_names"]

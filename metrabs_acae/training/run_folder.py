@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.files import replacing
+from metrabs_acae.files import load_json, replacing
 from metrabs_acae.settings import flag_of
 
 _PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python", "deltacamera", "h5py", "scipy")
@@ -93,7 +93,7 @@ class RunFolder:
 
     def read_json(self, name: str):
         try:
-            return json.loads((self.path / name).read_text())
+            return load_json(self.path / name)
         except FileNotFoundError:
             raise UserError(f"{self.path} is not a complete run folder: {name} is missing in it.") from None
         except ValueError as error:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from data_processing.c3d import read_c3d
-from data_processing.json_files import iterate_array, read_json
+from data_processing.json_files import iterate_array
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import read_json
 
 from .people import write_c3d
 

@@ -23,7 +23,7 @@ def value(table, model, benchmark, metric):
 
 
 def test_the_tables_agree_where_they_overlap():
-    """Two pictures, read apart: prior work is compared with the models of the poster's regularization."""
+    """Two pictures that were read apart: the comparison with prior work has the poster's regularized models."""
     for size in "SL":
         for benchmark, metric in (("3dpw", "mpjpe"), ("3dpw", "pa_mpjpe"), ("human36m", "mpjpe")):
             own = value(CONSISTENT, f"{size} regularization", benchmark, metric)

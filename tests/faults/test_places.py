@@ -1,0 +1,157 @@
+"""Where the program runs: machines, environments and files that are other than usual. Rows: fault, sentence."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from metrabs_acae import backend, command_line, machine
+from metrabs_acae.data import jpeg
+from metrabs_acae.data.examples import decode_image
+from metrabs_acae.data.images import BarecatImages, read_image_size_wh
+from metrabs_acae.data.loading import BatchLoader
+from metrabs_acae.data.mixture import Entry, Mixture
+from metrabs_acae.data.store import PoseStore
+from metrabs_acae.errors import BadExample, UserError
+from metrabs_acae.exit_codes import exit_code
+from metrabs_acae.files import load_json
+from metrabs_acae.inference.demo_inputs import find_inputs
+from tests.small_stores import write_store
+
+
+def jpeg_file(width: int = 120, height: int = 90) -> bytes:
+    return jpeg.encode(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("name", ["torch", "numpy", "openvino", "Tensorflow", "nonsense"])
+def test_backends_that_cannot_be_used_are_named(monkeypatch, name):
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    with pytest.raises(UserError, match=f"KERAS_BACKEND={name} cannot be used here; set it to tensorflow or jax."):
+        backend.set_up_keras()
+
+
+def test_a_backend_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setitem(sys.modules, "keras", None)  # importing it raises ImportError
+    with pytest.raises(UserError, match=r"KERAS_BACKEND=jax \(.+\): install jax\."):
+        backend.set_up_keras()
+
+
+def test_cores_where_the_system_cannot_tell(monkeypatch):
+    assert machine.n_cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert machine.n_cores() == os.cpu_count()
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_compiled_code_has_a_place_with_a_home_that_cannot_be_written_to(monkeypatch, tmp_path, given):
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    machine.find_numba_cache()
+    assert "NUMBA_CACHE_DIR" not in os.environ  # this one can
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    if given:
+        monkeypatch.setenv("NUMBA_CACHE_DIR", "mine")
+    machine.find_numba_cache()
+    folder = os.environ["NUMBA_CACHE_DIR"]
+    monkeypatch.setenv("NUMBA_CACHE_DIR", folder)
+    assert folder == "mine" if given else stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+
+
+@pytest.mark.parametrize("length", [0, 60_000, 3 * 65_533])
+def test_long_profiles_may_stand_before_the_size(tmp_path, length):
+    data = jpeg_file()
+    pieces = [length] if length < 65_534 else [65_533] * (length // 65_533)
+    profile = b"".join(b"\xff\xe2" + struct.pack(">H", n + 2) + bytes(n) for n in pieces if n)
+    (tmp_path / "a.jpg").write_bytes(data[:2] + profile + data[2:])
+    assert read_image_size_wh(tmp_path / "a.jpg") == (120, 90)
+
+
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 4]])
+def test_a_jpeg_file_without_its_last_two_bytes_is_read(options):
+    image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+    data = cv2.imencode(".jpg", image, options)[1].tobytes()
+    expected = decode_image(data, (120, 90))[0]
+    np.testing.assert_array_equal(decode_image(data[:-2], (120, 90))[0], expected)
+
+
+@pytest.mark.parametrize("lost", [20, 400, 5000])
+def test_a_jpeg_file_without_more_than_that_is_refused(lost):
+    with pytest.raises(ValueError, match="cut off"):
+        decode_image(jpeg_file()[:-lost], (120, 90))
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_json_files_with_a_mark_are_read(tmp_path, mark):
+    store = write_store(tmp_path / "store")
+    description = store / "store.json"
+    description.write_bytes(mark + description.read_bytes())
+    assert load_json(description)["kind"] == PoseStore(store).kind == "3d"
+
+
+def test_file_names_that_are_not_utf8_are_shown_with_a_stand_in(tmp_path):
+    for name in (b"a\xff.jpg", b"a\xfe.jpg"):
+        (tmp_path / os.fsdecode(name)).write_bytes(jpeg_file())
+    items = find_inputs([str(tmp_path)])
+    assert [i.stem for i in items] == ["a\ufffd", "a\ufffd_2"] and {i.name for i in items} == {"a\ufffd.jpg"}
+    assert all(os.path.exists(i.path) for i in items)
+
+
+def test_printing_such_a_name_does_not_end_the_work():
+    code = "import sys; from metrabs_acae.exit_codes import exit_code; sys.exit(exit_code(lambda: print('a\\udcff')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=os.environ | {"PYTHONUTF8": "1"})
+    assert (done.returncode, done.stdout) == (0, b"a\\udcff\n")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device", "model"), PermissionError(13, "Denied", "x")])
+def test_disks_that_cannot_be_used_end_with_a_sentence(capsys, error):
+    def work():
+        raise error
+
+    assert exit_code(work) == 2 and capsys.readouterr().err == f"Error: {error.filename}: {error.strerror}.\n"
+
+
+def test_an_autoencoder_without_an_initial_run_is_explained_beside_another_config(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"of": "another program"}')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="needs --init-path RUN"):
+        command_line.parse_arguments(["--train", "--acae", "a.npz", "--variant", "hybrid"], "metrabs")
+
+
+@pytest.mark.parametrize("content", ["[]", '"text"', "3"])
+def test_settings_of_another_kind_are_refused(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match="should hold a JSON object of settings"):
+        command_line.starting_values(["--acae", "a.npz", "--init-path", str(tmp_path)])
+
+
+@pytest.mark.parametrize("error", [KeyError, IndexError, ValueError, TypeError, ZeroDivisionError, OSError])
+def test_errors_of_the_program_are_no_bad_data(tmp_path, monkeypatch, error):
+    store = PoseStore(write_store(tmp_path / "store"))
+    loader = BatchLoader(Mixture([Entry(store, "train", 2)], seed=0), image_size=32, max_bad_fraction=1.0)
+
+    def broken(*_, **__):
+        raise error("a mistake")
+
+    monkeypatch.setattr(loader._augmenter, "apply", broken)
+    with pytest.raises(error, match="a mistake"):
+        next(loader.batches())
+    assert loader.health.n_bad == 0
+
+
+def test_a_missing_package_is_no_bad_data(tmp_path, monkeypatch):
+    store = PoseStore(write_store(tmp_path / "store"))
+    store.images = BarecatImages(tmp_path / "images.barecat")
+    monkeypatch.setitem(sys.modules, "barecat", None)
+    loader = BatchLoader(Mixture([Entry(store, "train", 2)], seed=0), image_size=32, max_bad_fraction=1.0)
+    with pytest.raises(UserError, match="pip install barecat") as found:
+        next(loader.batches())
+    assert not isinstance(found.value, BadExample) and loader.health.n_bad == 0
