@@ -66,7 +66,8 @@ def find_stores(
     wanted_3d, wanted_2d = COUNTS_3D[size], COUNTS_2D.get(n_parts, COUNTS_2D[1])
     missing = [name for name in (*wanted_3d, *wanted_2d) if not _is_there(folder / name)]
     if missing and not allow_missing:
-        raise UserError(_missing_text(size, folder, missing, len(wanted_3d) + len(wanted_2d), has_converter))
+        n_wanted = len(wanted_3d) + len(wanted_2d)
+        raise UserError(*_missing_lines(size, folder, missing, n_wanted, has_converter))
     counts_3d, counts_2d = (
         in_proportion({name: count for name, count in wanted.items() if name not in missing}, sum(wanted.values()))
         for wanted in (wanted_3d, wanted_2d)
@@ -96,11 +97,11 @@ _HELP = (
 )
 
 
-def _missing_text(size: str, folder: Path, missing: list[str], n_wanted: int, has_converter) -> str:
+def _missing_lines(size: str, folder: Path, missing: list[str], n_wanted: int, has_converter) -> list[str]:
     lines = [f"The mixture paper-{size} has {n_wanted} pose stores. Missing in {folder} ({len(missing)}):"]
     for name in missing:
         command = f"python -m data_processing {name} --raw RAW --out {folder / name}"
         lines.append(f"  {name:12}  {command if has_converter(name) else 'see docs/datasets.md'}")
     lines.append(_HELP)
     lines.append("With --allow-missing-stores the training goes on without them, --data-dir names another folder.")
-    return "\n".join(lines)
+    return lines
