@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,5 +167,5 @@ def _box_around(row: OwnRow) -> np.ndarray:
 
 def _split(row: OwnRow, valid_fraction: float) -> str:
     """All of a recording (or picture) go to the same split."""
-    digest = hashlib.blake2b((row.sequence or row.key).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(os.fsencode(row.sequence or row.key), digest_size=8).digest()
     return "valid" if int.from_bytes(digest, "big") / 2**64 < valid_fraction else "train"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,7 +74,7 @@ def _check_keys(report: Report, split: str, count: int) -> None:
             folder = store.path / "images"
             known[key] = (folder / key).exists() or not folder.exists()  # archives are read below
         missing += not known[key]
-        digest = hashlib.blake2b(key.encode() + coords[i].tobytes() + boxes[i].tobytes(), digest_size=12).digest()
+        digest = hashlib.blake2b(os.fsencode(key) + coords[i].tobytes() + boxes[i].tobytes(), digest_size=12).digest()
         duplicates += digest in seen
         seen.add(digest)
     report.facts[f"{split}: pictures"] = f"{len(known):,}"

@@ -147,6 +147,41 @@ def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
                 np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
 
 
+@contextlib.contextmanager
+def writing_hdf5(path: str | Path) -> Iterator:
+    """A new `h5py.File` to be filled; OSError where that cannot be done, on a full disk for instance."""
+    import h5py
+
+    with open(path, "w+b", buffering=0) as file:
+        disk = _PatientFile(file)
+        with h5py.File(disk, "w") as h5:
+            yield h5
+        if disk.error is not None:
+            raise disk.error
+
+
+class _PatientFile:
+    """Keeps the first error of writing to itself: HDF5 crashes the process when it cannot close its file properly."""
+
+    def __init__(self, file):
+        self._file = file
+        self.error: OSError | None = None
+        self.seek, self.tell, self.readinto, self.truncate = file.seek, file.tell, file.readinto, file.truncate
+
+    def write(self, data) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view) and self.error is None:
+            try:
+                done += self._file.write(view[done:])
+            except OSError as error:
+                self.error = error
+        return len(view)
+
+    def flush(self) -> None:
+        pass
+
+
 def map_npz_array(path: str | Path, name: str) -> np.ndarray:
     """One array of an .npz: memory-mapped if it is stored uncompressed in C order, else read into memory."""
     with zipfile.ZipFile(path) as archive:

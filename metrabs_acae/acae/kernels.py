@@ -17,10 +17,12 @@ import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  numba's matrix products use it; limits on threads reach loaded ones only
 from numba import njit
 
+from metrabs_acae.machine import find_numba_cache
+
 _ADAM_FIRST, _ADAM_SECOND, _ADAM_EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-7)
 _SMALLEST_SUM = np.float32(1e-6)
 _NEAREST_MM = np.float32(1)
-_jit = njit(cache=True, fastmath=True, nogil=True)
+_jit = njit(cache=find_numba_cache(), fastmath=True, nogil=True)
 
 
 @_jit

@@ -14,7 +14,7 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.joint_errors import joint_errors
-from metrabs_acae.files import PartialFile, replacing, write_npz
+from metrabs_acae.files import PartialFile, replacing, write_npz, writing_hdf5
 from metrabs_acae.joint_names import read_names
 
 
@@ -28,6 +28,7 @@ class PoseFileWriter:
 
     Attributes:
         rows_done: {source index: rows read so far}, also counting rows that were filtered out.
+        n_broken: {source index: how many of them could not be read}.
         n_poses: poses written so far.
     """
 
@@ -40,20 +41,25 @@ class PoseFileWriter:
         columns = {"poses": ("<f4", (len(self.joint_names), 3)), "source": ("<i4", ()), "row": ("<i8", ())}
         made_with = {"joint_names": self.joint_names, "provenance": self.provenance}
         self._partial = PartialFile(path, made_with, columns, {"rows_done": {}}, what="pseudo-labels")
-        self.rows_done: dict[int, int] = {int(k): v for k, v in self._partial.state["rows_done"].items()}
+        self.rows_done, self.n_broken = (
+            {int(k): v for k, v in self._partial.state.get(name, {}).items()} for name in ("rows_done", "n_broken")
+        )
 
     @property
     def n_poses(self) -> int:
         return self._partial.n_rows
 
-    def append(self, poses_mm: np.ndarray, *, source: int, rows: np.ndarray, rows_done: int) -> None:
-        """Adds poses [B, J, 3] of rows [B] of a source, of which the first `rows_done` have been read with them."""
+    def append(
+        self, poses_mm: np.ndarray, *, source: int, rows: np.ndarray, rows_done: int, n_broken: int = 0
+    ) -> None:
+        """Adds poses [B, J, 3] of rows [B] of a source, of which the first `rows_done` have been read with them, and
+        `n_broken` of those were broken."""
         poses = np.ascontiguousarray(poses_mm, "<f4")
         if poses.shape != (len(rows), len(self.joint_names), 3):
             raise UserError(f"Expected poses [{len(rows)}, {len(self.joint_names)}, 3], got {list(poses.shape)}.")
-        self.rows_done[source] = rows_done
+        self.rows_done[source], self.n_broken[source] = rows_done, n_broken
         columns = {"poses": poses, "source": np.full(len(rows), source), "row": rows}
-        self._partial.append(columns, {"rows_done": self.rows_done})
+        self._partial.append(columns, {"rows_done": self.rows_done, "n_broken": self.n_broken})
 
     def close(self) -> None:
         """Writes the finished file and removes the partial one."""
@@ -77,6 +83,7 @@ def write_pseudo_labels(
     mirror: np.ndarray | None,
     label_joints: Sequence[np.ndarray] | None = None,
     min_auc: float = 0.0,
+    max_bad_fraction: float = 1.0,
     provenance: dict | None = None,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> int:
@@ -84,13 +91,14 @@ def write_pseudo_labels(
 
     Args:
         sources: (name, number of rows, batches from a row on). A batch is a dict of `data.pipeline.evaluation_dataset`:
-            image, intrinsics, rotation_to_camera, index, valid3d and, for the filter, coords3d_mm. Examples without a
-            valid label are left out: their images may be broken.
+            image, intrinsics, rotation_to_camera, index, valid3d, broken (none is, if not given) and, for the filter,
+            coords3d_mm. Examples without a valid label are left out.
         predict: (images [B, S, S, 3], intrinsics [B, 3, 3]) -> [B, J, 3] mm, crop camera frame.
         mirror: [J] the skeleton's mirror map for mirror test-time augmentation; None: none.
         label_joints: per source, for each of its labelled joints the index of the same joint in the prediction.
         min_auc: with `label_joints`, keep only poses whose mean AUC (0..150 mm, Procrustes-aligned) against the
             example's own labels exceeds this; 0 keeps all.
+        max_bad_fraction: UserError where more of a source's examples are broken, also those of an interrupted run.
         progress: receives (rows done, rows in all, poses kept) after each batch.
 
     Returns:
@@ -100,19 +108,25 @@ def write_pseudo_labels(
     details = {"sources": source_names, "mirrored": mirror is not None, "min_auc": min_auc, **(provenance or {})}
     writer = PoseFileWriter(path, joint_names, details)
     total = sum(count for _, count, _ in sources)
-    for i, (_, count, batches_from) in enumerate(sources):
-        done = writer.rows_done.get(i, 0)
+    for i, (name, count, batches_from) in enumerate(sources):
+        done, n_broken = writer.rows_done.get(i, 0), writer.n_broken.get(i, 0)
         if done >= count:
             continue
         for batch in batches_from(done):
-            batch = {name: np.asarray(value) for name, value in batch.items()}
+            batch = {key: np.asarray(value) for key, value in batch.items()}
+            n_broken += int(batch.get("broken", np.zeros(1, bool)).sum())
+            if n_broken > max_bad_fraction * count:
+                raise UserError(
+                    f"So far {n_broken} of {count} examples are broken in {name}, more than --max-bad-fraction "
+                    f"{max_bad_fraction:.1%}; mend the data or raise the limit, and start the same command again."
+                )
             poses = predict_mirrored(predict, batch["image"], batch["intrinsics"], mirror)
             keep = np.isfinite(poses).all(axis=(1, 2)) & batch["valid3d"].any(axis=1)
             if label_joints is not None and min_auc > 0:
                 keep &= agreement_auc(poses[:, label_joints[i]], batch["coords3d_mm"], batch["valid3d"]) > min_auc
             poses = np.einsum("nij,npj->npi", batch["rotation_to_camera"], poses)
             done += len(poses)
-            writer.append(poses[keep], source=i, rows=batch["index"][keep], rows_done=done)
+            writer.append(poses[keep], source=i, rows=batch["index"][keep], rows_done=done, n_broken=n_broken)
             if progress:
                 progress(sum(writer.rows_done.values()), total, writer.n_poses)
     writer.close()
@@ -148,10 +162,8 @@ def agreement_auc(pred_mm: np.ndarray, true_mm: np.ndarray, valid: np.ndarray) -
 
 
 def _write_hdf5(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    import h5py
-
     poses = arrays["poses"]
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, writing_hdf5(temporary) as file:
         dataset = file.create_dataset("poses", shape=poses.shape, dtype="<f4")
         step = max(1, 16_000_000 // (poses.shape[1] * 3))
         for start in range(0, len(poses), step):

@@ -32,15 +32,13 @@ def run(config: Config) -> None:
 
     def batches_of(store: PoseStore, split: str):
         def batches_from(row: int) -> Iterable[dict]:
-            count = store.splits[split]
             dataset = evaluation_dataset(
                 store,
                 split,
                 image_size=settings.model.proc_side,
                 batch_size=config.data.batch_size_test,
-                rows=range(row, count),
+                rows=range(row, store.splits[split]),
                 workers=config.data.workers,
-                max_bad_fraction=config.data.max_bad_fraction * count / (count - row),  # of the whole split
             )
             with user_errors(dataset):
                 yield from dataset
@@ -59,6 +57,7 @@ def run(config: Config) -> None:
             mirror=skeleton.mirror,
             label_joints=label_joints,
             min_auc=min_auc,
+            max_bad_fraction=config.data.max_bad_fraction,
             provenance={
                 "run": str(folder.path),
                 "step": step,

@@ -147,12 +147,12 @@ def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mix
     pose_model = models.build_pose_model(config.model, mixture.skeleton, weights=weights, acae=acae, bones=bones)
     if not folder.exists:  # everything that can be wrong with the settings has been found by now
         warm_start.check(config, mixture.skeleton)
-        folder.create(settings)
-        if acae is not None and used.is_first:
-            acae.save(folder.path / models.ACAE_FILE)
-        if bones is not None and used.is_first:
-            bones.save(folder.path / models.BONES_FILE)
-        folder.write_json("skeleton.json", mixture.skeleton.to_dict())
+        files = {"skeleton.json": lambda path: folder.write_json(path.name, mixture.skeleton.to_dict())}
+        if acae is not None:
+            files[models.ACAE_FILE] = acae.save
+        if bones is not None:
+            files[models.BONES_FILE] = bones.save
+        folder.create(settings, files)
     folder.log(f"Run folder: {folder.path}")
     if fixed := describe_frozen(pose_model.backbone):
         folder.log(fixed)

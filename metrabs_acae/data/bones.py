@@ -11,7 +11,7 @@ import numpy as np
 
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
-from metrabs_acae.files import load_json
+from metrabs_acae.files import load_json, replacing, write_npz
 from metrabs_acae.skeletons import Skeleton, corresponding_joints, union
 
 FORMAT = "metrabs_acae bone lengths"
@@ -44,23 +44,19 @@ class BoneStatistics:
         path = Path(path)
         if path.suffix not in (".json", ".npz"):
             raise UserError(f"Bone lengths are written as .json or .npz; got {path}.")
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".npz":
-            np.savez(
-                path,
-                joint_pairs=np.array(self.joint_pairs, str).reshape(-1, 2),
-                mean_mm=self.mean_mm,
-                std_mm=self.std_mm,
-                count=self.count,
-                sources=json.dumps(self.sources),
-            )
+            arrays = {"mean_mm": self.mean_mm, "std_mm": self.std_mm, "count": self.count}
+            pairs = np.array(self.joint_pairs, str).reshape(-1, 2)
+            write_npz(path, {"joint_pairs": pairs, **arrays, "sources": np.array(json.dumps(self.sources))})
             return
         number = lambda x: None if np.isnan(x) else round(float(x), 3)  # noqa: E731
         bones = [
             {"joints": list(pair), "mean_mm": number(mean), "std_mm": number(std), "count": int(count)}
             for pair, mean, std, count in zip(self.joint_pairs, self.mean_mm, self.std_mm, self.count, strict=True)
         ]
-        path.write_text(json.dumps({"format": FORMAT, "sources": list(self.sources), "bones": bones}, indent=1) + "\n")
+        with replacing(path) as temporary:
+            data = {"format": FORMAT, "sources": list(self.sources), "bones": bones}
+            temporary.write_text(json.dumps(data, indent=1) + "\n")
 
     @classmethod
     def load(cls, path) -> BoneStatistics:

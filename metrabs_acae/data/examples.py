@@ -21,7 +21,7 @@ from metrabs_acae.data.crop import (
 )
 from metrabs_acae.data.generators import key_of
 from metrabs_acae.data.geometric_draw import GeometricDraw
-from metrabs_acae.data.images import check_key
+from metrabs_acae.data.images import read_picture
 from metrabs_acae.data.records import Example, check_box, check_camera, check_coords, check_mask
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import BadExample, UserError
@@ -145,15 +145,12 @@ def read_crop(
 ) -> np.ndarray:
     """Decodes the stored image where the crop sees it, at reduced scale where it shows less detail, and renders it.
 
-    BadExample where it is missing or broken.
+    BadExample where it is missing or broken, UserError where the machine cannot read it.
     """
     scale = pixels_per_source_pixel(crop, example.box_ltwh_px) * antialias
     reduction = max((r for r in REDUCTIONS if r * scale <= 1), default=1)
     window = visible_window(crop, image_size)
-    with _bad_if(UserError):
-        key = check_key(example.image_key)
-    with _bad_if(OSError):
-        data = store.images.read(key)
+    data = read_picture(store.images, example.image_key)
     with _bad_if(ValueError, cv2.error):
         image, corner, reduction = decode_image(data, example.image_size_wh, window, reduction)
     image = render(image, crop, image_size, corner=corner, reduction=reduction, antialias=antialias)

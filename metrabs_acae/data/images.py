@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from pathlib import Path
 
 from metrabs_acae.data import jpeg
-from metrabs_acae.errors import UserError
+from metrabs_acae.errors import BadExample, UserError
 
 MAX_PIXELS = 100_000_000
 """Pictures and video frames that claim more are not read: most likely their header is damaged."""
+
+
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class FolderImages:
@@ -45,16 +49,29 @@ class BarecatImages:
         try:
             return self._reader[check_key(key)]
         except KeyError:
-            raise FileNotFoundError(f"{key} is not in {self.root}") from None
+            raise FileNotFoundError(errno.ENOENT, f"There is no {key}", str(self.root)) from None
 
     def __getstate__(self):
         return {"root": self.root, "_reader": None}
 
 
+def read_picture(images, key: str) -> bytes:
+    """The bytes of a store's picture; BadExample where it is missing, UserError where the machine cannot read it."""
+    try:
+        return images.read(key)
+    except OSError as error:
+        if error.errno in _MISSING:
+            raise BadExample(str(error)) from error
+        raise UserError(  # a failing disk, no file handles left: the next picture fares no better
+            f"The picture {key} in {images.root} cannot be read ({error.strerror or error}): mend what keeps this "
+            "machine from reading it, and start the same command again."
+        ) from error
+
+
 def check_key(key: str) -> str:
-    """The key itself; UserError where it would leave the image folder."""
+    """The key itself; BadExample where it would leave the image folder."""
     if not key.strip("./") or key[0] == "/" or ".." in key.split("/") or "\\" in key or "\0" in key:
-        raise UserError(f"The image key '{key}' must be a relative path inside the image folder.")
+        raise BadExample(f"The image key '{key}' must be a relative path inside the image folder.")
     return key
 
 

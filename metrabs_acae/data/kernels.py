@@ -8,9 +8,11 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from metrabs_acae.machine import find_numba_cache
+
 _OPTIONS = {
     "nogil": True,
-    "cache": True,
+    "cache": find_numba_cache(),
     "error_model": "numpy",  # no checks for division by zero: they would keep loops from being vectorized
     "fastmath": {"nnan", "ninf", "nsz", "arcp", "contract"},
 }

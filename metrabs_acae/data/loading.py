@@ -7,6 +7,7 @@ an augmentation, so a stream can start at any step, no worker carries state, and
 from __future__ import annotations
 
 import collections
+import contextlib
 import ctypes
 import itertools
 import logging
@@ -92,6 +93,15 @@ class DataHealth:
                 f"{key}: {reason.rstrip('.')}); mend the data or raise the limit."
             )
 
+    @contextlib.contextmanager
+    def remembering(self):
+        """Keeps a UserError, which on its way through TensorFlow loses its kind (`pipeline.user_errors`)."""
+        try:
+            yield
+        except UserError as error:
+            self.error = self.error or error
+            raise
+
     def stop(self, message: str) -> None:
         self.error = self.error or UserError(message)
         raise self.error
@@ -173,8 +183,9 @@ class BatchLoader:
                     pending.append(self._submit(pool, step))
                     if len(pending) > self.n_ahead:
                         for batch, tasks in pending.popleft():
-                            for task in tasks:
-                                task.result()
+                            with self.health.remembering():
+                                for task in tasks:
+                                    task.result()
                             self.meter.batch_is_there()
                             yield batch
             finally:

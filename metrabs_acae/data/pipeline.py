@@ -78,8 +78,8 @@ def evaluation_dataset(
     Each element is a dict: image [B, S, S, 3] in [0, 1]; intrinsics [B, 3, 3]; coords3d_mm [B, J, 3] in the crop
     camera's frame; valid3d [B, J]; rotation_to_world [B, 3, 3] and camera_position_mm [B, 3], so that
     `coords @ rotation_to_world^T + camera_position_mm` are world coordinates; rotation_to_camera [B, 3, 3], the same
-    for the original camera's frame (without translation); index [B], the row. A broken example keeps its place, all
-    its joints not valid.
+    for the original camera's frame (without translation); index [B], the row; broken [B], whether it
+    could not be read: such an example keeps its place, all its joints not valid.
 
     Args:
         skeleton: joints of the result, a superset or subset of the store's by name; None takes the store's.

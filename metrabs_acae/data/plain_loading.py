@@ -65,8 +65,9 @@ class EvaluationLoader:
                     upcoming = (batch, [pool.submit(self._load, row, i, batch) for i, row in enumerate(rows)])
                 if current is not None:
                     batch, tasks = current
-                    for task in tasks:
-                        task.result()
+                    with self.health.remembering():
+                        for task in tasks:
+                            task.result()
                     yield batch
 
     def empty_batch(self, n: int) -> dict[str, np.ndarray]:
@@ -81,6 +82,7 @@ class EvaluationLoader:
             "rotation_to_camera": eye.copy(),
             "camera_position_mm": np.zeros((n, 3), np.float32),
             "index": np.zeros(n, np.int64),
+            "broken": np.zeros(n, bool),
         }
 
     def _load(self, row: int, i: int, batch: dict[str, np.ndarray]) -> None:
@@ -90,6 +92,7 @@ class EvaluationLoader:
                 self.store, self.split, row, self.image_size, antialias=self.antialias, flip=self.mirror
             )
         except BadExample as error:
+            batch["broken"][i] = True
             self.health.add_bad(example_key(self.store, self.split, row), str(error), replaced=False)
             return
         crop = loaded.crop

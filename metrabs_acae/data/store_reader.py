@@ -45,8 +45,8 @@ class Ragged:
         return self.data[start:end]
 
     def text(self, i: int) -> str:
-        """The i-th value as a string; ValueError where it is not one."""
-        return self[i].tobytes().decode()
+        """The i-th value as a string, as file names are read: bytes that are not UTF-8 have stand-ins."""
+        return self[i].tobytes().decode(errors="surrogateescape")
 
 
 class PoseStore:

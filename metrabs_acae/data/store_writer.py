@@ -27,7 +27,7 @@ from metrabs_acae.data.records import (
 )
 from metrabs_acae.data.store_reader import PoseStore
 from metrabs_acae.errors import UserError
-from metrabs_acae.files import GrowingArray
+from metrabs_acae.files import GrowingArray, writing_hdf5
 from metrabs_acae.skeletons import Skeleton
 
 
@@ -137,7 +137,7 @@ class PoseStoreWriter:
                 "image_size_wh": size,
                 "frame": _whole("frame", frame),
                 "person": _whole("person", person),
-                "image_key": image_key.encode(),
+                "image_key": _text("image_key", image_key),
                 "sequence": _text("sequence", sequence),
                 "activity": _text("activity", activity),
                 **self._camera_columns(camera, size),
@@ -238,9 +238,7 @@ class PoseStoreWriter:
             array.close()
 
     def _assemble(self) -> None:
-        import h5py
-
-        with h5py.File(self._folder / "annotations.h5", "w") as h5:
+        with writing_hdf5(self._folder / "annotations.h5") as h5:
             for name, growing in self._arrays.items():
                 rows = growing.array()
                 dataset = h5.create_dataset(name, rows.shape, rows.dtype)
@@ -263,7 +261,7 @@ def _whole(name: str, value) -> int:
 def _text(name: str, value) -> bytes:
     if not isinstance(value, str):
         raise UserError(f"{name} must be a text, not {value!r}")
-    return value.encode()
+    return value.encode(errors="surrogateescape")
 
 
 def _mask_columns(mask, size_wh: tuple[int, int]) -> dict:

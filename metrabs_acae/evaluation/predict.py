@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae.data.images import read_picture
 from metrabs_acae.data.loading import DataHealth
 from metrabs_acae.data.store import CameraParams, PoseStore
-from metrabs_acae.errors import UserError
+from metrabs_acae.errors import BadExample, UserError
 from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.prediction_writer import PredictionWriter
 from metrabs_acae.evaluation.predictions import Predictions
@@ -162,15 +163,14 @@ def batches(store: PoseStore, split: str, frames: list[Frame], *, known_camera: 
 
 
 def read_image(store: PoseStore, key: str) -> np.ndarray | None:
-    """[H, W, 3] uint8 RGB as its labels count pixels (no EXIF rotation); None where it cannot be read."""
+    """[H, W, 3] uint8 RGB as its labels count pixels (no EXIF rotation); None where it is missing or broken."""
     import cv2
 
     try:
-        data = np.frombuffer(store.images.read(key), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    except (OSError, cv2.error):
+        data = np.frombuffer(read_picture(store.images, key), np.uint8)
+        return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    except (BadExample, cv2.error):
         return None
-    return image
 
 
 def _predict(estimator, store, split, batch: Batch, settings: PredictionSettings, joints) -> dict[str, np.ndarray]:

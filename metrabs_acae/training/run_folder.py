@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -52,17 +52,30 @@ class RunFolder:
     def finished(self) -> bool:
         return (self.path / "finished.json").is_file()
 
-    def create(self, settings: dict) -> None:
-        """Makes the folder, with the settings and the versions of everything that decides the result."""
+    def create(self, settings: dict, files: Mapping[str, Callable[[Path], object]] = MappingProxyType({})) -> None:
+        """Makes the folder, with the versions of everything that decides the result, and last the settings.
+
+        What a process that was killed meanwhile has left of these files is replaced.
+
+        Args:
+            files: what else has to be there before the first step, by name: writes to the path given.
+        """
         if self.silent:
             return
-        if self.path.exists() and any(self.path.iterdir()):
+        others = [p for p in self.path.iterdir() if not self._is_left(p, files)] if self.path.exists() else []
+        if others:
             raise UserError(
                 f"The folder {self.path} holds other files and no run (no config.json); give --logdir a new folder."
             )
         self.path.mkdir(parents=True, exist_ok=True)
+        for name, write in files.items():
+            write(self.path / name)
         self.write_json("versions.json", versions())
         self.write_json("config.json", settings)
+
+    @staticmethod
+    def _is_left(path: Path, files: Collection[str]) -> bool:
+        return path.name in ("versions.json", *files) or bool(re.fullmatch(r"\..+\.\d+\.tmp\.\w+", path.name))
 
     def require_same_settings(
         self, settings: dict, *, defaults: Mapping = MappingProxyType({}), free: Collection[str] = ()
@@ -103,7 +116,7 @@ class RunFolder:
         """Adds a line to log.txt and prints it."""
         if self.silent:
             return
-        with open(self.path / "log.txt", "a") as file:
+        with open(self.path / "log.txt", "a", errors="backslashreplace") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
         print(line, flush=True)
 
