@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metrabs_acae.data.images import MAX_PIXELS, image_size_wh, read_image_size_wh
+from metrabs_acae.data.images import MAX_PIXELS, decode_file, image_size_wh, read_image_size_wh
 from metrabs_acae.errors import UserError
 
 JPEG_QUALITY = 95
@@ -42,7 +42,7 @@ def read_upright(path) -> np.ndarray:
     import cv2
 
     read_image(path)  # refuses what is hostile or broken
-    return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    return decode_file(path, cv2.IMREAD_COLOR_RGB)
 
 
 def read_size(path) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 
 from metrabs_acae.errors import UserError
@@ -23,6 +24,8 @@ def iterate_array(path, key: str) -> Iterator:
 
     try:
         with open(path, "rb") as file:
+            if file.read(3) != codecs.BOM_UTF8:
+                file.seek(0)
             yield from ijson.items(events_of(file), f"{key}.item")
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); check the raw folder.") from None

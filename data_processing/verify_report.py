@@ -11,6 +11,7 @@ from data_processing.cameras import project
 from data_processing.images import decode_image
 from data_processing.verify import Report
 from metrabs_acae import tables
+from metrabs_acae.data.images import write_image
 from metrabs_acae.data.store import Example, PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.joint_names import side
@@ -32,7 +33,7 @@ def write(report: Report, folder: Path) -> Path:
         lines.append("Nothing to complain about.")
     if tiles:
         sheet = _sheet(tiles)
-        cv2.imwrite(str(folder / f"{name}.jpg"), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+        write_image(folder / f"{name}.jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 85])
         lines += ["", f"![examples]({name}.jpg)", "", "Blue: the person's left, red: its right; the box; the mask."]
     facts = [{"fact": k, "": str(v)} for k, v in report.facts.items()]
     lines += ["", tables.render(facts, "markdown")]

@@ -12,13 +12,16 @@ BACKENDS = ("tensorflow", "jax")
 def set_up_keras() -> None:
     """Imports Keras on the backend that KERAS_BACKEND names (else TensorFlow), with the settings that the models are
     written for; UserError for other backends and for one that cannot be imported."""
-    backend = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
+    os.environ["KERAS_BACKEND"] = backend = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
     if backend not in BACKENDS:
         raise UserError(f"KERAS_BACKEND={backend} cannot be used here; set it to {' or '.join(BACKENDS)}.")
     try:
         import keras
     except ImportError as error:
         raise UserError(f"Keras cannot be used with KERAS_BACKEND={backend} ({error}): install {backend}.") from None
+    except (ValueError, AttributeError) as error:  # it refuses some values with the one, and lists with the other
+        folder = os.environ.get("KERAS_HOME") or "~/.keras"
+        raise UserError(f"Keras cannot use {folder}/keras.json ({error}): mend or remove that file.") from None
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")

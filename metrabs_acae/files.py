@@ -166,7 +166,7 @@ class _PatientFile:
     def __init__(self, file):
         self._file = file
         self.error: OSError | None = None
-        self.seek, self.tell, self.readinto, self.truncate = file.seek, file.tell, file.readinto, file.truncate
+        self.read, self.readinto, self.seek, self.tell = file.read, file.readinto, file.seek, file.tell
 
     def write(self, data) -> int:
         view = memoryview(data).cast("B")
@@ -177,6 +177,13 @@ class _PatientFile:
             except OSError as error:
                 self.error = error
         return len(view)
+
+    def truncate(self, size: int) -> int:
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size
 
     def flush(self) -> None:
         pass

@@ -49,9 +49,7 @@ class PoseFileWriter:
     def n_poses(self) -> int:
         return self._partial.n_rows
 
-    def append(
-        self, poses_mm: np.ndarray, *, source: int, rows: np.ndarray, rows_done: int, n_broken: int = 0
-    ) -> None:
+    def append(self, poses_mm: np.ndarray, *, source: int, rows: np.ndarray, rows_done: int, n_broken: int = 0) -> None:
         """Adds poses [B, J, 3] of rows [B] of a source, of which the first `rows_done` have been read with them, and
         `n_broken` of those were broken."""
         poses = np.ascontiguousarray(poses_mm, "<f4")

@@ -150,8 +150,7 @@ class Validator:
 
 def draw(predictions: CropPredictions, skeleton: Skeleton, folder: RunFolder, name: str) -> None:
     """A sheet of crops with the predicted and the true skeleton, and the prediction from the side."""
-    import cv2
-
+    from metrabs_acae.data.images import write_image
     from metrabs_acae.visualization.overlay import overlay_sheet
 
     count = len(predictions.images)
@@ -166,8 +165,7 @@ def draw(predictions: CropPredictions, skeleton: Skeleton, folder: RunFolder, na
             predictions.valid[:count, :, None], project(predictions.true_mm[:count], predictions.intrinsics), np.nan
         ),
     )
-    folder.overlays.mkdir(exist_ok=True)
-    cv2.imwrite(str(folder.overlays / name), sheet[..., ::-1])
+    write_image(folder.overlays / name, sheet)
 
 
 def project(coords3d_mm: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:

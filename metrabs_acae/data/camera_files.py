@@ -208,9 +208,8 @@ def _opencv(path: Path) -> dict:
         return node.string() if node.isString() else node.real()
 
     try:
-        storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
-        if not storage.isOpened():
-            raise FileNotFoundError
+        text = path.read_text(encoding="utf-8-sig")
+        storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
         data = value(storage.root())
     except (cv2.error, SystemError) as error:
         raise ValueError(f"OpenCV does not understand it; {str(error).strip().splitlines()[-1]}") from None

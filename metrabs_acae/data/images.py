@@ -1,4 +1,5 @@
-"""Where a store's image files come from: a folder, or one barecat archive; and the size of an image from its header."""
+"""Image files: where a store's come from, a folder or one barecat archive; the size in a header; OpenCV's reading and
+writing for any file name and any disk."""
 
 from __future__ import annotations
 
@@ -8,11 +9,10 @@ from pathlib import Path
 
 from metrabs_acae.data import jpeg
 from metrabs_acae.errors import BadExample, UserError
+from metrabs_acae.files import replacing
 
 MAX_PIXELS = 100_000_000
 """Pictures and video frames that claim more are not read: most likely their header is damaged."""
-
-
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
@@ -95,3 +95,23 @@ def read_image_size_wh(path: str | Path) -> tuple[int, int]:
             return image_size_wh(data)
         except ValueError:
             return image_size_wh(data + file.read())
+
+
+def decode_file(path: str | Path, flags: int):
+    """`cv2.imread` for any file name; None where the file is no image, OSError where it cannot be read."""
+    import cv2
+    import numpy as np
+
+    data = np.fromfile(path, np.uint8)
+    return cv2.imdecode(data, flags) if data.size else None
+
+
+def write_image(path: str | Path, image, options=()) -> None:
+    """`cv2.imwrite` of [H, W, 3] RGB, but all of it or nothing; OSError where it cannot be written."""
+    import cv2
+
+    done, data = cv2.imencode(Path(path).suffix, image[..., ::-1], options)
+    if not done:
+        raise OSError(f"a picture of shape {image.shape} cannot be encoded")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)

@@ -11,6 +11,7 @@ import numpy as np
 from metrabs_acae import tables
 from metrabs_acae.data.augmentation.augmentations import Augmentations
 from metrabs_acae.data.augmentation.base import Augmentation
+from metrabs_acae.data.images import write_image
 from metrabs_acae.data.loading import BatchLoader
 from metrabs_acae.data.mixture import Mixture
 from metrabs_acae.errors import UserError
@@ -61,8 +62,7 @@ def show_batches(
         n_joints = mixture.joint_indices[number].shape[-1]
         statistics.append({"dataset": entry.store.name, **_statistics(examples, n_joints, image_size)})
     sheet = _sheet(rows, image_size)
-    Path(out_png).parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(out_png), sheet[..., ::-1])
+    write_image(out_png, sheet)
     table = tables.render(statistics, digits=2)
     health = loader.health
     return table + (f"\n{health.n_bad} broken examples: " + "; ".join(health.reasons) if health.n_bad else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -184,16 +185,19 @@ class PoseStoreWriter:
 
     def discard(self) -> None:
         """Drops everything written so far."""
-        self._close_files()
+        for array in self._arrays.values():
+            with contextlib.suppress(OSError):  # what it still holds does not fit on the disk
+                array.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> PoseStoreWriter:
         return self
 
     def __exit__(self, exc_type, exc, traceback) -> None:
-        if exc_type is None:
-            self.close()
-        else:
+        try:
+            if exc_type is None:
+                self.close()
+        finally:
             self.discard()
 
     def _store_image(self, image_key: str, image) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae.data.images import write_image
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
 from metrabs_acae.inference import demo_inputs
@@ -127,24 +128,14 @@ def run_photograph(
         boxes = people.boxes if boxes_of is not None else np.column_stack([people.boxes, people.scores])
         views = overlay.figure_pose_views(image, people.poses2d, people.poses3d, source.edges, boxes=boxes)
         files += [out_dir / picture, out_dir / f"{item.stem}.views.png"]
-        _write_png(files[0], draw_people(image, people, source))
-        _write_png(files[1], views)
+        write_image(files[0], draw_people(image, people, source))
+        write_image(files[1], views)
     with PoseLog(source) as poses:
         poses.add(0, 0.0, people)
         files += write_pose_files(out_dir / item.stem, poses, settings, picture=picture)
     remarks = "".join(f", {r}" for r in (photograph.remark, source.camera_from if photograph.focal else "") if r)
     log(f"{item.name}: {_count(len(people))}, {seconds:.2f} s{remarks}")
     return DemoResult(source.name, 1, len(people), tuple(files))
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    import cv2
-
-    done, data = cv2.imencode(".png", image[..., ::-1])
-    if not done:
-        raise OSError(f"a picture of shape {image.shape} cannot be encoded")
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
 
 
 def _count(n: int) -> str:

@@ -4,7 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from metrabs_acae.data.crop import crop_camera, crop_camera_2d, looking_rotation, render
+from metrabs_acae.data.crop import (
+    crop_camera,
+    crop_camera_2d,
+    looking_rotation,
+    pixels_per_source_pixel,
+    render,
+    visible_window,
+)
 from metrabs_acae.data.geometric_draw import GeometricDraw
 from metrabs_acae.data.lens import Lens, distort_points
 from metrabs_acae.data.records import CameraParams
@@ -212,3 +219,42 @@ def test_pixels_beyond_the_lens_polynomial_are_black():
     v, u = np.mgrid[:128, :128]
     radius = np.hypot(u - 63.5, v - 63.5) / crop.K[0, 0]
     assert (image[radius > limit * 1.03] == 0).all() and (image[radius < limit * 0.9] == 255).all()
+
+
+@pytest.mark.parametrize("lens", LENSES)
+@pytest.mark.parametrize("box", [(40, 60, 60, 300), (500, 300, 130, 70)])
+def test_the_scale_is_the_derivative_at_the_centre_of_the_box(g4, lens, box):
+    camera = golden_camera(g4, lens)
+    camera.K[0, 1], camera.K[1, 1] = 7.0, 1.2 * camera.K[1, 1]
+    crop = crop_camera(camera, np.array(box, np.float64), 256, CENTER_DRAW)
+    center, step = np.array([box[0] + box[2] / 2, box[1] + box[3] / 2]), 1e-3
+    around = crop.from_image(center + step * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]]))
+    columns = (around[[0, 2]] - around[[1, 3]]) / (2 * step)
+    expected = np.sqrt(abs(np.linalg.det(columns)))
+    # Lenses are differenced over a whole pixel there.
+    found = pixels_per_source_pixel(crop, np.array(box, np.float64))
+    assert found == pytest.approx(expected, rel=1e-6 if lens == "nodist" else 5e-3)
+
+
+@pytest.mark.parametrize("lens", LENSES)
+@pytest.mark.parametrize("box", [(40, 60, 60, 300), (500, 300, 130, 70), (-500, -900, 800, 800)])
+@pytest.mark.parametrize("size", [16, 96])
+def test_the_window_holds_what_the_crop_shows_and_little_more(g4, lens, box, size):
+    crop = crop_camera(golden_camera(g4, lens), np.array(box, np.float64), size, CENTER_DRAW)
+    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3) @ np.array(crop.to_source).T
+    radius = np.hypot(*(rays[:, :2] / rays[:, 2:]).T).max()
+    if radius > crop.source.lens.valid_radius:  # parts of it show what the lens folds over
+        assert visible_window(crop, size) is None
+        return
+    points = distort_points(rays[:, :2] / rays[:, 2:], crop.source.K, crop.source.lens)
+    left, top, right, bottom = visible_window(crop, size)
+    for low, high, pixels in ((left, right, points[:, 0]), (top, bottom, points[:, 1])):
+        # Each pixel's neighbours belong to it, and where borders are curved a bit more.
+        assert pixels.min() - 4 <= low <= pixels.min() - 1 and pixels.max() + 1 <= high <= pixels.max() + 5
+
+
+@pytest.mark.parametrize("lens", ["nodist", "dist5"])
+def test_what_lies_beside_the_camera_has_no_window(g4, lens):
+    crop = crop_camera(golden_camera(g4, lens), np.array([100.0, 100, 300, 300]), 64, GeometricDraw(zoom=0.005))
+    assert visible_window(crop, 64) is None

@@ -236,3 +236,14 @@ def test_100k_poses_take_seconds():
     start = time.process_time()
     metrics.standard_metrics(pred, true, root=0)
     assert time.process_time() - start < 1.0
+
+
+@pytest.mark.parametrize(
+    "metric, threshold_mm", [("pck", 150), ("auc", 150), ("cps", 200), ("auc_cps", 200), ("ncps", 125)]
+)
+def test_thresholds_where_none_is_given(metric, threshold_mm):
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 300, (40, 8, 3))
+    pred = true + rng.normal(0, 1, true.shape) * rng.uniform(20, 250, (40, 1, 1))
+    found, given = (getattr(metrics, metric)(pred, true, **more) for more in ({}, {"threshold_mm": threshold_mm}))
+    assert found == given

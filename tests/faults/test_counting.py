@@ -23,7 +23,7 @@ from metrabs_acae.evaluation.predict import predict_store
 from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.predictions import Predictions, load_predictions
 from metrabs_acae.evaluation.truth import truth_from_store
-from metrabs_acae.geometry.body_size import UNITS_MM, likely_unit
+from metrabs_acae.geometry.body_size import UNITS_MM
 from metrabs_acae.joint_names import read_names
 from metrabs_acae.main import main
 from metrabs_acae.skeletons import Skeleton
@@ -284,23 +284,6 @@ def test_pictures_that_cannot_be_told_apart_are_refused_before_they_are_predicte
 
 
 # Units
-
-
-@pytest.mark.parametrize("unit", UNITS_MM)
-@pytest.mark.parametrize("names", [NAMES, COCO, tuple("abcdefgh")])
-def test_units_are_known_by_the_size_of_the_body(unit, names):
-    rng = np.random.default_rng(0)
-    for size in (1.0, 0.75):  # a child
-        poses = size * (POSE + rng.normal(0, 30, (50, *POSE.shape))) + rng.normal(0, 1000, (50, 1, 3))
-        poses[::7] = np.nan
-        assert likely_unit(poses, names) == "millimetres"
-        assert likely_unit(poses / UNITS_MM[unit], names) == unit or (names != NAMES and size < 1)
-
-
-def test_a_newborn_child_is_in_millimetres_and_a_point_in_no_unit():
-    assert likely_unit(0.35 * POSE[None], NAMES) == "millimetres"
-    for nothing in (np.zeros((3, 8, 3)), np.full((3, 8, 3), np.nan), np.zeros((0, 8, 3))):
-        assert likely_unit(nothing, NAMES) == "millimetres"
 
 
 @pytest.mark.parametrize("unit", UNITS_MM)

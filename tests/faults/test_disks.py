@@ -1,4 +1,4 @@
-"""Full and failing disks: one sentence, nothing that was there is lost, and the same command goes on. Rows: fault, place."""
+"""Full and failing disks: one sentence, what was there stays, the same command goes on. Rows: fault, place."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_store_that_cannot_be_written_is_not_there(tmp_path, capsys, n_bytes):
 
 
 def save_acae(path):
-    Acae(np.eye(4), np.eye(4), NAMES, tuple("abcd"), {}).save(path)
+    Acae(np.eye(4), np.eye(4), NAMES, tuple("abcd")).save(path)
 
 
 def save_poses(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import struct
@@ -42,6 +43,70 @@ def test_a_backend_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)  # importing it raises ImportError
     with pytest.raises(UserError, match=r"KERAS_BACKEND=jax \(.+\): install jax\."):
         backend.set_up_keras()
+
+
+SHOW = """
+import sys
+from metrabs_acae.exit_codes import exit_code
+from metrabs_acae.backend import set_up_keras
+
+def work():
+    set_up_keras()
+    from keras import config
+    print(config.backend(), config.floatx(), config.epsilon(), config.image_data_format())
+
+sys.exit(exit_code(work))
+"""
+
+
+@pytest.mark.parametrize(
+    "written, code, said",
+    [
+        (
+            {"backend": "torch", "floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first"},
+            0,
+            "tensorflow float32 1e-07 channels_last\n",
+        ),
+        ({"epsilon": 1}, 2, "keras.json (Invalid `epsilon` configuration. Expected a float."),
+        (["backend"], 2, "keras.json ('list' object has no attribute 'get'): mend or remove that file.\n"),
+    ],
+)
+def test_what_a_user_has_told_keras_changes_nothing(tmp_path, written, code, said):
+    (tmp_path / "keras.json").write_text(json.dumps(written))
+    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"} | {"KERAS_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, env=environment)
+    assert done.returncode == code and said in (done.stderr if code else done.stdout)
+    assert not code or done.stderr.splitlines()[-1].startswith("Error: Keras cannot use")
+
+
+READ_ONLY = """
+mount --make-rprivate / && mount -o remount,ro,bind / && mount -t tmpfs tmpfs {writable} || exit 99
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize("writable, kept", [("/tmp", "metrabs_acae-numba"), ("/mnt", "none")])
+def test_a_disk_that_can_only_be_read(writable, kept):
+    """As in a container: nothing can be written but, at most, temporary files; compiled code works all the same."""
+    use = """
+import os, numpy as np
+from metrabs_acae.data.kernels import blend
+out = np.zeros(3, np.uint8)
+blend(out + 9, out, out + 255, out)
+print(out.tolist(), os.environ.get("NUMBA_CACHE_DIR", "none"))
+"""
+    shell = ["unshare", "-rm", "sh", "-c", READ_ONLY.format(writable=writable), "sh"]
+    environment = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "TMPDIR")}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.getcwd()}
+    try:
+        done = subprocess.run(
+            [*shell, sys.executable, "-c", use], capture_output=True, text=True, env=environment, cwd="/"
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no unshare here")
+    if done.returncode in (1, 99) and ("unshare" in done.stderr or "mount" in done.stderr):
+        pytest.skip("no mounts of one's own here")
+    assert done.returncode == 0 and done.stdout.startswith("[9, 9, 9] ") and kept in done.stdout, done.stderr
 
 
 def test_cores_where_the_system_cannot_tell(monkeypatch):

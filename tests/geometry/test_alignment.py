@@ -102,3 +102,9 @@ def test_shapes_are_checked():
         procrustes(np.zeros((5, 12, 3)), np.zeros((5, 11, 3)))
     with pytest.raises(UserError, match="valid has shape"):
         procrustes(np.zeros((5, 12, 3)), np.zeros((5, 12, 3)), valid=np.ones(12, bool))
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e-6])
+def test_units_do_not_matter(unit):
+    pred, true = random_poses()
+    np.testing.assert_allclose(procrustes(pred * unit, true * unit) / unit, procrustes(pred, true), rtol=1e-9)

@@ -4,6 +4,7 @@ from keras import ops
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.heatmaps import (
+    CropGrid,
     heatmap_to_25d,
     heatmap_to_image,
     heatmap_to_metric,
@@ -34,7 +35,9 @@ def expectation(logits, axis):
     return np.stack(out, axis=-1)
 
 
-@pytest.mark.parametrize("axis", [(1,), (2, 1), (1, 2), (3, 1), (1, 4), (4, 0, 2), (0, 1, 2, 3, 4), (-1, -3)])
+@pytest.mark.parametrize(
+    "axis", [(1,), (2, 1), (1, 2), (1, 2, 3), (2, 3), (3, 1), (1, 4), (4, 0, 2), (0, 1, 2, 3, 4), (-1, -3)]
+)
 def test_soft_argmax_over_any_axes_is_the_expectation(axis):
     logits = np.random.default_rng(0).normal(size=(2, 3, 4, 5, 6)) * 3
     axis_positive = [a % 5 for a in axis]
@@ -80,3 +83,10 @@ def test_heatmap_coordinates_agree_with_the_reference(side, centered, stride):
 def test_last_cell(side, stride, last):
     assert last_cell_px(side, stride) == last
     assert last // stride + 1 == -(-side // stride)  # as many cells as the padded strided convolution has
+
+
+def test_the_grid_is_the_papers_where_nothing_else_is_said():
+    """MeTRAbs: crops of 256 px, stride 32, striding centred, a cube of 2.2 m."""
+    grid = CropGrid()
+    assert grid.cells == {"image_size": 256, "stride": 32, "centered_stride": True}
+    assert grid.mm_per_px == 2200 / 256

@@ -308,3 +308,12 @@ def test_the_mixing_share_may_differ_per_example():
     np.testing.assert_allclose(  # share 0: inside the view the 2D head decides alone
         together[:1, :, :2] / together[:1, :, 2:], normalized, rtol=1e-10
     )
+
+
+@pytest.mark.parametrize("centered, low, high", [(True, 24, 232), (False, 8, 216)])
+def test_the_border_of_the_field_of_view_is_three_quarters_of_a_stride(centered, low, high):
+    inside = np.array([[[low, low], [high, high], [low, high]]], np.float64)
+    settings = {"image_size": 256, "stride": 32, "centered_stride": centered}
+    assert np.asarray(is_within_fov(inside, **settings)).all()
+    for beyond in ([-0.1, 0], [0, -0.1], [high - low + 0.1, 0], [0, high - low + 0.1]):
+        assert not np.asarray(is_within_fov(inside[:, :1] + beyond, **settings)).any()

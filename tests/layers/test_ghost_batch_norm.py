@@ -226,3 +226,22 @@ def test_bad_arguments_are_named():
         GhostBatchNormalization([])
     with pytest.raises(UserError, match="sum to 5, but the training batch has 4"):
         GhostBatchNormalization([2, 3])(np.zeros((4, 2, 2, 3), np.float32), training=True)
+
+
+@pytest.mark.parametrize("places", [[3, 0, 2, 1, 5, 4], [0, 2, 4, 1, 3, 5], [0, 1, 2, 3, 4, 5]])
+def test_examples_that_stand_elsewhere_keep_their_groups(places):
+    x = np.random.default_rng(0).normal(size=(6, 4, 3)).astype(np.float32)
+    whole, dealt = (GhostBatchNormalization(2, momentum=0.7) for _ in range(2))
+    dealt.set_places(np.array([places]))
+    expected = np.asarray(whole(x, training=True))[places]
+    np.testing.assert_allclose(dealt(x[places], training=True), expected, atol=1e-5)
+    for a, b in zip(whole.weights, dealt.weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_its_configuration_holds_what_it_takes():
+    usual = GhostBatchNormalization()
+    assert (usual.group_size, usual.momentum, usual.epsilon, usual.axis) == (16, 0.99, 1e-3, -1)  # the rest is Keras's
+    config = GhostBatchNormalization([2, 3], momentum=0.7).get_config()
+    assert not {"renorm", "synchronized"} & set(config) and config["group_size"] == [2, 3]
+    assert GhostBatchNormalization.from_config(config).get_config() == config

@@ -4,7 +4,7 @@ import pytest
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.heatmaps import CropGrid
-from metrabs_acae.layers.heatmap_heads import HeatmapHeads
+from metrabs_acae.layers.heatmap_heads import HeatmapHeads, VolumetricHead
 from tests.golden import golden
 
 
@@ -79,3 +79,7 @@ def test_config_rebuilds_the_layer():
     layer = HeatmapHeads(5, depth=4, grid=CropGrid(384, 16, False, 2000.0))
     again = HeatmapHeads.from_config(layer.get_config())
     assert again.grid == layer.grid and (again.n_points, again.depth) == (5, 4)
+
+
+def test_heads_are_eight_cells_deep_where_nothing_else_is_said():
+    assert HeatmapHeads(5).depth == VolumetricHead(5, grid=CropGrid()).depth == 8

@@ -33,7 +33,7 @@ def test_a_broken_newest_checkpoint_is_named_and_passed_over(tmp_path, model, da
         file.unlink()
     said = []
     assert checkpoints.restore_newest(tmp_path, model, report=said.append) == 1
-    assert len(said) == 1 and "ckpt-00000002" in said[0]
+    assert len(said) == 1 and "ckpt-00000002" in said[0] and checkpoints.newest_step(tmp_path) == 1
 
 
 def test_half_written_temporaries_are_cleared_and_never_read(tmp_path, model):

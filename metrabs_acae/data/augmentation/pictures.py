@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 
 from metrabs_acae.data.augmentation import procedural
+from metrabs_acae.data.images import decode_file
 from metrabs_acae.errors import UserError
+from metrabs_acae.files import replacing
 
 N_GENERATED = 48
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -52,7 +54,7 @@ def load_occluders(folder: str) -> list[np.ndarray]:
     if (root / "SegmentationObject").is_dir():
         occluders = [o for path in sorted((root / "SegmentationObject").glob("*.png")) for o in _voc(root, path)]
     else:
-        pictures = [cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in sorted(root.glob("*.png"))]
+        pictures = [decode_file(p, cv2.IMREAD_UNCHANGED) for p in sorted(root.glob("*.png"))]
         pictures = [p for p in pictures if p is not None and p.ndim == 3 and p.shape[2] == 4]
         occluders = [cv2.cvtColor(p, cv2.COLOR_BGRA2RGBA) for p in pictures]
     if not occluders:
@@ -70,8 +72,9 @@ def soften_border(mask: np.ndarray) -> np.ndarray:
 def _voc(root: Path, segmentation_path: Path) -> list[np.ndarray]:
     """The whole, easy objects other than people of one segmented image, at half size."""
     objects = ElementTree.parse(root / "Annotations" / f"{segmentation_path.stem}.xml").findall("object")
-    segmentation = cv2.imread(str(segmentation_path))
-    image = cv2.imread(str(root / "JPEGImages" / f"{segmentation_path.stem}.jpg"))
+    segmentation = decode_file(segmentation_path, cv2.IMREAD_COLOR)
+    picture = root / "JPEGImages" / f"{segmentation_path.stem}.jpg"
+    image = decode_file(picture, cv2.IMREAD_COLOR) if picture.exists() else None
     if segmentation is None or image is None:
         return []
     found = []
@@ -104,7 +107,7 @@ def _voc_color(number: int) -> np.ndarray:
 def _prepare_backgrounds(paths: list[Path], side: int, target: Path) -> None:
     pictures = []
     for path in paths:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+        image = decode_file(path, cv2.IMREAD_COLOR_RGB)
         if image is None:
             continue
         height, width = image.shape[:2]
@@ -116,6 +119,5 @@ def _prepare_backgrounds(paths: list[Path], side: int, target: Path) -> None:
     if not pictures:
         raise UserError(f"None of the pictures in {paths[0].parent} can be read as a background.")
     target.parent.mkdir(exist_ok=True, mode=0o700)
-    with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".npy", delete=False) as file:
-        np.save(file, np.stack(pictures))
-    os.replace(file.name, target)
+    with replacing(target) as temporary:
+        np.save(temporary, np.stack(pictures))
