@@ -6,12 +6,12 @@ all conventions at once. People are larger in the picture, and sit and lie on th
 
 from __future__ import annotations
 
-from data_processing.synthetic.conventions import skeletons
+from data_processing.synthetic.conventions import all_conventions
 from data_processing.synthetic.datasets import StoreSpec
 from data_processing.synthetic.motions import EVERYTHING
 from metrabs_acae.skeletons import union
 
-BOX_SKELETON = union(skeletons().values(), "box")
+BOX_SKELETON = union(all_conventions().values(), "box")
 
 
 def _store(name: str, share: int, **differences) -> StoreSpec:
