@@ -13,8 +13,10 @@ from metrabs_acae.inference import demo_inputs
 from metrabs_acae.inference.demo_cameras import DemoCameras
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_settings import Demo
+from metrabs_acae.inference.exif import Focal
 from metrabs_acae.inference.pose_files import People, PoseLog, Source, write_json, write_poses_npz
 
+RESULT_SUFFIXES = (".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html")
 PREFERRED_SKELETONS = ("smpl+head_30", "h36m_17", "h36m_25", "smpl_24")
 
 
@@ -61,12 +63,15 @@ class Estimator:
         self.joint_names = tuple(n.decode() for n in model.per_skeleton_joint_names[self.skeleton].numpy())
         self.edges = tuple((int(a), int(b)) for a, b in model.per_skeleton_joint_edges[self.skeleton].numpy())
 
-    def source(self, item: DemoInput, image: np.ndarray, *, detected: bool, tracked: bool) -> Source:
-        """What is the same for all pictures of an input that begins with `image`."""
+    def source(
+        self, item: DemoInput, image: np.ndarray, *, detected: bool, tracked: bool, focal: Focal | None = None
+    ) -> Source:
+        """What is the same for all pictures of an input that begins with `image`; `focal`: what it says itself."""
         size_wh = (image.shape[1], image.shape[0])
-        camera, lens = self._cameras(item, size_wh)
+        camera, lens, origin = self._cameras(item, size_wh, focal)
         name = {"webcam": f"webcam {item.path}", "image": item.name, "video": item.name}[item.kind]
-        return Source(name, size_wh, camera, self.skeleton, self.joint_names, self.edges, tracked, detected, lens)
+        skeleton = (self.skeleton, self.joint_names, self.edges)
+        return Source(name, size_wh, camera, *skeleton, tracked, detected, lens, origin)
 
     def __call__(self, images: Sequence[np.ndarray], boxes: Sequence | None, source: Source) -> list[People]:
         """The people, numbered from 0, of each of some images of equal size.
