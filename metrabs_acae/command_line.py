@@ -15,7 +15,7 @@ from metrabs_acae.models.variants import VARIANTS, get_variant
 from metrabs_acae.plugins import import_named
 from metrabs_acae.presets import PRESETS
 from metrabs_acae.settings import flag_of, leaves, with_values
-from metrabs_acae.training.run_folder import open_run
+from metrabs_acae.training.run_folder import folder_of
 
 
 def preset(name: str) -> Config:
@@ -45,9 +45,9 @@ def starting_values(arguments: list[str]) -> Config:
         # what the preset says of the start is about its own network
         values = with_values(values, {"backbone_weights": "", "trained_convolutions": None})
     initial = _given(arguments, "--init-path", "")
-    if not (initial and _given(arguments, "--acae", "")):
+    run = folder_of(initial)
+    if not (initial and _given(arguments, "--acae", "") and run.exists):
         return values
-    run = open_run(initial)
     values = values.with_run_settings(run.read_json("config.json"), run.path / "config.json")
     steps = values.training.training_steps
     shorter = {"training_steps": max(1, steps // 10), "decay_steps": values.training.decay_steps or steps}

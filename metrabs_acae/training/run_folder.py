@@ -119,23 +119,24 @@ class RunFolder:
         print(line, flush=True)
 
 
+def folder_of(path: str | Path) -> RunFolder:
+    """The run folder at a path, or the model in the box where that is "pretrained"; there or not."""
+    return RunFolder(BOX, outputs=RESULTS_OF_BOX) if path == PRETRAINED else RunFolder(path)
+
+
 def open_run(path: str | Path, *, or_exported: bool = False) -> RunFolder | None:
-    """The run folder at a path, or the model in the box where that is "pretrained"; UserError if there is none.
+    """`folder_of`, or UserError if there is no run.
 
     With `or_exported` the path may be that of an exported model: None.
     """
-    if path == PRETRAINED:
-        run = RunFolder(BOX, outputs=RESULTS_OF_BOX)
-        if not run.exists:
-            raise UserError(f"No trained model is installed with this project ({BOX} has none): name a run folder.")
-        return run
-    if or_exported and (Path(path) / "saved_model.pb").exists():
+    run = folder_of(path)
+    if run.is_box and not run.exists:
+        raise UserError(f"No trained model is installed with this project ({BOX} has none): name a run folder.")
+    if or_exported and not run.is_box and (run.path / "saved_model.pb").exists():
         return None
-    run = RunFolder(path)
-    if not run.exists and or_exported:
-        raise UserError(f"{path} is neither a run folder (no config.json) nor an exported model (no saved_model.pb).")
     if not run.exists:
-        raise UserError(f"{path} is not a run folder: it has no config.json.")
+        expected = "neither a run folder (no config.json) nor an exported model (no saved_model.pb)"
+        raise UserError(f"{path} is {expected if or_exported else 'not a run folder: it has no config.json'}.")
     return run
 
 
