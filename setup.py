@@ -31,6 +31,7 @@ setup(
     include_package_data=True,
     package_data={
         "data_processing": ["assets/*"],
+        "metrabs_acae": ["pretrained/**"],
         "data_processing.synthetic": ["assets/*"],
         "metrabs_acae.inference": ["viewer.html", "assets/*"],
         "metrabs_acae.models.backbones": ["assets/*"],
