@@ -12,6 +12,7 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.settings import Benchmark
 from metrabs_acae.models.kinds import require_absolute
+from metrabs_acae.skeletons import available_output_skeletons
 from metrabs_acae.training.run_folder import RunFolder
 
 
@@ -94,6 +95,12 @@ def load_estimator(path: Path, *, with_detector: bool):
     require_absolute(models.settings_of(run).model.model, "--predict")
     pose_model, skeleton, _ = models.load_pose_model(run)
     detector = movenet_detector() if with_detector else None
-    estimator = PoseEstimator(pose_model, skeleton, image_size=pose_model.grid.image_size, detector=detector)
+    estimator = PoseEstimator(
+        pose_model,
+        skeleton,
+        image_size=pose_model.grid.image_size,
+        detector=detector,
+        output_skeletons=available_output_skeletons(skeleton),
+    )
     step = checkpoints.newest_step(run.checkpoints)
     return estimator, skeleton.joint_names, {"path": str(path), "step": step}
