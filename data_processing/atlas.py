@@ -13,6 +13,7 @@ from metrabs_acae.skeletons import (
     COMMON_2D_JOINTS,
     Skeleton,
     dataset_skeletons,
+    extra_skeletons,
     get_skeleton,
     merge_by_name,
     output_skeletons,
@@ -26,7 +27,7 @@ CENTRAL = {
     **{"neck": 1480, "neck3": 1455, "upperback": 1430, "clavicle": 1420, "spi4": 1410, "backt": 1400, "spin3": 1390},
     **{"sternum": 1340, "chest": 1330, "thor": 1350, "spi3": 1320, "spin2": 1280, "spi2": 1230, "backl": 1180},
     **{"spi1": 1120, "spin1": 1190, "spin": 1160, "umbilicus": 1060, "bell": 1080, "spin0": 1020, "pelv": 950},
-    **{"mhip": 920},
+    **{"mhip": 920, "spineshoulder": 1430, "spinemid": 1190, "spinebase": 950},
 }
 PAIRS = {
     **{"head": (70, 1680), "fronthead": (60, 1690), "backhead": (75, 1660), "brow1": (40, 1660), "eye": (32, 1635)},
@@ -42,7 +43,8 @@ PAIRS = {
     **{"thigh": (145, 700), "leg": (125, 660), "kne": (105, 500), "knem": (145, 505), "innerknee": (65, 500)},
     **{"shin": (105, 330), "ank": (105, 95), "ankm": (140, 100), "hee": (90, 40), "foo": (125, 50)},
     **{"toe": (140, 15), "toe2": (150, 0), "to2": (120, 5), "to3": (165, 10), "firstmetatarsal": (105, 20)},
-    **{"fifthmetatarsal": (175, 25), "fourthtoe": (165, 5)},
+    **{"fifthmetatarsal": (175, 25), "fourthtoe": (165, 5), "handtip": (315, 740), "index": (285, 795)},
+    **{"eyein": (18, 1634), "eyeout": (45, 1634), "mouth": (22, 1560)},
 }
 COLORS = {"l": "#1f77b4", "r": "#d62728", "c": "#555555"}
 WIDTH, HEIGHT, SCALE, FLOOR = 640, 640, 0.32, 600
@@ -109,9 +111,13 @@ def write(docs: Path) -> None:
     """Writes skeletons.md and a picture for each convention into a documentation folder."""
     pictures = docs / "img" / "skeletons"
     pictures.mkdir(parents=True, exist_ok=True)
-    for name, skeleton in dataset_skeletons().items():
+    for name, skeleton in _drawn().items():
         (pictures / f"{name}.svg").write_text(draw(skeleton, f"{name} ({skeleton.n_joints} joints)"))
     (docs / "skeletons.md").write_text(page())
+
+
+def _drawn() -> dict[str, Skeleton]:
+    return dataset_skeletons() | extra_skeletons()
 
 
 def page() -> str:
@@ -130,6 +136,7 @@ def page() -> str:
         "",
         f"{len(dataset_skeletons())} conventions, {whole.n_joints} joints: {sides.count('l')} left, "
         f"{sides.count('r')} right, {sides.count('c')} central. Merged by name they are {merged.n_joints}.",
+        f"Beside them stand {' and '.join(extra_skeletons())}, the skeletons of other programs.",
         "",
         "| convention | joints | left / right / central | edges | datasets |",
         "|---|---|---|---|---|",
@@ -141,7 +148,7 @@ def page() -> str:
             f"| [{name}](#{name}) | {skeleton.n_joints} | {' / '.join(map(str, count))} | {len(skeleton.edges)} | "
             f"{', '.join(users)} |"
         )
-    for name, skeleton in dataset_skeletons().items():
+    for name, skeleton in _drawn().items():
         lines += ["", f"## {name}", "", f"![{name}](img/skeletons/{name}.svg)", ""]
         lines += ["| # | joint | mirror | connected to |", "|---|---|---|---|"]
         bases = [n.split("_")[0] for n in skeleton.joint_names]

@@ -18,9 +18,11 @@ import numpy.typing as npt
 from metrabs_acae.data.lens import PINHOLE
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo_inputs, demo_poses, pose_files
+from metrabs_acae.inference.demo_cameras import DemoCameras
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.image_list import checked_image
+from metrabs_acae.inference.photographs import Photograph, read_photograph
 from metrabs_acae.numpy_runtime.estimator import DESCRIPTION_FILE
 from metrabs_acae.numpy_runtime.networks import FORMATS
 
@@ -74,7 +76,7 @@ class Model:
         *,
         boxes: npt.ArrayLike | None = None,
         intrinsics: npt.ArrayLike | None = None,
-        fov: float = 55.0,
+        fov: float | None = None,
         skeleton: str = "",
         num_aug: int = 1,
         detector_threshold: float = 0.3,
@@ -87,13 +89,13 @@ class Model:
         *,
         boxes: Sequence[npt.ArrayLike] | None = None,
         intrinsics: npt.ArrayLike | None = None,
-        fov: float = 55.0,
+        fov: float | None = None,
         skeleton: str = "",
         num_aug: int = 1,
         detector_threshold: float = 0.3,
     ) -> list[People]: ...
 
-    def __call__(self, picture, *, boxes=None, intrinsics=None, fov=55.0, **settings):
+    def __call__(self, picture, *, boxes=None, intrinsics=None, fov=None, **settings):
         """The people of a picture, or a list of them for a list of pictures or a folder.
 
         Args:
@@ -101,7 +103,7 @@ class Model:
             boxes: [P, 4] left, top, width, height in px; of several pictures a list of such, of a folder a dict by file
                 name. None: the model's detector finds people.
             intrinsics: [3, 3] or (fx, fy, cx, cy) in px, the same for all pictures; None: from `fov`.
-            fov: assumed field of view along the larger side, degrees.
+            fov: field of view along the larger side, degrees; None: from the file's EXIF data, else 55.
             skeleton: one of `skeletons`; "": the first usual one.
             num_aug: crops per person, averaged.
             detector_threshold: lowest score of a detected person.
@@ -126,7 +128,7 @@ class Model:
         *,
         boxes: Mapping[str, npt.ArrayLike] | None = None,
         intrinsics: npt.ArrayLike | None = None,
-        fov: float = 55.0,
+        fov: float | None = None,
         **settings: Any,
     ) -> list[People]:
         """The people of each picture inside a folder, by name; what a call with a folder gives."""
@@ -136,28 +138,28 @@ class Model:
         found = ((item, demo_inputs.boxes_for(of_file, item)) for item in items)
         return [estimate(item.path, None if b is None else b(0), item.name) for item, b in found]
 
-    def _estimate(self, intrinsics, fov: float, settings: dict):
+    def _estimate(self, intrinsics, fov: float | None, settings: dict):
         """A function of one picture, its boxes and its name, if it has none."""
         demo_settings, given = Demo(fov=fov, **settings), demo_inputs.parse_intrinsics(intrinsics)
 
-        def camera(item: DemoInput, image_size_wh: Sequence[int]):
-            if given is None:
-                return demo_inputs.intrinsics_from_fov(fov, image_size_wh), PINHOLE
+        def given_camera(item: DemoInput, image_size_wh: Sequence[int], focal=None):
             demo_inputs.check_view(given, image_size_wh, item.name, "intrinsics")
-            return given, PINHOLE
+            return given, PINHOLE, "intrinsics"
 
-        estimator = demo_poses.Estimator(self.estimator, camera, demo_settings)
+        cameras = DemoCameras(demo_settings) if given is None else given_camera
+        estimator = demo_poses.Estimator(self.estimator, cameras, demo_settings)
 
         def estimate(picture, boxes, name: str) -> People:
             if isinstance(picture, np.ndarray):
-                image = checked_image(picture, name)
+                photograph = Photograph(checked_image(picture, name))
             else:
                 name = os.fspath(picture)
-                image = demo_inputs.read_image(name)
-            boxes = demo_inputs.parse_boxes(boxes)
+                photograph = read_photograph(name)
+            boxes, image = demo_inputs.parse_boxes(boxes), photograph.image
             if boxes is None and not self.has_detector:
                 raise UserError("This model has no detector; give the people's boxes: model(picture, boxes=...).")
-            source = estimator.source(DemoInput("image", name, name), image, detected=boxes is None, tracked=False)
+            item = DemoInput("image", name, name)
+            source = estimator.source(item, image, detected=boxes is None, tracked=False, focal=photograph.focal)
             (people,) = estimator([image], None if boxes is None else [boxes], source)
             return People(**vars(people), source=source)
 

@@ -118,10 +118,30 @@ DATASET_SKELETONS = {
     ),
 }
 
+# Skeletons beside the paper's 555 joints, as `DATASET_SKELETONS`.
+EXTRA_SKELETONS = {
+    # Microsoft's JointType enumeration
+    "kinectv2": (
+        "spinebase,spinemid,neck,head,lsho,lelb,lwri,lhan,rsho,relb,rwri,rhan,lhip,lkne,lank,lfoo,rhip,rkne,rank,rfoo,"
+        "spineshoulder,lhandtip,lthu,rhandtip,rthu",
+        "head-neck-spineshoulder-spinemid-spinebase-rhip-rkne-rank-rfoo,"
+        "spineshoulder-rsho-relb-rwri-rhan-rhandtip,rwri-rthu",
+    ),
+    # MediaPipe's pose landmarks
+    "blazepose": (
+        "nose,leyein,leye,leyeout,reyein,reye,reyeout,lear,rear,lmouth,rmouth,lsho,rsho,lelb,relb,lwri,rwri,lpinkie,"
+        "rpinkie,lindex,rindex,lthu,rthu,lhip,rhip,lkne,rkne,lank,rank,lhee,rhee,ltoe,rtoe",
+        "nose-reyein-reye-reyeout-rear,lmouth-rmouth,lsho-rsho-relb-rwri-rpinkie-rindex-rwri-rthu,"
+        "rsho-rhip-lhip,rhip-rkne-rank-rhee-rtoe-rank",
+    ),
+}
+
 _SMPL_24 = (
     "pelv,lhip,rhip,bell,lkne,rkne,spin,lank,rank,thor,ltoe,rtoe,neck,lcla,rcla,head,lsho,rsho,lelb,relb,lwri,rwri,"
     "lhan,rhan"
 )
+
+_COCO_17 = "nose,leye,reye,lear,rear,lsho,rsho,lelb,relb,lwri,rwri,lhip,rhip,lkne,rkne,lank,rank"
 
 # name: (convention, base names; None = the convention's own order)
 OUTPUT_SKELETONS = {
@@ -155,6 +175,15 @@ OUTPUT_SKELETONS = {
     "human4d_32": ("human4d", None),
     "3dpeople_29": ("3dpeople", None),
     "umpm_15": ("umpm", None),
+    "kinectv2_25": ("kinectv2", None),
+    "coco_wholebody_23": ("coco", _COCO_17 + ",ltoe,lfoo,lhee,rtoe,rfoo,rhee"),
+    "blazepose_33": ("blazepose", None),
+    "openpose_body_25": (
+        "coco",
+        "nose,neck,rsho,relb,rwri,lsho,lelb,lwri,pelv,rhip,rkne,rank,lhip,lkne,lank,reye,leye,rear,lear,"
+        "ltoe,lfoo,lhee,rtoe,rfoo,rhee",
+    ),
+    "halpe_26": ("coco", _COCO_17 + ",htop_3dhp,neck,pelv,ltoe,rtoe,lfoo,rfoo,lhee,rhee"),
     "smpl+head_30": ("smpl", _SMPL_24 + ",leye_coco,reye_coco,lear_coco,rear_coco,nose_coco,htop_3dhp"),
 }
 

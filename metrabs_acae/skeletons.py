@@ -164,6 +164,15 @@ def dataset_skeletons() -> dict[str, Skeleton]:
     }
 
 
+@functools.cache
+def extra_skeletons() -> dict[str, Skeleton]:
+    """Skeletons by convention that are not among the paper's, in the order of other people's programs."""
+    return {
+        suffix: make_skeleton(suffix, bases, edges, suffix)
+        for suffix, (bases, edges) in skeleton_tables.EXTRA_SKELETONS.items()
+    }
+
+
 def output_skeletons() -> dict[str, tuple[str, ...]]:
     """Skeletons that a trained model offers by name, e.g. ``smpl_24``: the joint names in order."""
     return {**_listed_skeletons(), **_registered}
@@ -171,10 +180,11 @@ def output_skeletons() -> dict[str, tuple[str, ...]]:
 
 @functools.cache
 def _listed_skeletons() -> dict[str, tuple[str, ...]]:
+    known = dataset_skeletons() | extra_skeletons()
     listed: dict[str, tuple[str, ...]] = {}
     for name, (suffix, bases) in skeleton_tables.OUTPUT_SKELETONS.items():
         if bases is None:
-            listed[name] = dataset_skeletons()[suffix].joint_names
+            listed[name] = known[suffix].joint_names
         else:
             listed[name] = tuple(b if "_" in b else f"{b}_{suffix}" for b in bases.split(","))
     return listed
@@ -192,14 +202,15 @@ def register_output_skeleton(name: str, joint_names: Sequence[str]) -> None:
 
 def get_skeleton(name: str) -> Skeleton:
     """A skeleton by convention (``h36m``), output name (``h36m_17``) or ``union_555``; UserError lists the names."""
-    if name in dataset_skeletons():
-        return dataset_skeletons()[name]
+    conventions = dataset_skeletons() | extra_skeletons()
+    if name in conventions:
+        return conventions[name]
     whole = union(dataset_skeletons().values(), "union_555")
     if name == whole.name:
         return whole
     if name in output_skeletons():
-        return whole.select(output_skeletons()[name], name)
-    known = ", ".join([*dataset_skeletons(), *output_skeletons(), whole.name])
+        return union(conventions.values()).select(output_skeletons()[name], name)
+    known = ", ".join([*conventions, *output_skeletons(), whole.name])
     raise UserError(f"There is no skeleton '{name}'; known ones: {known}.")
 
 

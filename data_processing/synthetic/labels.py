@@ -38,6 +38,11 @@ class Actor:
     activity: str
     root_rotation: np.ndarray
 
+    @property
+    def staged_joints(self) -> np.ndarray:
+        """Those that place the camera and the shadows."""
+        return self.joints[: joints.n_staged()]
+
 
 @functools.cache
 def joint_index(name: str) -> int:

@@ -35,7 +35,7 @@ def _attempt(rng, spec: StoreSpec, split: str):
     rig = rigs.RIGS[spec.rig]
     position = rigs.stage_position(rng, rig)
     first = _actor(rng, spec, position, held_out)
-    camera, camera_number = rigs.sample_camera(rng, spec.rig, first.joints.mean(axis=0))
+    camera, camera_number = rigs.sample_camera(rng, spec.rig, first.staged_joints.mean(axis=0))
     actors = [first]
     for _ in range(rng.integers(spec.people[0], spec.people[1] + 1) - 1):
         actors.append(_actor(rng, spec, _beside(rng, spec, position, camera), held_out))
@@ -94,7 +94,9 @@ def _actor(rng, spec: StoreSpec, position_mm, held_out: bool) -> Actor:
     body.offset_along(vertices, normals, look.offset_mm)
     normals = body.vertex_normals(vertices, model.faces)
     lift = rng.uniform(50, 350) if activity in _LIFTED and rng.random() < 0.3 else 0.0
-    shift = np.array([*(position_mm - points[:, :2].mean(axis=0)), lift - body.bounds(vertices)[0][2]], np.float32)
+    shift = np.array(
+        [*(position_mm - points[: joints.n_staged(), :2].mean(axis=0)), lift - body.bounds(vertices)[0][2]], np.float32
+    )
     return Actor(vertices + shift, normals, points + shift, look, subject, activity, rotations[0])
 
 
@@ -219,7 +221,7 @@ def _draw(rng, spec: StoreSpec, place, camera, actors, props: Props) -> tuple[np
         points, depth = fine.project(props.vertices)
         render.rasterize(points, depth, props.faces, len(actors), True, zbuffer, faces, meshes)
     owner = np.empty((height, width), np.uint8)
-    view = camera.center_mm - actors[0].joints.mean(axis=0)
+    view = camera.center_mm - actors[0].staged_joints.mean(axis=0)
     render.shade(
         image, faces, meshes, np.stack([p for p, _ in projected]), np.stack([d for _, d in projected]),
         np.stack([a.normals for a in actors]), model.faces, fields.region, fields.paint, fields.rest, fields.values,
@@ -246,7 +248,7 @@ def _cast_shadows(rng, image, floor, camera, actors, props, light) -> None:
     shadow = cv2.blur(cv2.blur(shadow, (size, size)), (3, 3))
     contact = np.zeros((height, width), np.uint8)
     for actor in actors:
-        low = actor.joints[actor.joints[:, 2] < 160]
+        low = actor.staged_joints[actor.staged_joints[:, 2] < 160]
         if len(low):
             points, depth = camera.project(low * (1, 1, 0))
             radii = camera.K[0, 0] / depth * 110

@@ -13,11 +13,19 @@ from metrabs_acae.files import replacing
 from metrabs_acae.inference import demo_inputs
 from metrabs_acae.inference.demo_cameras import DemoCameras
 from metrabs_acae.inference.demo_inputs import DemoInput
-from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, load_saved_model, write_pose_files
+from metrabs_acae.inference.demo_poses import (
+    RESULT_SUFFIXES,
+    DemoResult,
+    Estimator,
+    draw_people,
+    load_saved_model,
+    write_pose_files,
+)
 from metrabs_acae.inference.demo_settings import Demo
-from metrabs_acae.inference.demo_video import run_video
+from metrabs_acae.inference.demo_video import open_moving, run_video
+from metrabs_acae.inference.own_files import claim
+from metrabs_acae.inference.photographs import read_photograph
 from metrabs_acae.inference.pose_files import PoseLog
-from metrabs_acae.inference.video import VideoFile
 
 
 def run_demo(
@@ -42,36 +50,50 @@ def run_demo(
     settings = settings or Demo()
     if settings.smooth and not settings.track:
         raise UserError("--smooth needs tracked people: leave out --no-track.")
-    items = demo_inputs.find_inputs(inputs)
-    boxes = demo_inputs.parse_boxes(settings.boxes)
-    boxes = {item: demo_inputs.boxes_for(boxes, item) for item in items}
-    cameras = DemoCameras(settings)
     out_dir = Path(out_dir)
+    items = demo_inputs.find_inputs(inputs, out_dir=out_dir, suffixes=RESULT_SUFFIXES)
+    skipped = demo_inputs.skipped_files(inputs, items)
+    given = demo_inputs.parse_boxes(settings.boxes)
+    cameras = DemoCameras(settings)
     require_writable(out_dir)
+    if out_dir.resolve() in {Path(item.path).parent.resolve() for item in items}:
+        claim(out_dir, [item.stem + suffix for item in items for suffix in RESULT_SUFFIXES])
+    boxes, failures = {}, {}
+    for item in items:  # what cannot be used is known before the model is loaded
+        try:
+            boxes[item] = demo_inputs.boxes_for(given, item)
+            if item.kind == "video" and item.path != "-":
+                open_moving(item.path).close()
+        except UserError as error:
+            failures[item] = str(error)
+    results: list[DemoResult] = []
+    if len(failures) < len(items):
+        model = load_saved_model(saved_model_path)
+        if None in boxes.values() and not hasattr(model, "detect_poses_batched"):
+            raise UserError(
+                f"{saved_model_path} has no detector; give the people's boxes with --boxes LEFT,TOP,WIDTH,HEIGHT[;...]."
+            )
+        estimator = Estimator(model, cameras, settings)
     for item in items:
-        if item.kind == "video" and item.path != "-":
-            VideoFile(item.path).close()  # what cannot be read stops us before the model is loaded
-    model = load_saved_model(saved_model_path)
-    if None in boxes.values() and not hasattr(model, "detect_poses_batched"):
-        raise UserError(
-            f"{saved_model_path} has no detector; give the people's boxes with --boxes LEFT,TOP,WIDTH,HEIGHT[;...]."
-        )
-    estimator = Estimator(model, cameras, settings)
-
-    results, failures = [], []
-    for item in items:
+        if item in failures:
+            continue
         run = run_photograph if item.kind == "image" else run_video
         try:
             results.append(run(item, out_dir, estimator, boxes[item], settings, log))
         except UserError as error:
-            failures.append(str(error))
+            failures[item] = str(error)
         except OSError as error:
             raise UserError(f"The results of {item.name} cannot be written to {out_dir}: {error}.") from None
     if results:
         log(f"Wrote pictures and poses to {out_dir}")
+    if skipped:
+        log(f"Skipped, being no pictures or videos: {', '.join(skipped)}")
+    if len(failures) == 1:
+        raise UserError(next(iter(failures.values())).rstrip(".") + ("; the rest is done." if results else "."))
     if failures:
-        others = f"; {len(failures) - 1} more inputs could not be used" if len(failures) > 1 else ""
-        raise UserError(failures[0].rstrip(".") + others + ("; the rest is done." if results else "."))
+        rest = "; the rest is done" if results else ""
+        sentence = f"{len(failures)} of {len(items)} inputs could not be used{rest}:"
+        raise UserError(sentence, *(f"  {item.name}: {failures[item]}" for item in items if item in failures))
     return results
 
 
@@ -94,8 +116,9 @@ def run_photograph(
     from metrabs_acae.visualization import overlay
 
     start = time.perf_counter()
-    image = demo_inputs.read_image(item.path)
-    source = estimator.source(item, image, detected=boxes_of is None, tracked=False)
+    photograph = read_photograph(item.path)
+    image = photograph.image
+    source = estimator.source(item, image, detected=boxes_of is None, tracked=False, focal=photograph.focal)
     (people,) = estimator([image], None if boxes_of is None else [boxes_of(0)], source)
     seconds = time.perf_counter() - start
     files, picture = [], ""
@@ -109,7 +132,8 @@ def run_photograph(
     with PoseLog(source) as poses:
         poses.add(0, 0.0, people)
         files += write_pose_files(out_dir / item.stem, poses, settings, picture=picture)
-    log(f"{item.name}: {_count(len(people))}, {seconds:.2f} s")
+    remarks = "".join(f", {r}" for r in (photograph.remark, source.camera_from if photograph.focal else "") if r)
+    log(f"{item.name}: {_count(len(people))}, {seconds:.2f} s{remarks}")
     return DemoResult(source.name, 1, len(people), tuple(files))
 
 

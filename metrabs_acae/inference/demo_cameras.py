@@ -1,4 +1,4 @@
-"""The camera of a demo's photographs and videos: from the command line, a calibration file, or a field of view."""
+"""The camera of a demo's photographs and videos: from the command line, a calibration file, EXIF, a field of view."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from metrabs_acae.data.lens import PINHOLE, Lens
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference.demo_inputs import DemoInput, check_view, intrinsics_from_fov, parse_intrinsics
 from metrabs_acae.inference.demo_settings import Demo
+from metrabs_acae.inference.exif import Focal
 
+USUAL_FOV_DEGREES = 55.0
 SAME_SIZE = 0.02
 """Sizes that differ by no more than this share count as the same (encoders cut off a few rows)."""
 
@@ -26,16 +28,31 @@ class DemoCameras:
         self._given = parse_intrinsics(settings.intrinsics)
         self._cameras = read_cameras(settings.camera, unit="m") if settings.camera else []  # places do not matter
 
-    def __call__(self, item: DemoInput, image_size_wh: Sequence[int]) -> tuple[np.ndarray, Lens]:
-        """Intrinsics [3, 3] and the lens; UserError where the file has no camera for this input or a wrong one."""
+    def __call__(
+        self, item: DemoInput, image_size_wh: Sequence[int], focal: Focal | None = None
+    ) -> tuple[np.ndarray, Lens, str]:
+        """Intrinsics [3, 3], the lens, and in words where they come from.
+
+        Args:
+            focal: what the input itself says; used where the user says nothing.
+
+        Raises:
+            UserError: the file has no camera for this input, or a wrong one.
+        """
         if self._cameras:
             return self._of_file(item, image_size_wh)
-        if self._given is None:
-            return intrinsics_from_fov(self._settings.fov, image_size_wh), PINHOLE
-        check_view(self._given, image_size_wh, item.name, "the camera given with --intrinsics")
-        return self._given, PINHOLE
+        if self._given is not None:
+            check_view(self._given, image_size_wh, item.name, "the camera given with --intrinsics")
+            return self._given, PINHOLE, "--intrinsics"
+        if focal is not None and self._settings.fov is None:
+            K = intrinsics_from_fov(USUAL_FOV_DEGREES, image_size_wh)
+            K[[0, 1], [0, 1]] = focal.length_px
+            return K, PINHOLE, focal.origin
+        fov = self._settings.fov or USUAL_FOV_DEGREES
+        origin = f"{'--fov' if self._settings.fov else 'assumed'}, {fov:g} degrees along the larger side"
+        return intrinsics_from_fov(fov, image_size_wh), PINHOLE, origin
 
-    def _of_file(self, item: DemoInput, image_size_wh: Sequence[int]) -> tuple[np.ndarray, Lens]:
+    def _of_file(self, item: DemoInput, image_size_wh: Sequence[int]) -> tuple[np.ndarray, Lens, str]:
         names = [c.name for c in self._cameras]
         found = [c for c in self._cameras if c.name in (item.stem, item.name)] or self._cameras
         if len(found) > 1:
@@ -48,7 +65,7 @@ class DemoCameras:
                 f"{item.name}: the camera '{found[0].name}' has a {lens.model} lens that the model cannot take into "
                 "account; undistort the pictures first."
             )
-        return intrinsics.astype(np.float32), lens
+        return intrinsics.astype(np.float32), lens, f"--camera, '{found[0].name}'"
 
 
 def _at_size(found: NamedCamera, image_size_wh: Sequence[int], name: str) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,11 +12,17 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import load_json
+from metrabs_acae.inference.animation import is_animated
+from metrabs_acae.inference.own_files import OwnFiles
+from metrabs_acae.inference.photographs import RAW_SUFFIXES
 from metrabs_acae.numpy_runtime import rules
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = RAW_SUFFIXES | {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".apng", ".bmp", ".webp", ".tif", ".tiff", ".gif"),
+    *(".heic", ".heif", ".hif", ".avif", ".jp2", ".ppm", ".pgm"),
+}
 VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".3gp", ".wmv", ".gif"}
+    {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".3gp", ".wmv"}
 )
 
 
@@ -38,32 +44,56 @@ class DemoInput:
         return printable(Path(self.path).name)
 
 
-def find_inputs(items: Iterable[str]) -> list[DemoInput]:
-    """The inputs named and, sorted, the photographs and videos inside the folders named.
+def find_inputs(items: Iterable[str], *, out_dir: Path | None = None, suffixes: Sequence[str] = ()) -> list[DemoInput]:
+    """The inputs named and, sorted, the photographs and videos inside the folders named; not earlier results.
 
-    "-" is a video through standard input; a number is a webcam, unless a file has that name.
+    "-" is a video through standard input; a number is a webcam, unless a file has that name. Pictures that move are
+    videos.
+
+    Args:
+        out_dir: folder of the results, whose names end in one of `suffixes`. Where inputs lie in it too, results get
+            names that no other file there has.
     """
-    found = []
+    found, n_own = [], 0
     for item in map(str, items):
         path = Path(item)
         if path.is_dir():
-            inside = [(_kind(p), str(p), p.stem) for p in sorted(path.iterdir()) if _kind(p) and p.is_file()]
-            if not inside:
+            files = [p for p in sorted(path.iterdir()) if _kind(p) and p.is_file()]
+            if not files:
                 suffixes = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
                 raise UserError(f"The folder {item} holds no image or video ({suffixes}).")
-            found += inside
         elif path.exists():
-            found.append((_kind(path) or "image", item, path.stem))
+            files = [path]
         elif item == "-":
             found.append(("video", item, "stdin"))
+            continue
         elif item.isascii() and item.isdigit():
             found.append(("webcam", item, f"webcam-{int(item)}"))
+            continue
         else:
             raise UserError(f"{item} does not exist; give image or video files, folders of them, or a webcam's number.")
+        own = OwnFiles.of_folders(p.parent for p in files)
+        inputs = [p for p in files if p not in own]
+        n_own += len(files) - len(inputs)
+        found += [(_kind(p) or "image", str(p), p.stem) for p in inputs]
     if not found:
-        raise UserError("Nothing was named; give image or video files, folders of them, or a webcam's number.")
-    stems = unique_stems([printable(stem) for _, _, stem in found])
+        what = "Only results of an earlier --demo were named" if n_own else "Nothing was named"
+        raise UserError(f"{what}; give image or video files, folders of them, or a webcam's number.")
+    is_free = lambda stem: True  # noqa: E731
+    if out_dir is not None and out_dir.resolve() in {Path(path).parent.resolve() for _, path, _ in found}:
+        own = OwnFiles.of_folders([out_dir])
+        others = {p.name.casefold() for p in out_dir.iterdir() if p not in own}
+        is_free = lambda stem: not any((stem + suffix).casefold() in others for suffix in suffixes)  # noqa: E731
+    stems = unique_stems([printable(stem) for _, _, stem in found], is_free=is_free)
     return [DemoInput(kind, path, stem) for (kind, path, _), stem in zip(found, stems, strict=True)]
+
+
+def skipped_files(items: Iterable[str], inputs: Sequence[DemoInput]) -> list[str]:
+    """Names of the files inside the folders named that are no inputs, but for hidden ones and earlier results."""
+    folders = [p for p in map(Path, items) if p.is_dir()]
+    own, used = OwnFiles.of_folders(folders), {i.path for i in inputs}
+    inside = [p for folder in folders for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith(".")]
+    return [printable(p.name) for p in inside if str(p) not in used and p not in own]
 
 
 def printable(name: str) -> str:
@@ -73,38 +103,23 @@ def printable(name: str) -> str:
 
 def _kind(path: Path) -> str | None:
     suffix = path.suffix.lower()
-    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
+    if suffix in IMAGE_SUFFIXES:
+        return "video" if is_animated(path) else "image"
+    return "video" if suffix in VIDEO_SUFFIXES else None
 
 
-def unique_stems(stems: Sequence[str]) -> list[str]:
-    """The same names, numbered so that no two are alike."""
+def unique_stems(stems: Sequence[str], *, is_free: Callable[[str], bool] = lambda stem: True) -> list[str]:
+    """The same names, numbered so that no two are alike (some file systems do not tell A from a) and all are free."""
     used: set[str] = set()
     result = []
     for stem in stems:
         name, n = stem, 1
-        while name in used:
+        while name.casefold() in used or not is_free(name):
             n += 1
             name = f"{stem}_{n}"
-        used.add(name)
+        used.add(name.casefold())
         result.append(name)
     return result
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """[H, W, 3] uint8 RGB, turned upright by its EXIF orientation."""
-    import cv2
-
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-    except cv2.error:
-        image = None
-    if image is None:
-        raise UserError(f"{path} cannot be read as an image; it may be damaged or of an unknown format.")
-    return image
 
 
 def parse_boxes(boxes):

@@ -13,10 +13,12 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo_inputs
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_settings import Demo
+from metrabs_acae.inference.exif import Focal
 from metrabs_acae.inference.image_list import detect_poses_list, estimate_poses_list
 from metrabs_acae.inference.pose_files import People, PoseLog, Source, write_json, write_poses_npz
 from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
 
+RESULT_SUFFIXES = (".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html")
 PREFERRED_SKELETONS = ("smpl+head_30", "h36m_17", "h36m_25", "smpl_24")
 
 
@@ -69,23 +71,26 @@ class Estimator:
     """The loaded model with the settings of a demo, from NumPy to NumPy.
 
     Args:
-        cameras: what camera (intrinsics and lens) took an input's pictures of a width and height, see `DemoCameras`.
+        cameras: says which camera took a picture, see `DemoCameras`.
 
     Attributes:
         skeleton, joint_names, edges: of the poses.
     """
 
-    def __init__(self, model, cameras: Callable[[DemoInput, tuple[int, int]], tuple[np.ndarray, Lens]], settings: Demo):
+    def __init__(self, model, cameras: Callable[..., tuple[np.ndarray, Lens, str]], settings: Demo):
         self._model, self._cameras, self._settings = model, cameras, settings
         self.skeleton = choose_skeleton(model, settings.skeleton)
         self.joint_names, self.edges = joints_of(model, self.skeleton)
 
-    def source(self, item: DemoInput, image: np.ndarray, *, detected: bool, tracked: bool) -> Source:
-        """What is the same for all pictures of an input that begins with `image`."""
+    def source(
+        self, item: DemoInput, image: np.ndarray, *, detected: bool, tracked: bool, focal: Focal | None = None
+    ) -> Source:
+        """What is the same for all pictures of an input that begins with `image`; `focal`: what it says itself."""
         size_wh = (image.shape[1], image.shape[0])
-        camera, lens = self._cameras(item, size_wh)
+        camera, lens, origin = self._cameras(item, size_wh, focal)
         name = {"webcam": f"webcam {item.path}", "image": item.name, "video": item.name}[item.kind]
-        return Source(name, size_wh, camera, self.skeleton, self.joint_names, self.edges, tracked, detected, lens)
+        skeleton = (self.skeleton, self.joint_names, self.edges)
+        return Source(name, size_wh, camera, *skeleton, tracked, detected, lens, origin)
 
     def __call__(self, images: Sequence[np.ndarray], boxes: Sequence | None, source: Source) -> list[People]:
         """The people, numbered from 0, of each of some images of equal size.

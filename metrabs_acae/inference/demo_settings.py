@@ -21,8 +21,8 @@ class Demo:
     camera: str = setting("")
     """File of calibrated cameras (JSON, TOML, OpenCV's or Qualisys's) in place of --intrinsics; of several cameras the
     one called like the photograph or video."""
-    fov: float = setting(55.0, above=0, below=180)
-    """Assumed field of view along the larger side, degrees."""
+    fov: float | None = setting(None, above=0, below=180)
+    """Field of view along the larger side, degrees; none: from a photograph's EXIF data, else 55."""
     num_aug: int | None = setting(None, above=0, used_by=("demo", "predict"))
     """Test-time augmentations to average; none: one in --demo, the benchmark's own in --predict."""
     detector_threshold: float = setting(0.3, at_least=0, at_most=1)

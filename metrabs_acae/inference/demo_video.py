@@ -13,6 +13,7 @@ import numpy as np
 from metrabs_acae.data.lens import distort_points
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
+from metrabs_acae.inference.animation import AnimatedPicture, is_animated
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, write_pose_files
 from metrabs_acae.inference.demo_settings import Demo
@@ -32,7 +33,7 @@ def run_video(
     Ctrl-C ends it after the batch at hand, with complete files; for a webcam that is the normal end, for a video
     KeyboardInterrupt follows.
     """
-    reader = Webcam(int(item.path)) if item.kind == "webcam" else VideoFile(item.path)
+    reader = Webcam(int(item.path)) if item.kind == "webcam" else open_moving(item.path)
     # A live picture is worth most at once.
     batch_size = 1 if item.kind == "webcam" else settings.frames_per_batch
     frames = itertools.islice(reader, settings.max_frames or None)
@@ -80,6 +81,11 @@ def run_video(
     if interruption.requested and item.kind != "webcam":
         raise KeyboardInterrupt
     return result
+
+
+def open_moving(path: str) -> VideoFile | AnimatedPicture:
+    """A video's or an animated picture's frames; UserError where it cannot be read."""
+    return AnimatedPicture(path) if is_animated(path) else VideoFile(path)
 
 
 class _Follower:

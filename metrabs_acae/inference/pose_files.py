@@ -32,6 +32,7 @@ class Source:
         skeleton, joint_names, edges: of the poses; edges are pairs of joint numbers.
         tracked: whether a person has the same number in all frames.
         detected: whether boxes have scores.
+        camera_from: in words, how the camera is known.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Source:
     tracked: bool = False
     detected: bool = True
     lens: Lens = PINHOLE
+    camera_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ def write_json(path: str | Path, log: PoseLog) -> None:
         "image_size_wh": list(source.image_size_wh),
         "intrinsic_matrix": np.asarray(source.intrinsic_matrix, float).tolist(),
         "lens": source.lens.to_json(),
+        "camera_from": source.camera_from,
         "skeleton": source.skeleton,
         "joint_names": list(source.joint_names),
         "edges": [list(map(int, e)) for e in source.edges],
@@ -187,6 +190,7 @@ def write_poses_npz(path: str | Path, log: PoseLog) -> None:
     """The poses as arrays with one row per person and frame."""
     source = log.source
     metadata = {"format": FORMAT, "skeleton": source.skeleton, "tracked": source.tracked, "lens": source.lens.to_json()}
+    metadata["camera_from"] = source.camera_from
     arrays = {
         "poses3d_mm": log.column("poses3d"),
         "joint_names": np.array(source.joint_names, str),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from metrabs_acae.data.images import MAX_PIXELS
 from metrabs_acae.errors import UserError
 
 MAX_FPS = 1000  # more is a container's unit of time, mistaken for a rate
+MAX_PIXEL_ASPECT = 4.0  # more is a damaged header
 TICKS_PER_SECOND = 90_000
 
 
@@ -23,7 +26,7 @@ class Frame:
     """One picture.
 
     Attributes:
-        index: counted from 0 in the order shown.
+        index: counted from 0 in the order shown; frames that cannot be decoded have numbers too.
         time_s: seconds since the first frame; steps differ where the frame rate varies.
         image: [H, W, 3] uint8 RGB, upright.
     """
@@ -49,13 +52,13 @@ def open_video(source, name):
             raise UserError(f"There is no video {source}.")
         source = f"file:{source}"  # keeps FFmpeg from reading a protocol into the name
     try:
-        container = av.open(source)
+        container = av.open(source, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
         raise UserError(f"{name} is not a readable video ({_reason(error)}).") from None
     try:
-        if not container.streams.video:
+        stream = container.streams.best("video")  # not the picture of a record's sleeve
+        if stream is None:
             raise UserError(f"{name} has no video stream.")
-        stream = container.streams.video[0]
         codec = stream.codec_context
         if codec is None:
             raise UserError(f"{name} is of a video format that cannot be decoded here.")
@@ -70,7 +73,8 @@ def open_video(source, name):
 class VideoFile:
     """Iterates over the frames of a video file or, for "-", of a video that comes through standard input.
 
-    Frames are turned upright by the file's rotation and have the first one's size. Damaged pieces are skipped.
+    Frames are turned upright by the file's rotation, have square pixels and the first one's size. Damaged pieces are
+    skipped. Numbers and times are those of the file's time stamps.
 
     Attributes:
         n_frames: as the file says, or None. fps: mean frames per second as the file says, or None.
@@ -79,7 +83,7 @@ class VideoFile:
 
     def __init__(self, path: str | Path):
         from_pipe = str(path) == "-"
-        self.name = "standard input" if from_pipe else Path(path).name
+        self.name = "standard input" if from_pipe else os.fsencode(Path(path).name).decode(errors="replace")
         self._container, self._stream = open_video(sys.stdin.buffer if from_pipe else path, self.name)
         self._stream.thread_type = "AUTO"
         rates = (self._stream.average_rate, self._stream.guessed_rate)
@@ -90,17 +94,30 @@ class VideoFile:
         self.n_damaged = 0
 
     def __iter__(self) -> Iterator[Frame]:
-        first_time = size = None
-        for index, frame in enumerate(self._decoded()):
-            size = size or {"width": frame.width, "height": frame.height}
+        size, last_s = None, 0.0
+        # In AVI files time stamps are guesses that may begin late.
+        numbers = _FrameNumbers(from_first_frame=self._container.format.name == "avi")
+        for frame in self._decoded(numbers):
+            size = size or self._shown_size(frame)
             image = frame.to_ndarray(format="rgb24", **size)
             if frame.rotation:
                 image = np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
-            time_s = frame.time if frame.time is not None else index / (self.fps or 25.0)
-            first_time = time_s if first_time is None else first_time
-            yield Frame(index, max(0.0, time_s - first_time), image)
+            index = numbers.take(frame.pts)
+            if frame.pts is None or frame.time_base is None:
+                time_s = index / (self.fps or 25.0)
+            else:
+                time_s = float((frame.pts - numbers.first_stamp) * frame.time_base)
+            last_s = max(last_s, time_s)
+            yield Frame(index, last_s, image)
 
-    def _decoded(self):
+    def _shown_size(self, frame) -> dict[str, int]:
+        """Width and height of a frame with square pixels, before it is turned."""
+        aspect = float(self._stream.sample_aspect_ratio or 1)
+        if not 1 / MAX_PIXEL_ASPECT < aspect < MAX_PIXEL_ASPECT:
+            aspect = 1.0
+        return {"width": round(frame.width * max(1, aspect)), "height": round(frame.height * max(1, 1 / aspect))}
+
+    def _decoded(self, numbers: _FrameNumbers):
         av = _import_av()
         packets = self._container.demux(self._stream)
         while True:
@@ -111,6 +128,8 @@ class VideoFile:
                 return
             if packet is None:
                 return
+            if packet.size and not packet.is_discard:
+                numbers.expect(packet.pts)
             try:
                 yield from packet.decode()
             except av.error.FFmpegError:
@@ -118,6 +137,38 @@ class VideoFile:
 
     def close(self) -> None:
         self._container.close()
+
+
+class _FrameNumbers:
+    """A frame's number is its place among the time stamps of all pieces of the video, also of those that are lost.
+
+    Decoders give frames in the order shown, each after all pieces with earlier stamps were read.
+
+    Attributes:
+        first_stamp: the earliest, once a frame was taken.
+    """
+
+    def __init__(self, *, from_first_frame: bool):
+        self.first_stamp = None
+        self._expected: list[int] = []
+        self._next, self._skip = 0, from_first_frame
+
+    def expect(self, stamp: int | None) -> None:
+        if stamp is not None:
+            heapq.heappush(self._expected, stamp)
+
+    def take(self, stamp: int | None) -> int:
+        """The number of the next frame; without a stamp it follows the one before."""
+        if stamp is not None:
+            earliest = self._expected[0] if self._expected and not self._skip else stamp
+            self.first_stamp = min(earliest, stamp) if self.first_stamp is None else self.first_stamp
+            lost = set()
+            while self._expected and self._expected[0] <= stamp:
+                lost.add(heapq.heappop(self._expected))  # fields of one frame have one stamp
+            self._next += 0 if self._skip else len(lost - {stamp})
+            self._skip = False
+        self._next += 1
+        return self._next - 1
 
 
 class Webcam:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from data_processing import atlas, dataset_page
 from data_processing.__main__ import main
-from metrabs_acae.skeletons import dataset_skeletons
+from metrabs_acae.skeletons import dataset_skeletons, extra_skeletons
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -11,13 +11,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_the_documentation_is_what_the_command_writes(tmp_path):
     assert main(["skeletons", "--docs", str(tmp_path)]) == 0
     written = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file())
-    assert len(written) == 21
+    assert len(written) == 23
     for path in written:
         assert (DOCS / path).read_text() == (tmp_path / path).read_text(), f"run `skeletons` again: {path} is old"
 
 
 def test_every_skeleton_is_drawn_inside_its_picture():
-    for skeleton in dataset_skeletons().values():
+    for skeleton in (dataset_skeletons() | extra_skeletons()).values():
         root = ET.fromstring(atlas.draw(skeleton))
         tag = "{http://www.w3.org/2000/svg}"
         circles = root.findall(f"{tag}circle")

@@ -2,10 +2,12 @@
 
 import functools
 import json
+import os
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from metrabs_acae.data.lens import Lens, distort_points
 from metrabs_acae.errors import UserError
@@ -176,6 +178,97 @@ def test_broken_files_and_folders(model, tmp_path):
         demo.run_demo(tmp_path, [tmp_path / "broken.jpg"], out_dir=tmp_path / "out", settings=settings)
     with pytest.raises(UserError, match="broken.jpg cannot be written to"):
         demo.run_demo(model, [tmp_path / "broken.jpg"], out_dir=tmp_path / "broken.jpg", settings=settings)
+
+
+def clip(path, n_frames=2):
+    writer = video.VideoWriter(path)
+    for i in range(n_frames):
+        writer.write(reference.ARRAYS["images"][0], i / 10)
+    writer.close()
+
+
+def test_all_that_can_be_done_is_done(model, photos, tmp_path):
+    folder, lines = tmp_path / "mixed", []
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    clip(folder / "walk.mp4")
+    for name in ("empty.mp4", "broken.png", "notes.txt", ".hidden", "raw.dng"):
+        (folder / name).write_bytes(b"")
+    settings = Demo(boxes="50,40,100,200", outputs=("json",))
+    with pytest.raises(UserError) as raised:
+        demo.run_demo(model, [folder], out_dir=tmp_path / "out", settings=settings, log=lines.append)
+    sentence, *reasons = str(raised.value).splitlines()
+    assert sentence == "3 of 5 inputs could not be used; the rest is done:"
+    for name, reason in {"broken.png": "is empty", "empty.mp4": "not a readable video", "raw.dng": "raw data"}.items():
+        assert any(line.startswith(f"  {name}: ") and reason in line for line in reasons)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.json", "walk.json"]
+    assert lines[-1] == "Skipped, being no pictures or videos: notes.txt"
+
+
+def test_a_box_file_without_an_entry_and_a_damaged_video_stop_nothing_else(model, photos, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "boxes.json").write_text(json.dumps({"a.jpg": [[5, 5, 50, 90]], "broken": []}), encoding="utf-8-sig")
+    settings = Demo(boxes=str(tmp_path / "boxes.json"), outputs=("json",))
+    inputs = [tmp_path / "broken.mp4", photos / "b.png", photos / "a.jpg"]
+    with pytest.raises(UserError, match="2 of 3 inputs could not be used; the rest is done") as raised:
+        demo.run_demo(model, inputs, out_dir=tmp_path / "out", settings=settings, log=lambda line: None)
+    assert "b.png: The boxes file has no entry 'b.png'" in str(raised.value)
+    assert len(people_in(tmp_path / "out" / "a.json")[0]) == 1
+
+
+def test_results_among_the_inputs(model, photos, tmp_path):
+    """They are not posed, and nobody's own file is overwritten, however often it is run."""
+    (tmp_path / "a.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    (tmp_path / "b.png").write_bytes((photos / "b.png").read_bytes())
+    clip(tmp_path / "walk.mp4")
+    (tmp_path / "A.VIEWS.PNG").write_bytes(own := (photos / "b.png").read_bytes())
+    settings = Demo(boxes="50,40,100,200")
+    run = lambda inputs: demo.run_demo(model, inputs, out_dir=tmp_path, settings=settings, log=lambda line: None)  # noqa: E731
+    first = [r.name for r in run([tmp_path])]
+    assert first == ["A.VIEWS.PNG", "a.jpg", "b.png", "walk.mp4"]
+    files = sorted(p.name for p in tmp_path.iterdir())
+    assert (tmp_path / "A.VIEWS.PNG").read_bytes() == own and not (tmp_path / "a.views.png").exists()
+    assert (tmp_path / "a_2.views.png").exists() and (tmp_path / "b.views.png").exists()
+    assert [r.name for r in run([tmp_path])] == first
+    assert [r.name for r in run(sorted(tmp_path.glob("[!.]*")))] == first  # as the shell's * names them
+    assert sorted(p.name for p in tmp_path.iterdir()) == files
+    with pytest.raises(UserError, match="Only results of an earlier --demo"):
+        run([tmp_path / "b.overlay.png"])
+
+
+def test_boxes_outside_of_the_picture_are_nobody(model, photos, tmp_path):
+    settings = Demo(boxes="5000,10,50,100;-80,-90,20,30;50,40,100,200", outputs=("json",))
+    demo.run_demo(model, [photos / "a.jpg"], out_dir=tmp_path, settings=settings, log=lambda line: None)
+    assert [p["box"] for p in people_in(tmp_path / "a.json")[0]] == [[50, 40, 100, 200]]
+
+
+def test_names_that_are_not_utf8(model, photos, tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    (tmp_path / f"{name}.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    clip(tmp_path / "walk.mp4")
+    os.rename(tmp_path / "walk.mp4", tmp_path / f"{name}.mp4")
+    settings = Demo(boxes="50,40,100,200")
+    demo.run_demo(model, [tmp_path], out_dir=tmp_path / "out", settings=settings, log=lambda line: line.encode())
+    for stem, source in (("caf\ufffd", "caf\ufffd.jpg"), ("caf\ufffd_2", "caf\ufffd.mp4")):
+        assert json.loads((tmp_path / "out" / f"{stem}.json").read_text())["source"] == source
+
+
+def test_the_focal_length_of_exif_data(model, photos, tmp_path):
+    image, exif = Image.open(photos / "a.jpg"), Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 35
+    image.save(tmp_path / "a.jpg", exif=exif)
+    expected = 35 / 43.2666 * np.hypot(*image.size)
+    for fov, focal, words in (
+        (None, expected, "EXIF, 35 mm as on 35 mm film"),
+        (90.0, max(image.size) / 2, "--fov, 90 degrees along the larger side"),
+    ):
+        lines, settings = [], Demo(boxes="50,40,100,200", outputs=("json",), fov=fov)
+        demo.run_demo(model, [tmp_path / "a.jpg"], out_dir=tmp_path / "out", settings=settings, log=lines.append)
+        contents = json.loads((tmp_path / "out" / "a.json").read_text())
+        assert contents["camera_from"] == words and words in lines[0]
+        (fx, _, cx), (_, fy, cy), _ = contents["intrinsic_matrix"]
+        assert [fx, fy] == pytest.approx([focal] * 2, rel=1e-4)
+        assert [cx, cy] == [(n - 1) / 2 for n in image.size]
 
 
 def test_inputs(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -184,3 +185,69 @@ def test_without_pyav(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match=r"pip install 'metrabs_acae\[video\]'"):
         video.VideoFile(tmp_path / "v.mp4")
+
+
+def encode(path, codec, numbers, *, rate=25, options=None, damaged=(), keep=lambda i: True, aspect=None):
+    """Frames whose grey tells their number; of the pieces some are spoiled or left out."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
+        packets = []
+        for i in numbers:
+            image = np.random.default_rng(i).integers(0, 12, (48, 64, 3)).astype(np.uint8) + np.uint8(20 + 8 * i)
+            packets += stream.encode(av.VideoFrame.from_ndarray(image))
+        packets += stream.encode()
+        for i, packet in enumerate(packets):
+            if i in damaged:
+                rubbish = np.random.default_rng(i).integers(1, 255, packet.size, dtype=np.uint8)
+                spoiled = av.Packet(b"\0\0\0\1\x65" + rubbish.tobytes())  # still a picture of H.264 for containers
+                spoiled.pts, spoiled.dts, spoiled.time_base = packet.pts, packet.dts, packet.time_base
+                spoiled.stream, packet = stream, spoiled
+            if keep(i):
+                container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
+@pytest.mark.parametrize("options", [{"bf": "0", "g": "1"}, {"bf": "2", "g": "6"}])
+def test_frames_that_are_lost_do_not_move_the_numbers_of_others(tmp_path, suffix, options):
+    path = encode(tmp_path / f"v.{suffix}", "libx264", range(24), options=options, damaged=(6, 7))
+    frames = list(video.VideoFile(path))
+    assert len(frames) < 24 or suffix == "ts"
+    assert [f.index for f in frames] == sorted({f.index for f in frames}) and frames[-1].index == 23
+    for frame in frames:
+        assert frame.time_s == pytest.approx(frame.index / 25, abs=1e-3)
+    if options["g"] == "1":  # each frame stands for itself: what is there shows what it should
+        for frame in frames:
+            assert np.median(frame.image) == pytest.approx(25 + 8 * frame.index, abs=4)
+
+
+def test_a_video_that_begins_with_lost_frames(tmp_path):
+    path = encode(tmp_path / "v.mkv", "libx264", range(12), options={"g": "1", "bf": "0"}, damaged=(0, 1))
+    frames = list(video.VideoFile(path))
+    assert [f.index for f in frames] == list(range(2, 12)) and frames[0].time_s == pytest.approx(2 / 25)
+
+
+def test_pixels_that_are_not_square(tmp_path):
+    path = encode(tmp_path / "v.mp4", "libx264", range(2), aspect=Fraction(4, 3))
+    assert [f.image.shape for f in video.VideoFile(path)] == [(48, 85, 3)] * 2
+    path = encode(tmp_path / "v.mkv", "libx264", range(2), aspect=Fraction(1, 2))
+    assert [f.image.shape for f in video.VideoFile(path)] == [(96, 64, 3)] * 2
+
+
+def test_names_and_labels_that_are_not_utf8(tmp_path):
+    import av
+
+    path = tmp_path / os.fsdecode(b"caf\xe9.mkv")
+    with av.open(str(tmp_path / "v.mkv"), "w") as container:
+        container.metadata["title"] = "LABEL"
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux([*stream.encode(av.VideoFrame.from_ndarray(picture(0))), *stream.encode()])
+    path.write_bytes((tmp_path / "v.mkv").read_bytes().replace(b"LABEL", b"LAB\xe9L"))
+    reader = video.VideoFile(path)
+    assert len(list(reader)) == 1 and reader.name == "caf\ufffd.mkv"
