@@ -29,7 +29,11 @@ def test_blocks_run(exported_model, monkeypatch, capsys):
         block = block.replace('load("pretrained")', 'load("runs/default-1")')
         exec(compile(block, "docs/use-the-model.md", "exec"), namespace)
     assert len(BLOCKS) >= 9
-    assert "m away" in (out := capsys.readouterr().out) and "other.png 2" in out and "h36m_17" in namespace["model"].per_skeleton_joint_names
+    assert (
+        "m away" in (out := capsys.readouterr().out)
+        and "other.png 1" in out
+        and "h36m_17" in namespace["model"].per_skeleton_joint_names
+    )
     assert namespace["result"]["poses3d"].shape == (2, 17, 3)  # of the last block, without TensorFlow
     assert namespace["result"]["poses3d"].__class__ is np.ndarray
     # In the world block, the person stands in front of a camera that looks along the world's y axis.
