@@ -25,6 +25,7 @@ from metrabs_acae.inference.image_list import checked_image
 from metrabs_acae.inference.photographs import Photograph, read_photograph
 from metrabs_acae.numpy_runtime.estimator import DESCRIPTION_FILE
 from metrabs_acae.numpy_runtime.networks import FORMATS
+from metrabs_acae.training.run_folder import open_run
 
 Picture = str | os.PathLike[str] | npt.NDArray[np.uint8]
 """A file, or [H, W, 3] uint8 RGB."""
@@ -183,18 +184,17 @@ def load(model: str | os.PathLike[str] = "pretrained") -> Model:
         if named and all(os.path.isfile(os.path.join(folder, n)) for n in (name, DESCRIPTION_FILE)):
             return Model(_numpy_estimator(folder, runtime))
     from metrabs_acae.backend import import_tensorflow_quietly, set_up_keras
-    from metrabs_acae.commands.predict import load_estimator
+    from metrabs_acae.commands.export import estimator_of
 
+    run = open_run(model, or_exported=True)
     import_tensorflow_quietly()
-    of_run = os.path.join(model, "model")
-    path = of_run if _is_saved_model(of_run) else model
-    if not _is_saved_model(path):  # built from a checkpoint
-        set_up_keras()
-    return Model(load_estimator(path if path == "pretrained" else Path(path), with_detector=True)[0])
-
-
-def _is_saved_model(folder: str) -> bool:
-    return os.path.isfile(os.path.join(folder, "saved_model.pb"))
+    if run is None:
+        return Model(demo_poses.load_saved_model(model))
+    if not run.is_box and (run.model / "saved_model.pb").exists():
+        return Model(demo_poses.load_saved_model(run.model))
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # checkpoints of a training on JAX fit as well
+    set_up_keras()
+    return Model(estimator_of(run))
 
 
 def _numpy_estimator(folder: str, runtime: str):

@@ -16,6 +16,9 @@ from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.models.backbones.registry import import_backbone
 from metrabs_acae.models.variants import import_variant
 
+OF_TENSORFLOW = ("export", "predict", "demo")
+"""What poses whole pictures does it in TensorFlow; checkpoints of a training on JAX fit as well."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; the exit code, see `exit_codes`."""
@@ -36,7 +39,7 @@ def run(config: Config, backbone_module: str = "") -> None:
 
     `backbone_module` is a MODULE:NAME that the user named, which may be imported.
     """
-    if config.verbs.export:  # a SavedModel is TensorFlow's; checkpoints of a training on JAX fit as well
+    if config.verbs.chosen in OF_TENSORFLOW:
         os.environ["KERAS_BACKEND"] = "tensorflow"
     _set_up()
     if backbone_module:

@@ -64,17 +64,20 @@ def test_files_lists_and_folders(model, folder):
         same(mine, theirs)
 
 
-def test_a_runs_model_is_found(exported_model, monkeypatch):
+def test_a_runs_model_is_found(exported_model, monkeypatch, tmp_path):
     """A run folder gives its exported model; without one, and for the model in the box, it is built."""
     (exported_model.parent / "config.json").touch()
     assert metrabs_acae.load(exported_model.parent).has_detector
-    asked = []
-    load_estimator = lambda path, with_detector: [asked.append(path)]  # noqa: E731
-    monkeypatch.setattr("metrabs_acae.commands.predict.load_estimator", load_estimator)
+    for folder in ("run", "box"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "config.json").touch()
+    monkeypatch.setattr("metrabs_acae.training.run_folder.BOX", tmp_path / "box")
+    built = []
+    monkeypatch.setattr("metrabs_acae.commands.export.estimator_of", built.append)
     monkeypatch.setattr("metrabs_acae.api.Model", lambda estimator: None)
     metrabs_acae.load()
-    metrabs_acae.load("runs/other")
-    assert [str(path) for path in asked] == ["pretrained", "runs/other"]
+    metrabs_acae.load(tmp_path / "run")
+    assert [run.path for run in built] == [tmp_path / "box", tmp_path / "run"]
 
 
 WITHOUT_TENSORFLOW = """
