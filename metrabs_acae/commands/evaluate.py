@@ -73,7 +73,7 @@ def evaluate_and_report(pose_model, skeleton: Skeleton, config: Config, folder: 
         draw(predictions, store.skeleton, folder, f"test_{name.replace('/', '_')}.png")
     folder.write_json("evaluation.json", results)
     note = [] if results and not mirrored else [MIRROR_NOTE if results else NOT_EVALUATED]
-    (folder.path / "evaluation.md").write_text("\n\n".join(store_tables.render(results, "markdown") + note) + "\n")
+    (folder.outputs / "evaluation.md").write_text("\n\n".join(store_tables.render(results, "markdown") + note) + "\n")
     print(*store_tables.render(results, "text"), *note, sep="\n\n", flush=True)
     return results
 
@@ -166,7 +166,7 @@ def draw(predictions: CropPredictions, skeleton: Skeleton, folder: RunFolder, na
             predictions.valid[:count, :, None], project(predictions.true_mm[:count], predictions.intrinsics), np.nan
         ),
     )
-    folder.overlays.mkdir(exist_ok=True)
+    folder.overlays.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder.overlays / name), sheet[..., ::-1])
 
 
