@@ -1,8 +1,8 @@
-"""`python -m experiments.box`: makes the model in the box by the paper's method, on pictures labelled in every skeleton.
+"""`python -m experiments.box`: the model in the box, by the paper's method on pictures labelled in every skeleton.
 
-Six steps, each a command of this project: the data, separate heads, pseudo-labels, the autoencoder, the fine-tuning with
-output regularization, packing. What is there is kept and a killed step goes on, so the same command may be run until it
-is done. It takes hours of two cores; what it cost and gave is in `experiments/results/box.md`.
+Each step is a command of this project: the data, separate heads, pseudo-labels, the autoencoder, the fine-tuning with
+output regularization, packing. What is there is kept and a killed step goes on, so the same command may be run until
+it is done. It takes hours of two cores; what it cost and gave is in `experiments/results/box.md`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.flags import parse
 from metrabs_acae.settings import setting, settings
 
@@ -32,7 +33,7 @@ class Box:
     """Data, runs and poses."""
     steps: int = setting(4000, above=0)
     """Training steps of the separate heads, of 32 crops each."""
-    finetuning_steps: int = setting(700, above=0)
+    finetuning_steps: int = setting(2000, above=0)
     """Steps of the fine-tuning with the autoencoder."""
     size: str = setting("large")
     """Size of the data; tiny: every step once, for tests."""
@@ -56,7 +57,7 @@ def commands(box: Box) -> list[tuple[str, Path, list[str]]]:
     small = box.size == "tiny"
     finetuning = [
         "--variant", "regularize", "--init-path", str(separate), "--acae", str(acae),
-        "--training-steps", str(box.finetuning_steps), "--base-learning-rate", "4e-4",
+        "--training-steps", str(box.finetuning_steps), "--base-learning-rate", "7e-4",
     ]  # fmt: skip
     fit = ["--n-latents", "8", "--n-center-latents", "2", "--acae-steps", "20"] if small else []
     return [
@@ -78,20 +79,30 @@ def commands(box: Box) -> list[tuple[str, Path, list[str]]]:
              "--pseudo-label-on", str(data / "box-studio")],
         ),
         ("autoencoder", acae, [*main, "--train-acae", "--poses-file", str(poses), "--acae", str(acae), *fit]),
-        ("output regularization", regularized / "finished.json", [*training, *finetuning, "--logdir", str(regularized)]),
+        (
+            "output regularization",
+            regularized / "finished.json",
+            [*training, *finetuning, "--logdir", str(regularized)],
+        ),
+        ("packing", box.out / "packed.json", [*main, "--pack", str(box.out), "--load-path", str(regularized)]),
     ]  # fmt: skip
 
 
-def main(arguments: list[str] | None = None) -> None:
-    box = parse(Box, arguments, PROGRAM)
+def make(box: Box) -> int:
+    """Runs the steps whose results are missing; the exit code of the first that fails, or 0."""
     for what, done, command in commands(box):
         if done.exists():
             print(f"There already: {what} ({done})")
             continue
         print(f"+ python -m {' '.join(command)}", flush=True)
         if code := subprocess.run([sys.executable, "-m", *command]).returncode:
-            sys.exit(code)
+            return code
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return exit_code(lambda: make(parse(Box, sys.argv[1:] if arguments is None else arguments, PROGRAM)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The data that the model in the box is trained on: people in all kinds of places and poses, labelled in every skeleton.
+"""The data of the model in the box: people in all kinds of places and poses, labelled in every skeleton.
 
 Unlike the synthetic datasets of `datasets`, which imitate how real datasets differ, these are labelled exactly and in
 all conventions at once. People are larger in the picture, and sit and lie on the ground, too.
@@ -16,8 +16,8 @@ BOX_SKELETON = union(all_conventions().values(), "box")
 
 def _store(name: str, share: int, **differences) -> StoreSpec:
     settings = dict(
-        rig="all", outfit="any", motions=EVERYTHING, subjects=400, heights_mm=(1200, 2150), people=(1, 2), occluders=0.25,
-        truncated=0.12, photo_noise=0.6, detail=1.3, splits=("train", "valid"),
+        rig="all", outfit="any", motions=EVERYTHING, subjects=400, heights_mm=(1200, 2150), people=(1, 2),
+        occluders=0.25, truncated=0.12, photo_noise=0.6, detail=1.3, splits=("train", "valid"),
         imitates="none: every joint of every skeleton, exactly",
     )  # fmt: skip
     return StoreSpec(name, BOX_SKELETON, share=share, **(settings | differences))
