@@ -15,7 +15,7 @@ from metrabs_acae.models.variants import VARIANTS, get_variant
 from metrabs_acae.plugins import import_named
 from metrabs_acae.presets import PRESETS
 from metrabs_acae.settings import flag_of, leaves, with_values
-from metrabs_acae.training.run_folder import RunFolder
+from metrabs_acae.training.run_folder import folder_of
 
 
 def preset(name: str) -> Config:
@@ -45,7 +45,7 @@ def starting_values(arguments: list[str]) -> Config:
         # what the preset says of the start is about its own network
         values = with_values(values, {"backbone_weights": "", "trained_convolutions": None})
     initial = _given(arguments, "--init-path", "")
-    run = RunFolder(initial)
+    run = folder_of(initial)
     if not (initial and _given(arguments, "--acae", "") and run.exists):
         return values
     values = values.with_run_settings(run.read_json("config.json"), run.path / "config.json")

@@ -22,7 +22,7 @@ from metrabs_acae.training.run_folder import by_name
 from metrabs_acae.training.settings import Devices, Training
 
 TRAINING = ("train", "show_batches")
-OF_A_RUN = ("pseudo_labels", "train_acae", "predict", "evaluate", "export", "demo")
+OF_A_RUN = ("pseudo_labels", "train_acae", "predict", "evaluate", "export", "pack", "demo")
 OF_FILES = "evaluate FILE"
 """The verb with prediction files, which has other settings than the evaluation of a run."""
 
@@ -44,6 +44,8 @@ class Verbs:
     """Score prediction files by --protocol; without a file, the model of --load-path on all its test stores."""
     export: bool = setting(False)
     """Write the model of --load-path as a SavedModel to --export-file."""
+    pack: str = setting("")
+    """Write the run of --load-path, weights in half precision, as a small run folder without the state of training."""
     demo: tuple[str, ...] = setting(())
     """Draw the poses in these photographs, videos, folders of them, webcams (by number) or a video on a pipe (-) with
     the model of --load-path (a run folder or a SavedModel)."""
@@ -67,9 +69,11 @@ class Files:
     logdir: str = setting("", used_by=("train",))
     """Run folder of --train; empty: the unfinished or else a new runs/PRESET-NUMBER."""
     load_path: str = setting("", used_by=OF_A_RUN)
-    """Run folder (or, for --demo, SavedModel folder) to use; empty: the newest finished run in runs/."""
+    """Run folder (or, for --demo, SavedModel folder) to use, or 'pretrained', the model that is installed with the
+    project; empty: the newest finished run in runs/."""
     init_path: str = setting("", used_by=("train",), stored=True)
-    """Run folder whose weights a new training starts from. With --acae its settings are the starting values too."""
+    """Run folder, or 'pretrained', whose weights a new training starts from. With --acae its settings are the starting
+    values too."""
     poses_file: str = setting("", used_by=("pseudo_labels", "train_acae"))
     """Pose file (.npz or .h5) of --pseudo-labels and --train-acae; empty: poses.npz in the run folder."""
     acae: str = setting("", used_by=("train", "train_acae", "export"), stored=True)
@@ -79,7 +83,7 @@ class Files:
     """Folder that --export writes; empty: model/ inside the run folder."""
     out_dir: str = setting("demo", used_by=("demo", "show_batches"))
     """Folder for the pictures of --demo and --show-batches."""
-    data_dir: str = setting("synthetic-data", used_by=(*TRAINING, "pseudo_labels", "evaluate", "export"))
+    data_dir: str = setting("synthetic-data", used_by=(*TRAINING, "pseudo_labels", "evaluate", "export", "pack"))
     """Folder of the embedded synthetic stores, made at first use; of the presets paper-full, -medium and -small: the
     folder of their pose stores, which are named like the datasets."""
     allow_missing_stores: bool = setting(False)

@@ -10,11 +10,14 @@ import os
 import sys
 
 from metrabs_acae import command_line
-from metrabs_acae.backend import set_up_keras
+from metrabs_acae.backend import import_tensorflow_quietly, set_up_keras
 from metrabs_acae.config import Config
 from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.models.backbones.registry import import_backbone
 from metrabs_acae.models.variants import import_variant
+
+OF_TENSORFLOW = ("export", "predict", "demo")
+"""What poses whole pictures does it in TensorFlow; checkpoints of a training on JAX fit as well."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +39,7 @@ def run(config: Config, backbone_module: str = "") -> None:
 
     `backbone_module` is a MODULE:NAME that the user named, which may be imported.
     """
-    if config.verbs.export:  # a SavedModel is TensorFlow's; checkpoints of a training on JAX fit as well
+    if config.verbs.chosen in OF_TENSORFLOW:
         os.environ["KERAS_BACKEND"] = "tensorflow"
     _set_up()
     if backbone_module:
@@ -45,22 +48,8 @@ def run(config: Config, backbone_module: str = "") -> None:
 
 
 def _set_up() -> None:
-    _import_tensorflow_quietly()
+    import_tensorflow_quietly()
     set_up_keras()
-
-
-def _import_tensorflow_quietly() -> None:
-    """TensorFlow's native code writes notes about the machine to stderr as it loads, before any log level counts."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    stderr = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        importlib.import_module("tensorflow")
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(null)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def evaluate_and_report(pose_model, skeleton: Skeleton, config: Config, folder: 
         draw(predictions, store.skeleton, folder, f"test_{name.replace('/', '_')}.png")
     folder.write_json("evaluation.json", results)
     note = [] if results and not mirrored else [MIRROR_NOTE if results else NOT_EVALUATED]
-    (folder.path / "evaluation.md").write_text("\n\n".join(store_tables.render(results, "markdown") + note) + "\n")
+    (folder.outputs / "evaluation.md").write_text("\n\n".join(store_tables.render(results, "markdown") + note) + "\n")
     print(*store_tables.render(results, "text"), *note, sep="\n\n", flush=True)
     return results
 

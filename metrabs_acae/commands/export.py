@@ -30,6 +30,24 @@ def run(config: Config) -> None:
     print(f"Wrote {target}" + (f" and {target}.tar.gz" if config.export_settings.archive else ""))
 
 
+def estimator_of(folder: RunFolder, *, detector: str = ""):
+    """The `PoseEstimator` of a run, as its export has it; `detector` as in --detector."""
+    from metrabs_acae.inference import PoseEstimator
+
+    require_absolute(models.settings_of(folder).model.model, "Estimation in whole pictures")
+    pose_model, skeleton, settings = models.load_pose_model(folder)
+    bones = folder.path / models.BONES_FILE
+    return PoseEstimator(
+        pose_model,
+        skeleton,
+        image_size=pose_model.grid.image_size,
+        output_skeletons=available_output_skeletons(skeleton),
+        detector=load_detector(detector),
+        mean_bone_lengths_mm=BoneStatistics.load(bones).means_of(skeleton) if bones.exists() else None,
+        augmentation_ranges=augmentation_ranges(settings.augmentation),
+    )
+
+
 def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, config: Config | None = None) -> None:
     """Writes the SavedModel with a model card of the run's settings, versions and results.
 
@@ -70,6 +88,7 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
         augmentation_ranges=ranges,
         model_card=card,
         archive=settings.archive,
+        serving=settings.serving,
         crop_formats=settings.crop_formats,
         crop_batch_size=settings.crop_batch_size,
         photographs=photographs_of(training_stores) if settings.crop_formats else (),

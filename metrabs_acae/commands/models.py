@@ -12,7 +12,7 @@ from metrabs_acae.models.settings import NetworkSettings
 from metrabs_acae.models.variants import get_variant
 from metrabs_acae.skeletons import Skeleton
 from metrabs_acae.training import checkpoints
-from metrabs_acae.training.run_folder import RunFolder, newest_finished
+from metrabs_acae.training.run_folder import RunFolder, newest_finished, open_run
 
 RUNS = Path("runs")
 ACAE_FILE = "acae.npz"
@@ -51,13 +51,8 @@ def bones_of(model: NetworkSettings, run: RunFolder, skeleton: Skeleton, stores=
 
 
 def find_run(load_path: str) -> RunFolder:
-    """The run folder at `load_path`, or the newest finished one."""
-    if not load_path:
-        return newest_finished(RUNS)
-    run = RunFolder(load_path)
-    if not run.exists:
-        raise UserError(f"{load_path} is not a run folder: it has no config.json.")
-    return run
+    """The run folder that `load_path` names (see `open_run`), or the newest finished one."""
+    return open_run(load_path) if load_path else newest_finished(RUNS)
 
 
 def load_pose_model(run: RunFolder):

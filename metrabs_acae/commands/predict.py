@@ -8,11 +8,10 @@ from pathlib import Path
 
 from metrabs_acae.commands import models, stores
 from metrabs_acae.config import Config
-from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.prediction_settings import PredictionSettings
 from metrabs_acae.evaluation.settings import Benchmark
 from metrabs_acae.models.kinds import require_absolute
-from metrabs_acae.training.run_folder import RunFolder
+from metrabs_acae.training.run_folder import open_run
 
 
 def run(config: Config) -> None:
@@ -24,11 +23,12 @@ def run(config: Config) -> None:
     protocol = protocol_from_flag(config.benchmark.protocol or "generic")
     store, split = stores.open_split(config.verbs.predict)
     settings = settings_for(protocol.prediction, config.benchmark, config.demo_settings.num_aug)
-    path = Path(config.files.load_path) if config.files.load_path else models.find_run("").path
+    path = config.files.load_path or models.find_run("").path
     estimator, joint_names, model = load_estimator(path, with_detector=settings.boxes == "detector")
     target = config.benchmark.predictions
     if not target:
-        target = (path if RunFolder(path).exists else Path()) / "predictions" / f"{store.name}.npz"
+        run = open_run(path, or_exported=True)
+        target = (run.outputs if run else Path()) / "predictions" / f"{store.name}.npz"
     print(f"{store.name}:{split} as {protocol.name}: {describe(settings)}", flush=True)
     with closing(Progress("Images", None)) as bar:
         predictions = predict_store(
@@ -70,7 +70,7 @@ def describe(settings: PredictionSettings) -> str:
     return f"{boxes}, {camera}, {settings.num_aug} test-time augmentation(s), antialiasing {settings.antialias_factor}."
 
 
-def load_estimator(path: Path, *, with_detector: bool):
+def load_estimator(path: str | Path, *, with_detector: bool):
     """(multi-person model, its joint names, what identifies it) from a SavedModel or a run folder.
 
     A run gets the project's own detector where one is wanted.
@@ -78,16 +78,14 @@ def load_estimator(path: Path, *, with_detector: bool):
     from metrabs_acae.inference.demo import load_saved_model
     from metrabs_acae.inference.detectors import movenet_detector
 
-    if (path / "saved_model.pb").exists():
+    run = open_run(path, or_exported=True)
+    if run is None:
         from metrabs_acae.inference.export import CHECKSUMS_FILE, sha256
 
         estimator = load_saved_model(path)
         names = tuple(n.decode() for n in estimator.per_skeleton_joint_names[""].numpy())
-        listed = path / CHECKSUMS_FILE
+        listed = Path(path) / CHECKSUMS_FILE
         return estimator, names, {"path": str(path), "sha256": sha256(listed) if listed.exists() else ""}
-    run = RunFolder(path)
-    if not run.exists:
-        raise UserError(f"{path} is neither a run folder (no config.json) nor an exported model (no saved_model.pb).")
     from metrabs_acae.inference import PoseEstimator
     from metrabs_acae.training import checkpoints
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metrabs_acae.commands import evaluate, models, stores
 from metrabs_acae.config import Config
+from metrabs_acae.data.settings import store_and_split
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
 from metrabs_acae.models.kinds import require_absolute
@@ -23,7 +24,9 @@ def run(config: Config) -> None:
 
     folder = models.find_run(config.files.load_path)
     require_absolute(models.settings_of(folder).model.model, "--pseudo-labels")
-    chosen = choose(config.pseudo_label_settings.pseudo_label_on, run_stores(folder, config))
+    wanted = config.pseudo_label_settings.pseudo_label_on
+    by_path = wanted and all(Path(store_and_split(text, "train")[0]).is_dir() for text in wanted)
+    chosen = choose(wanted, [] if by_path else run_stores(folder, config))
     pose_model, skeleton, settings = models.load_pose_model(folder)
     step = checkpoints.newest_step(folder.checkpoints)
     min_auc = config.pseudo_label_settings.min_auc

@@ -19,7 +19,7 @@ class Data:
     """2D pose stores for weak supervision, as --dataset3d."""
     validate_on: tuple[str, ...] = setting(())
     """Pose stores whose valid split is the validation set; empty: all of --dataset3d that have one."""
-    test_on: tuple[str, ...] = setting((), used_by=("train", "evaluate"), free_on_resume=True)
+    test_on: tuple[str, ...] = setting((), used_by=("train", "evaluate", "pack"), free_on_resume=True)
     """Pose stores whose test split is evaluated after training; empty: the synthetic ones, if they are used."""
     synthetic_size: Literal["tiny", "small", "medium", "large"] = setting("small")
     """Size of the embedded synthetic data."""

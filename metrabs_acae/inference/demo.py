@@ -30,7 +30,7 @@ from metrabs_acae.inference.pose_files import PoseLog
 
 
 def run_demo(
-    saved_model_path, inputs: Sequence[str], *, out_dir="demo", settings: Demo | None = None, log=print
+    saved_model_path, inputs: Sequence[str], *, out_dir="demo", settings: Demo | None = None, log=print, load=None
 ) -> list[DemoResult]:
     """Estimates and draws the poses of photographs, videos and webcams; docs/demo.md describes the files.
 
@@ -42,6 +42,7 @@ def run_demo(
         inputs: see `demo_inputs.find_inputs`.
         settings: see `Demo`.
         log: is given a line of text for each input.
+        load: `saved_model_path` -> `PoseEstimator`, where it is the path of something else.
 
     Raises:
         UserError: on a missing or broken input, an unknown skeleton, boxes that cannot be read, no detector, a folder
@@ -69,7 +70,7 @@ def run_demo(
             failures[item] = str(error)
     results: list[DemoResult] = []
     if len(failures) < len(items):
-        model = load_saved_model(saved_model_path)
+        model = (load or load_saved_model)(saved_model_path)
         if None in boxes.values() and not hasattr(model, "detect_poses_batched"):
             raise UserError(
                 f"{saved_model_path} has no detector; give the people's boxes with --boxes LEFT,TOP,WIDTH,HEIGHT[;...]."

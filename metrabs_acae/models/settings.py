@@ -6,7 +6,8 @@ from typing import Literal
 
 from metrabs_acae.settings import setting, settings
 
-_ANY_WITH_A_MODEL = ("train", "show_batches", "pseudo_labels", "train_acae", "predict", "evaluate", "export", "demo")
+_OF_A_RUN = ("pseudo_labels", "train_acae", "predict", "evaluate", "export", "pack", "demo")
+_ANY_WITH_A_MODEL = ("train", "show_batches", *_OF_A_RUN)
 
 
 @settings

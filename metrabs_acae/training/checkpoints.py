@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.training import packed
 
 _FOLDER = re.compile(r"ckpt-(\d{8})(-\w+)?")
 _UNNAMED_SEED = re.compile(r"seed_generator(_\d+)?/seed_generator_state")
@@ -102,6 +103,8 @@ def list_checkpoints(folder: Path, *, tag: str = "") -> list[tuple[int, Path]]:
 def read(path: Path) -> dict[str, np.ndarray]:
     """Arrays of one checkpoint by variable name; UserError if it cannot be read."""
     try:
+        if (path / packed.INDEX).exists():
+            return packed.read(path)
         with np.load(path / "variables.npz", allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
@@ -210,6 +213,11 @@ def restore_weights(folder: Path, model, *, tag: str = "") -> int:
             raise UserError(f"The checkpoint {path} belongs to another model: it has no fitting {variable.path}.")
         variable.assign(by_path[variable.path])
     return step
+
+
+def weights_of(model) -> dict[str, np.ndarray]:
+    """What `restore_weights` needs of a checkpoint."""
+    return {f"model/{v.path}": array_of(v) for v in model.variables if not _UNNAMED_SEED.fullmatch(v.path)}
 
 
 def _remove_temporaries(folder: Path) -> None:

@@ -23,7 +23,11 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.files import load_json, replacing
 from metrabs_acae.settings import flag_of
 
-_PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python", "deltacamera", "h5py", "scipy")
+PRETRAINED = "pretrained"
+"""Stands for the path of the run folder that is installed with the project: the model in the box."""
+BOX = Path(__file__).parents[1] / "pretrained"
+RESULTS_OF_BOX = Path("runs", PRETRAINED)
+_PACKAGES = ("metrabs_acae", "keras", "tensorflow", "jax", "numpy", "opencv-python", "deltacamera", "h5py", "scipy")
 
 
 class RunFolder:
@@ -31,18 +35,25 @@ class RunFolder:
 
     Args:
         silent: writes nothing and prints nothing: for the hosts of a multi-host training but the first.
+        outputs: where results go; None: into the run folder itself.
     """
 
-    def __init__(self, path: str | Path, *, silent: bool = False):
+    def __init__(self, path: str | Path, *, silent: bool = False, outputs: str | Path | None = None):
         self.path = Path(path)
         self.silent = silent
+        self.outputs = self.path if outputs is None else Path(outputs)
         self.checkpoints = self.path / "checkpoints"
         self.metrics_csv = self.path / "metrics.csv"
         self.curves_png = self.path / "curves.png"
         self.tensorboard = self.path / "tensorboard"
-        self.overlays = self.path / "overlays"
-        self.model = self.path / "model"
-        self.poses = self.path / "poses.npz"
+        self.overlays = self.outputs / "overlays"
+        self.model = self.outputs / "model"
+        self.poses = self.outputs / "poses.npz"
+
+    @property
+    def is_box(self) -> bool:
+        """Whether it is the model in the box, into which nothing is written."""
+        return self.path == BOX
 
     @property
     def exists(self) -> bool:
@@ -101,7 +112,7 @@ class RunFolder:
         """Writes atomically: the file is old or new, never half."""
         if self.silent:
             return
-        with replacing(self.path / name) as temporary:
+        with replacing(self.outputs / name) as temporary:
             temporary.write_text(json.dumps(data, indent=1) + "\n")
 
     def read_json(self, name: str):
@@ -119,6 +130,27 @@ class RunFolder:
         with open(self.path / "log.txt", "a", errors="backslashreplace") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
         print(line, flush=True)
+
+
+def folder_of(path: str | Path) -> RunFolder:
+    """The run folder at a path, or the model in the box where that is "pretrained"; there or not."""
+    return RunFolder(BOX, outputs=RESULTS_OF_BOX) if path == PRETRAINED else RunFolder(path)
+
+
+def open_run(path: str | Path, *, or_exported: bool = False) -> RunFolder | None:
+    """`folder_of`, or UserError if there is no run.
+
+    With `or_exported` the path may be that of an exported model: None.
+    """
+    run = folder_of(path)
+    if run.is_box and not run.exists:
+        raise UserError(f"No trained model is installed with this project ({BOX} has none): name a run folder.")
+    if or_exported and not run.is_box and (run.path / "saved_model.pb").exists():
+        return None
+    if not run.exists:
+        expected = "neither a run folder (no config.json) nor an exported model (no saved_model.pb)"
+        raise UserError(f"{path} is {expected if or_exported else 'not a run folder: it has no config.json'}.")
+    return run
 
 
 def choose(root: Path, stem: str, settings: dict, **others) -> RunFolder:
@@ -172,9 +204,11 @@ def versions() -> dict:
 
 
 def _git(*arguments: str) -> str:
-    here = Path(__file__).parent
+    checkout = Path(__file__).parents[2]
+    if not (checkout / "setup.py").exists():  # installed: a repository around it is somebody else's
+        return ""
     try:
-        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(["git", "-C", str(checkout), *arguments], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
