@@ -131,7 +131,12 @@ def main() -> int:
         os.chdir(copy)
         sys.path[:0] = [copy]
         sys.path[:] = [p for p in sys.path if p not in ("", str(ROOT))]
-        for number in arguments.only or range(len(chosen)):
+        numbers = arguments.only or range(len(chosen))
+        for tests in sorted({tests_of(chosen[number].module_path)[0] for number in numbers}):
+            if run_forked(tests, config["timeout"]):
+                print(f"{tests} fails as it is; mend that first.", file=sys.stderr)
+                return 1
+        for number in numbers:
             mutation = chosen[number]
             tests = tests_of(mutation.module_path)
             outcome, change = verdict(mutation, tests[:1] if arguments.own_file_only else tests, config["timeout"])

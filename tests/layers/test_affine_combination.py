@@ -115,6 +115,8 @@ def test_serialization_keeps_the_matrix(tmp_path):
 def test_bad_arguments_are_named():
     with pytest.raises(UserError, match="n_sided_in must be even"):
         AffineCombination(5, 1, 2, 1)
+    with pytest.raises(UserError, match="n_center_in at least 0"):
+        AffineCombination(4, -1, 2, 1)
     with pytest.raises(UserError, match="nonnegative, affine"):
         AffineCombination(4, 1, 2, 1, weights="convex")
     with pytest.raises(UserError, match="takes 5 points"):

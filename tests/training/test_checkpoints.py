@@ -49,6 +49,12 @@ def test_another_models_checkpoint_is_refused(tmp_path, model):
     name = next(n for n in arrays if n.endswith("kernel"))
     with pytest.raises(UserError, match="another model: .* has shape"):
         checkpoints.assign(checkpoints.checkpoint_variables(model), {**arrays, name: arrays[name][..., :1]}, tmp_path)
+    for shape in (arrays[name].shape[:-1] + (1,), arrays[name].shape[:-1] + (999,)):
+        folder = tmp_path / str(shape[-1]) / "ckpt-00000001"
+        folder.mkdir(parents=True)
+        np.savez(folder / "variables.npz", **{**arrays, name: np.zeros(shape, np.float32)})
+        with pytest.raises(UserError, match="another model: it has no fitting"):
+            checkpoints.restore_weights(folder.parent, model.pose_model)
     del arrays[name]
     with pytest.raises(UserError, match="1 variables are missing"):
         checkpoints.assign(checkpoints.checkpoint_variables(model), arrays, tmp_path)
