@@ -133,10 +133,13 @@ def test_views_of_a_video(videos):
     assert [v.source for v in views] == [f"camera {i}" for i in range(1, 5) for _ in range(4)]
     assert [v.measured for v in views] == [False, False, True, False] * 4
     assert [v.first for v in views] == [True, False, False, False] * 4
-    for view in views:  # people in the pictures, hips in their boxes, not head down
+    names = [str(name) for name in real_views.read_truth()["joint_names"]]
+    shoulders, ankles = ([names.index(side + joint) for side in "lr"] for joint in ("sho", "ank"))
+    for view in views:  # the person is in the box, and stands upright by what the camera says is up
         middle = view.coords2d_px.mean(axis=0)
         assert (view.box[:2] < middle).all() and (middle < view.box[:2] + view.box[2:]).all()
-        assert view.up @ [0, -1, 0] > 0.9
+        body = view.coords3d_mm[shoulders].mean(axis=0) - view.coords3d_mm[ankles].mean(axis=0)
+        assert 1000 < body @ view.up < 1600
 
 
 def test_command(videos, photos, tmp_path, monkeypatch, capsys):
