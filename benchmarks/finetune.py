@@ -32,6 +32,7 @@ import numpy as np
 from metrabs_acae import command_line
 from metrabs_acae.commands import models, warm_start
 from metrabs_acae.data.store import PoseStore, PoseStoreWriter
+from metrabs_acae.settings import flag_of
 from metrabs_acae.skeletons import make_skeleton
 from metrabs_acae.tables import render
 from metrabs_acae.training.run_folder import RunFolder, open_run
@@ -62,10 +63,10 @@ JOINTS = CENTRAL | {
     for side in "LR"
 }
 STARTS = {
-    "trained": ["--init-path", "{init}"],
-    "head": ["--init-path", "{init}", "--trained-convolutions", "0"],
-    "backbone": [],
-    "nothing": ["--backbone-weights", "", "--trained-convolutions", "None"],
+    "trained": {"init_path": "{init}"},
+    "head": {"init_path": "{init}", "trained_convolutions": "0"},
+    "backbone": {"backbone_weights": "pretrained"},
+    "nothing": {"backbone_weights": "", "trained_convolutions": "None"},
 }
 
 
@@ -134,10 +135,9 @@ def measure(name: str, args, store: Path) -> dict:
     """Trains from a start: {start, curve of (pictures seen, MPJPE of 64 others), MPJPE of 200 others at the end}."""
     logdir = args.work / f"{name}-{args.steps}"
     network = models.settings_of(open_run(args.init_path)).model
-    flags = [f.format(init=args.init_path) for f in STARTS[name]]
-    if "--init-path" not in flags:
-        fixed = ["--trained-convolutions", str(network.trained_convolutions), "--backbone-weights", "pretrained"]
-        flags = ["--backbone", network.backbone, "--proc-side", str(network.proc_side), *fixed, *flags]
+    given = {name: str(getattr(network, name)) for name in ("backbone", "proc_side", "trained_convolutions")}
+    given |= {key: value.format(init=args.init_path) for key, value in STARTS[name].items()}
+    flags = [word for key, value in given.items() for word in (flag_of(key), value)]
     period = str(max(args.steps // 6, 1))
     flags += ["--dataset3d", str(store), "--batch-size", str(BATCH), "--training-steps", str(args.steps)]
     flags += ["--validate-period", period, "--checkpoint-period", period, "--log-period", period]

@@ -2,7 +2,8 @@
 
 The heatmaps of a joint are channels of one linear layer, and a heatmap of Gaussian shape whose logits are a convex
 combination of others' lies at about the same combination of their places. So a new joint starts from the convex
-combination of the initial model's joints that fits its labels best, and is roughly right before any training.
+combination of the nearest of the initial model's joints that fits its labels best, and is roughly right before any
+training.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from metrabs_acae.skeletons import Skeleton, corresponding_joints
 
 EXAMPLES = 256
 """Of each store, to fit the new joints on."""
-SMALLEST = 0.02
-"""Weights below it are left out."""
+CANDIDATES = 5
+"""How many of the initial model's joints, the nearest, a new one is combined from: with more, few labels fit noise."""
 
 
 def combinations(predict, theirs: Skeleton, mine: Skeleton, stores: Sequence[PoseStore], *, image_size: int):
@@ -79,9 +80,8 @@ def examples(predict, store: PoseStore, image_size: int) -> tuple[np.ndarray, np
 
 
 def fit(points_mm: np.ndarray, targets_mm: np.ndarray, valid: np.ndarray, *, rounds: int = 4):
-    """Convex combinations of points that come closest to targets, up to a shift of each pose along its viewing ray.
-
-    The shift is there because models err in the distance of a person above all else.
+    """Convex combinations of near points that come closest to targets, but for a shift of each pose along its viewing
+    ray: models err in the distance of a person above all else.
 
     Args:
         points_mm: [N, J, 3] in the frame of a camera.
@@ -102,13 +102,13 @@ def fit(points_mm: np.ndarray, targets_mm: np.ndarray, valid: np.ndarray, *, rou
         shifted = targets_mm - ((gap * rays).sum(-1, keepdims=True) * rays)[:, None]
         for k in np.flatnonzero(valid.any(0)):
             rows = valid[:, k]
-            center = points_mm[rows].mean(1, keepdims=True)  # about which sums to one are well conditioned
-            matrix = (points_mm[rows] - center).transpose(0, 2, 1).reshape(-1, points_mm.shape[1])
-            goal = (shifted[rows, k] - center[:, 0]).reshape(-1)
-            one = 1e3 * np.sqrt(len(goal))  # in mm: a sum that is 1 % off costs as much as 10 mm everywhere
-            found, _ = nnls(np.vstack([matrix, np.full(matrix.shape[1], one)]), np.append(goal, one))
-            found = np.where(found < SMALLEST, 0, found)
-            weights[:, k] = found / found.sum()
+            offsets = points_mm[rows] - shifted[rows, k, None]
+            nearest = np.argsort(np.linalg.norm(offsets, axis=-1).mean(0), kind="stable")[:CANDIDATES]
+            matrix = offsets[:, nearest].transpose(0, 2, 1).reshape(-1, len(nearest))
+            one = 1e3 * np.sqrt(len(matrix))  # mm: a sum of weights that is 1 % off costs as much as 10 mm everywhere
+            found, _ = nnls(np.vstack([matrix, np.full(len(nearest), one)]), np.append(np.zeros(len(matrix)), one))
+            weights[:, k] = 0
+            weights[nearest, k] = found / found.sum()
         combined = np.einsum("njd,jk->nkd", points_mm, np.nan_to_num(weights))
     distances = np.where(valid, np.linalg.norm(combined - shifted, axis=-1), 0)
     return weights, np.where(valid.any(0), distances.sum(0) / np.maximum(valid.sum(0), 1), np.nan)
