@@ -62,7 +62,7 @@ def combinations(predict, theirs: Skeleton, mine: Skeleton, stores: Sequence[Pos
 
 def _in_words(weights: np.ndarray, theirs: Skeleton, name: str) -> str:
     largest = np.argsort(-weights)[:2]
-    return f"{name}: " + " + ".join(f"{weights[i]:.2f} {theirs.joint_names[i]}" for i in largest if weights[i] > 0)
+    return f"{name}: " + " + ".join(f"{weights[i]:.2f} {theirs.joint_names[i]}" for i in largest if weights[i] >= 0.05)
 
 
 def examples(predict, store: PoseStore, image_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
