@@ -10,7 +10,7 @@ and on 200 at the end.
 starts: trained    the run of --init-path, as it was trained: its fixed layers stay fixed
         head       the same with all of the backbone fixed
         backbone   that run's backbone with its pretrained weights, as they were before anybody trained it
-        nothing    the same network, random weights
+        nothing    random weights, with the network of the preset random-start: that of the run is not made for them
 
 Numbers go to benchmarks/results/finetune.json, the curves to docs/img/finetune.png. It can be killed and started again.
 """
@@ -66,7 +66,7 @@ STARTS = {
     "trained": {"init_path": "{init}"},
     "head": {"init_path": "{init}", "trained_convolutions": "0"},
     "backbone": {"backbone_weights": "pretrained"},
-    "nothing": {"backbone_weights": "", "trained_convolutions": "None"},
+    "nothing": {"preset": "random-start"},
 }
 
 
@@ -135,8 +135,10 @@ def measure(name: str, args, store: Path) -> dict:
     """Trains from a start: {start, curve of (pictures seen, MPJPE of 64 others), MPJPE of 200 others at the end}."""
     logdir = args.work / f"{name}-{args.steps}"
     network = models.settings_of(open_run(args.init_path)).model
-    given = {name: str(getattr(network, name)) for name in ("backbone", "proc_side", "trained_convolutions")}
-    given |= {key: value.format(init=args.init_path) for key, value in STARTS[name].items()}
+    given = {key: value.format(init=args.init_path) for key, value in STARTS[name].items()}
+    if "preset" not in given:
+        names = ("backbone", "proc_side", "trained_convolutions")
+        given = {name: str(getattr(network, name)) for name in names} | given
     flags = [word for key, value in given.items() for word in (flag_of(key), value)]
     period = str(max(args.steps // 6, 1))
     flags += ["--dataset3d", str(store), "--batch-size", str(BATCH), "--training-steps", str(args.steps)]
