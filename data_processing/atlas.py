@@ -123,6 +123,7 @@ def _drawn() -> dict[str, Skeleton]:
 def page() -> str:
     """The atlas as Markdown."""
     from data_processing.registry import DATASETS
+    from data_processing.synthetic.conventions import APPROXIMATIONS
 
     whole = get_skeleton("union_555")
     merged, target = merge_by_name(whole)
@@ -149,7 +150,9 @@ def page() -> str:
             f"{', '.join(users)} |"
         )
     for name, skeleton in _drawn().items():
+        on_the_body = APPROXIMATIONS.get(name, "the dataset's own definition")
         lines += ["", f"## {name}", "", f"![{name}](img/skeletons/{name}.svg)", ""]
+        lines += [f"On the synthetic body: {on_the_body}.", ""]
         lines += ["| # | joint | mirror | connected to |", "|---|---|---|---|"]
         bases = [n.split("_")[0] for n in skeleton.joint_names]
         for i, base in enumerate(bases):
@@ -165,7 +168,9 @@ def _output_part() -> list[str]:
         "## Output skeletons",
         "",
         "What an exported model offers by name, in this order of joints. Further names: one per convention",
-        "(`<convention>_<number>`) and the empty name for all joints.",
+        "(`<convention>_<number>`) and the empty name for all joints. The model shows the joints without their",
+        "convention, as the public MeTRAbs models do (`lhip` for `lhip_h36m`; in `smpl_24` `spi1`, `spi2`, `spi3` for",
+        "`bell_smpl`, `spin_smpl`, `thor_smpl`), except in `smpl+head_30` and the empty name.",
         "",
         "| name | joints |",
         "|---|---|",

@@ -184,7 +184,18 @@ OUTPUT_SKELETONS = {
         "ltoe,lfoo,lhee,rtoe,rfoo,rhee",
     ),
     "halpe_26": ("coco", _COCO_17 + ",htop_3dhp,neck,pelv,ltoe,rtoe,lfoo,rfoo,lhee,rhee"),
-    "smpl+head_30": ("smpl", _SMPL_24 + ",leye_coco,reye_coco,lear_coco,rear_coco,nose_coco,htop_3dhp"),
+    "smpl+head_30": ("smpl", _SMPL_24 + ",nose_coco,leye_coco,lear_coco,reye_coco,rear_coco,htop_3dhp"),
+}
+
+# How the public MeTRAbs models show the output skeletons: no convention in the names but in these, other base names,
+# and edges beside those that the joints have in their own convention.
+NAMED_WITH_CONVENTION = frozenset({"", "smpl+head_30"})
+SHOWN_NAMES = {"smpl_24": {"bell": "spi1", "spin": "spi2", "thor": "spi3"}}
+MORE_EDGES = {
+    "mpi_inf_3dhp_17": "rsho-neck-spin",
+    "smpl+head_30": "htop-head-nose",
+    "coco_wholebody_23": "nose-rsho-lsho,rsho-rhip-lhip",
+    "halpe_26": "htop-nose",
 }
 
 # The merged-joints baseline keeps these apart from the like-named joints of other conventions (555 -> 163).

@@ -247,6 +247,24 @@ def available_output_skeletons(skeleton: Skeleton) -> dict[str, Skeleton]:
     return {**found, "": skeleton}
 
 
+def shown(name: str, skeleton: Skeleton) -> Skeleton:
+    """An output skeleton as exported models show it: named, and drawn, as in the public MeTRAbs models.
+
+    Names lose their convention, except in all joints together, in ``smpl+head_30`` and in skeletons of one's own
+    (`register_output_skeleton`).
+    """
+    edges = parse_edges(skeleton_tables.MORE_EDGES.get(name, ""), skeleton.joint_names)
+    edges = tuple(dict.fromkeys((*skeleton.edges, *edges)))
+    names = {n: n for n in skeleton.joint_names}
+    if name not in skeleton_tables.NAMED_WITH_CONVENTION and name not in _registered:
+        other = skeleton_tables.SHOWN_NAMES.get(name, {})
+        bases = [base_and_convention(n)[0] for n in names]
+        if len(set(bases)) == len(bases):
+            names = {n: other.get(base, base) for n, base in zip(names, bases, strict=True)}
+    pairs = tuple((names[a], names[b]) for a, b in skeleton.mirror_pairs)
+    return Skeleton(name, tuple(names.values()), edges, skeleton.merged, pairs)
+
+
 def conventions(joint_names: Iterable[str]) -> dict[str, list[str]]:
     """The joints by the convention that their names end with; under "" those without."""
     found: dict[str, list[str]] = {}

@@ -9,6 +9,11 @@ from metrabs_acae import skeletons
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import Skeleton, get_skeleton
 
+PUBLIC_MODELS = (
+    "smpl_24,kinectv2_25,h36m_17,h36m_25,mpi_inf_3dhp_17,mpi_inf_3dhp_28,coco_19,smplx_42,ghum_35,lsp_14,sailvos_26,"
+    "gpa_34,aspset_17,bml_movi_87,mads_19,berkeley_mhad_43,total_capture_21,jta_22,ikea_asm_17,human4d_32,3dpeople_29,"
+    "umpm_15,smpl+head_30"
+).split(",")
 JOINTS_PER_CONVENTION = {
     "smpl": 24, "h36m": 25, "sailvos": 26, "coco": 25, "3dhp": 28, "gpa": 34, "aspset": 17, "smplx": 42, "3doh": 14,
     "3dpeople": 29, "bmlmovi": 87, "mads": 19, "umpm": 15, "bmhad": 43, "totcap": 21, "jta": 22, "ikea": 17,
@@ -138,3 +143,55 @@ def test_a_few_joints_with_an_odd_ending_are_no_skeleton_of_their_own():
     assert set(skeletons.available_output_skeletons(own)) == {"h36m_17", "lsp_14"} & set(
         skeletons.available_output_skeletons(own)
     ) | {"h36m_17", ""}
+
+
+@pytest.fixture(scope="module")
+def offered():
+    """What a model of all conventions offers, as it shows it."""
+    every = skeletons.dataset_skeletons() | skeletons.extra_skeletons()
+    found = skeletons.available_output_skeletons(skeletons.union(every.values()))
+    return {name: skeletons.shown(name, skeleton) for name, skeleton in found.items()}
+
+
+def test_a_model_of_all_conventions_offers_the_public_models_skeletons(offered):
+    of_other_programs = {"coco_wholebody_23", "blazepose_33", "openpose_body_25", "halpe_26"}
+    of_conventions = {f"{s}_{n}" for s, n in JOINTS_PER_CONVENTION.items()}
+    assert set(offered) == {*PUBLIC_MODELS, *of_other_programs, *of_conventions, ""} and len(PUBLIC_MODELS) == 23
+
+
+def test_names_are_shown_as_in_the_public_models(offered):
+    names = {name: ",".join(skeleton.joint_names) for name, skeleton in offered.items()}
+    assert [name for name, text in names.items() if "_" in text] == ["smpl+head_30", ""]
+    assert names["smpl_24"] == (
+        "pelv,lhip,rhip,spi1,lkne,rkne,spi2,lank,rank,spi3,ltoe,rtoe,neck,lcla,rcla,head,lsho,rsho,lelb,relb,lwri,rwri,"
+        "lhan,rhan"
+    )
+    assert names["kinectv2_25"] == (
+        "spinebase,spinemid,neck,head,lsho,lelb,lwri,lhan,rsho,relb,rwri,rhan,lhip,lkne,lank,lfoo,rhip,rkne,rank,rfoo,"
+        "spineshoulder,lhandtip,lthu,rhandtip,rthu"
+    )
+    assert names["coco_19"] == (
+        "neck,nose,pelv,lsho,lelb,lwri,lhip,lkne,lank,rsho,relb,rwri,rhip,rkne,rank,leye,lear,reye,rear"
+    )
+    assert offered["smpl+head_30"].joint_names[::6] == (
+        "pelv_smpl", "spin_smpl", "neck_smpl", "lelb_smpl", "nose_coco",
+    )  # fmt: skip
+    assert names["berkeley_mhad_43"].startswith("head,lhead,rhead,rback,") and names["bmhad_43"].endswith(",rhee,rfoo")
+    assert names["openpose_body_25"].startswith("nose,neck,rsho,relb,rwri,lsho,") and "htop" in names["halpe_26"]
+
+
+def test_arms_and_faces_hang_on_the_body_in_what_is_shown(offered):
+    for name in ("mpi_inf_3dhp_17", "smpl+head_30", "coco_wholebody_23", "halpe_26", "openpose_body_25", "kinectv2_25"):
+        skeleton = offered[name]
+        reached, before = {0}, set()
+        while reached != before:
+            before, reached = reached, reached | {x for e in skeleton.edges if reached & set(e) for x in e}
+        assert reached == set(range(skeleton.n_joints)), name
+
+
+def test_skeletons_of_ones_own_keep_their_names():
+    own = skeletons.make_skeleton("toes_4", "lbig,rbig,lsmall,rsmall", "", "mine", mirror=[("lbig", "rbig")])
+    assert skeletons.shown("mine_4", own).joint_names == ("lbig", "rbig", "lsmall", "rsmall")
+    assert skeletons.shown("mine_4", own).mirror_pairs == (("lbig", "rbig"),)
+    mixed = Skeleton("mixed", ("lhip_a", "lhip_b"))
+    assert skeletons.shown("mixed", mixed).joint_names == mixed.joint_names

@@ -12,6 +12,7 @@ from data_processing.datasets.bml_movi_phones import JOINTS
 from data_processing.detection import open_detector
 from data_processing.video import read_frames, video_info
 from metrabs_acae.errors import UserError
+from metrabs_acae.joint_names import base_and_convention
 from metrabs_acae.skeletons import get_skeleton
 
 PHONE_SIZE = (1920, 1080)
@@ -40,10 +41,13 @@ class VideoPredictor:
         if self._detect is None and not hasattr(self._model, "detect_poses"):
             raise UserError(f"{model} was exported without a detector; say --detector (json:FILE, ssdlite, ...).")
         names = [n.decode() for n in self._model.per_skeleton_joint_names[self._skeleton].numpy()]
-        missing = [n for n in JOINT_NAMES if n not in names]
+        wanted = JOINT_NAMES
+        if self._skeleton:  # its joints may be shown without their convention
+            names, wanted = ([base_and_convention(n)[0] for n in some] for some in (names, wanted))
+        missing = [n for n in wanted if n not in names]
         if missing:
             raise UserError(f"{model} does not predict {', '.join(missing)}; MoVi's phones need all its 20 joints.")
-        self._joints = np.array([names.index(n) for n in JOINT_NAMES])
+        self._joints = np.array([names.index(n) for n in wanted])
 
     def __call__(self, video, key: str = "") -> tuple[np.ndarray, np.ndarray]:
         size = video_info(video).size_wh

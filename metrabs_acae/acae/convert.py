@@ -11,7 +11,7 @@ from metrabs_acae.acae.autoencoder import Acae, combine
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import map_npz_array, write_npz
 from metrabs_acae.joint_names import read_names
-from metrabs_acae.skeletons import Skeleton, available_output_skeletons, output_skeletons
+from metrabs_acae.skeletons import Skeleton, available_output_skeletons, output_skeletons, shown
 
 NOISE_MM = 20.0
 """How exactly the given joints are trusted: the best of 1, 5, 20 and 50 mm on held-out poses (docs/acae.md)."""
@@ -91,7 +91,8 @@ def find_joints(acae: Acae, skeleton_name: str) -> tuple[str, ...]:
 def convert_file(acae_path: str | Path, source: str, target: str, in_path: str | Path, out_path: str | Path) -> tuple:
     """Converts `poses` [..., J, D] of an .npz file; writes `poses` and `joint_names`. Returns the result's shape.
 
-    If the file names its joints, they must be those of the skeleton `source`, in its order.
+    If the file names its joints, they must be those of the skeleton `source`, in its order, with their convention or
+    as exported models show them.
     """
     acae = Acae.load(acae_path)
     from_joints, to_joints = find_joints(acae, source), find_joints(acae, target)
@@ -105,7 +106,7 @@ def convert_file(acae_path: str | Path, source: str, target: str, in_path: str |
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
         raise UserError(f"{in_path} must be an .npz file with an array 'poses' [N, J, 3].") from error
     given = read_names(given, f"joint_names of {in_path}")
-    if given != from_joints:
+    if given not in (from_joints, shown(source, Skeleton(source, from_joints)).joint_names):
         raise UserError(
             f"{in_path} names its {len(given)} joints {', '.join(given[:3])} ..., but {source} is {len(from_joints)} "
             f"joints {', '.join(from_joints[:3])} ... in this order; bring the poses into it."

@@ -22,7 +22,7 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.numpy_runtime import estimator as runtime
 from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.numpy_runtime.networks import FORMATS, load_network
-from metrabs_acae.skeletons import Skeleton
+from metrabs_acae.skeletons import Skeleton, shown
 
 ONNX_OPSET = 17
 PARITY_FILE = "parity.json"
@@ -135,7 +135,7 @@ def _describe(model, skeleton, output_skeletons, image_size, batch_size, names) 
     """What `numpy_runtime` needs to know."""
     output = output_skeletons.get("", skeleton)
     skeletons = {
-        name: {**s.to_dict(), "indices": output.indices(s.joint_names).tolist()}
+        name: {**shown(name, s).to_dict(), "indices": output.indices(s.joint_names).tolist()}
         for name, s in {"": output, **output_skeletons}.items()
     }
     description = {

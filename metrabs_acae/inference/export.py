@@ -16,7 +16,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference.model_card import SKELETONS_FILE, render_card
 from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, AugmentationRanges
-from metrabs_acae.skeletons import Skeleton
+from metrabs_acae.skeletons import Skeleton, shown
 
 CROP_MODEL_FOLDER = "crop_model"
 CARD_FILE = "model_card.md"
@@ -92,7 +92,7 @@ def export_saved_model(
             raise UserError(f"The model cannot be written to {path.parent} ({error.message}).") from error
         (temporary / "fingerprint.pb").unlink(missing_ok=True)
         skeletons = {"": transformed_skeleton or skeleton, **output_skeletons}
-        described = {name: s.to_dict() for name, s in skeletons.items()}
+        described = {name: shown(name, s).to_dict() for name, s in skeletons.items()}
         (temporary / SKELETONS_FILE).write_text(json.dumps(described, indent=1))
         parity = ""
         if crop_formats:

@@ -15,7 +15,7 @@ from metrabs_acae.inference import augmentation, cameras, checks, plausibility
 from metrabs_acae.inference.crop_model import CropModel, edge_variable, string_variable
 from metrabs_acae.inference.crop_poses import CropPoses
 from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, AugmentationRanges
-from metrabs_acae.skeletons import Skeleton
+from metrabs_acae.skeletons import Skeleton, shown
 
 UNKNOWN_INTRINSICS = ((-1.0,) * 3,) * 3
 IDENTITY_EXTRINSICS = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
@@ -56,7 +56,8 @@ class PoseEstimator(tf.Module):
 
     Attributes:
         crop_model: `CropModel`.
-        per_skeleton_joint_names, per_skeleton_joint_edges, per_skeleton_indices: dicts of variables by skeleton name.
+        per_skeleton_joint_names, per_skeleton_joint_edges, per_skeleton_indices: dicts of variables by skeleton name;
+            names as of `skeletons.shown`, indices into the names of "".
     """
 
     def __init__(
@@ -99,8 +100,9 @@ class PoseEstimator(tf.Module):
         indices = [output.indices(s.joint_names) for s in skeletons.values()]
         self._indices = np.concatenate(indices).astype(np.int32)
         self._index_starts = np.cumsum([0] + [len(i) for i in indices]).astype(np.int32)
-        self.per_skeleton_joint_names = {n: string_variable(s.joint_names) for n, s in skeletons.items()}
-        self.per_skeleton_joint_edges = {n: edge_variable(s.edges) for n, s in skeletons.items()}
+        as_shown = {n: shown(n, s) for n, s in skeletons.items()}
+        self.per_skeleton_joint_names = {n: string_variable(s.joint_names) for n, s in as_shown.items()}
+        self.per_skeleton_joint_edges = {n: edge_variable(s.edges) for n, s in as_shown.items()}
         self.per_skeleton_indices = {
             n: tf.Variable(i.astype(np.int32), trainable=False) for n, i in zip(skeletons, indices, strict=True)
         }

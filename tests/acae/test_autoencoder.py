@@ -164,6 +164,9 @@ def test_conversion_by_command(acae, poses, tmp_path, capsys):
             poses[:, :17], acae, from_joints=h36m, to_joints=conversion.find_joints(acae, "smpl_24")
         )
         np.testing.assert_allclose(out["poses"], expected, atol=1e-3)
+    shown = [n.removesuffix("_h36m") for n in h36m]  # as exported models show them
+    np.savez(tmp_path / "shown.npz", poses=poses[:, :17], joint_names=shown)
+    assert main([*command, str(tmp_path / "shown.npz"), str(tmp_path / "shown_out.npz")]) == 0
     capsys.readouterr()
     for change, message in (
         (dict(names=h36m[::-1]), "in this order"),

@@ -17,7 +17,7 @@ from metrabs_acae.inference.multiperson import PoseEstimator
 from metrabs_acae.skeletons import Skeleton
 
 SIZE = 64
-SKELETON = Skeleton("three", ("pelv", "lhip", "rhip"), ((0, 1), (0, 2)))
+SKELETON = Skeleton("three", ("pelv_own", "lhip_own", "rhip_own"), ((0, 1), (0, 2)))
 IMAGE = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
 BOXES = np.array([[20, 10, 40, 60], [-10, 30, 50, 50]], np.float32)
 
@@ -43,7 +43,7 @@ def network():
 
 
 def write(network, path, **settings):
-    outputs = {"hips": SKELETON.select(["lhip", "rhip"], "hips")}
+    outputs = {"hips": SKELETON.select(["lhip_own", "rhip_own"], "hips")}
     return export.export_saved_model(network, SKELETON, path, image_size=SIZE, output_skeletons=outputs, **settings)
 
 
@@ -106,7 +106,7 @@ def test_folder_says_what_it_holds(exported):
     card = (exported / "model_card.md").read_text()
     assert "exported without a detector" in card and '"steps": 7' in card and "Research use only." in card
     skeletons = json.loads((exported / "skeletons.json").read_text())
-    assert skeletons["hips"]["joint_names"] == ["lhip", "rhip"]
+    assert skeletons["hips"]["joint_names"] == ["lhip", "rhip"] and skeletons[""]["joint_names"][1] == "lhip_own"
     for line in (exported / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
         assert export.sha256(exported / name) == digest
