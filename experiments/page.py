@@ -17,6 +17,7 @@ READINGS = Path(__file__).parent / "readings"
 
 def write(path: Path, scale: Scale, places: Places) -> None:
     """Writes the page anew."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text(path, scale, places))
 
 

@@ -14,7 +14,10 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.files import load_json, replacing
 from metrabs_acae.machine import n_cores
 
-ROOT = Path(__file__).parent / "results"
+_CHECKOUT = Path(__file__).parents[1]
+HOME = _CHECKOUT if (_CHECKOUT / "setup.py").exists() else Path()
+"""Where results, figures and their page go: the checkout; the working folder where the project is installed."""
+ROOT = HOME / "experiments" / "results"
 
 
 def path_of(folder: Path, step: Step) -> Path:

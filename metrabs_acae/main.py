@@ -10,7 +10,7 @@ import os
 import sys
 
 from metrabs_acae import command_line
-from metrabs_acae.backend import set_up_keras
+from metrabs_acae.backend import import_tensorflow_quietly, set_up_keras
 from metrabs_acae.config import Config
 from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.models.backbones.registry import import_backbone
@@ -48,22 +48,8 @@ def run(config: Config, backbone_module: str = "") -> None:
 
 
 def _set_up() -> None:
-    _import_tensorflow_quietly()
+    import_tensorflow_quietly()
     set_up_keras()
-
-
-def _import_tensorflow_quietly() -> None:
-    """TensorFlow's native code writes notes about the machine to stderr as it loads, before any log level counts."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    stderr = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        importlib.import_module("tensorflow")
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(null)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ FLOORS = (
     ("config", "presets"),
     ("command_line",),
     ("commands",),
-    ("main",),
+    ("main", "api"),
     ("experiments", "benchmarks"),
 )
 """Parts from the bottom up. A part may import what stands on lower floors, not its neighbours."""

@@ -195,9 +195,11 @@ def boxes_for(boxes, item: DemoInput):
 
 
 def parse_intrinsics(intrinsics) -> np.ndarray | None:
-    """[3, 3] from "FX,FY,CX,CY" px or four numbers; None if there are none."""
+    """[3, 3] from that, "FX,FY,CX,CY" px or four numbers; None if there are none."""
     if intrinsics is None or (isinstance(intrinsics, str) and not intrinsics.strip()):
         return None
+    if np.shape(intrinsics) == (3, 3):
+        return rules.intrinsics(np.asarray(intrinsics, np.float32), _require(""), "intrinsics")
     try:
         values = [float(v) for v in (intrinsics.split(",") if isinstance(intrinsics, str) else intrinsics)]
         fx, fy, cx, cy = values

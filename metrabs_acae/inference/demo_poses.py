@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from metrabs_acae.data.lens import Lens
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo_inputs
-from metrabs_acae.inference.demo_cameras import DemoCameras
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.exif import Focal
+from metrabs_acae.inference.image_list import detect_poses_list, estimate_poses_list
 from metrabs_acae.inference.pose_files import People, PoseLog, Source, write_json, write_poses_npz
+from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
 
 RESULT_SUFFIXES = (".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html")
 PREFERRED_SKELETONS = ("smpl+head_30", "h36m_17", "h36m_25", "smpl_24")
@@ -39,9 +41,24 @@ def load_saved_model(path):
     return tf.saved_model.load(str(path))
 
 
+def skeletons_of(model) -> list[str]:
+    """Names of the skeletons of a SavedModel or `PoseEstimator`, also that of `numpy_runtime`."""
+    return list(model.skeletons if isinstance(model, NumpyEstimator) else model.per_skeleton_joint_names)
+
+
+def joints_of(model, skeleton: str) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """(joint names, edges) of a model's skeleton."""
+    if isinstance(model, NumpyEstimator):
+        names, edges = (model.skeletons[skeleton][key] for key in ("joint_names", "edges"))
+    else:
+        names = [n.decode() for n in model.per_skeleton_joint_names[skeleton].numpy()]
+        edges = model.per_skeleton_joint_edges[skeleton].numpy()
+    return tuple(names), tuple((int(a), int(b)) for a, b in edges)
+
+
 def choose_skeleton(model, name: str) -> str:
     """`name` if the model has it; for "" the first usual skeleton that it has, else all joints."""
-    known = list(model.per_skeleton_joint_names)
+    known = skeletons_of(model)
     if name and name not in known:
         raise UserError(f"The model has no skeleton '{name}'; it has: {', '.join(n for n in known if n)}.")
     if name:
@@ -53,15 +70,17 @@ def choose_skeleton(model, name: str) -> str:
 class Estimator:
     """The loaded model with the settings of a demo, from NumPy to NumPy.
 
+    Args:
+        cameras: says which camera took a picture, see `DemoCameras`.
+
     Attributes:
         skeleton, joint_names, edges: of the poses.
     """
 
-    def __init__(self, model, cameras: DemoCameras, settings: Demo):
+    def __init__(self, model, cameras: Callable[..., tuple[np.ndarray, Lens, str]], settings: Demo):
         self._model, self._cameras, self._settings = model, cameras, settings
         self.skeleton = choose_skeleton(model, settings.skeleton)
-        self.joint_names = tuple(n.decode() for n in model.per_skeleton_joint_names[self.skeleton].numpy())
-        self.edges = tuple((int(a), int(b)) for a, b in model.per_skeleton_joint_edges[self.skeleton].numpy())
+        self.joint_names, self.edges = joints_of(model, self.skeleton)
 
     def source(
         self, item: DemoInput, image: np.ndarray, *, detected: bool, tracked: bool, focal: Focal | None = None
@@ -80,17 +99,17 @@ class Estimator:
             images: [H, W, 3] each, taken by the camera of `source`.
             boxes: [P, 4] for each, left out where outside of it; None: the detector finds them.
         """
-        import tensorflow as tf
-
         common = {
+            "batch_size": max(len(images), 1),
             "skeleton": self.skeleton,
             "num_aug": self._settings.num_aug or 1,
-            "intrinsic_matrix": np.asarray(source.intrinsic_matrix, np.float32)[np.newaxis],
-            "distortion_coeffs": source.lens.estimator_coefficients[np.newaxis],
+            "intrinsic_matrix": source.intrinsic_matrix,
+            "distortion_coeffs": source.lens.estimator_coefficients,
         }
         if boxes is None:
-            result = self._model.detect_poses_batched(
-                np.stack(images),
+            results = detect_poses_list(
+                self._model,
+                images,
                 detector_threshold=self._settings.detector_threshold,
                 detector_nms_iou_threshold=self._settings.detector_nms_iou_threshold,
                 suppress_implausible_poses=self._settings.suppress_implausible_poses,
@@ -98,25 +117,23 @@ class Estimator:
             )
         else:
             boxes = [demo_inputs.boxes_in_picture(b, i.shape[1::-1]) for b, i in zip(boxes, images, strict=True)]
-            ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(boxes), [len(b) for b in boxes])
-            result = dict(self._model.estimate_poses_batched(np.stack(images), ragged, **common))
-            result["boxes"] = ragged
-        rows = {name: result[name].values.numpy() for name in ("boxes", "poses3d", "poses2d", "uncertainty")}
-        unknown = np.full(rows["uncertainty"].shape, np.nan, np.float32)
-        rows["entropy"] = result["entropy"].values.numpy() if "entropy" in result else unknown
-        starts = np.concatenate([[0], np.cumsum(result["poses3d"].row_lengths().numpy())])
-        return [
-            People(
-                person=np.arange(b - a, dtype=np.int32),
-                boxes=rows["boxes"][a:b, :4],
-                scores=rows["boxes"][a:b, 4] if boxes is None else np.full(b - a, np.nan, np.float32),
-                poses3d=rows["poses3d"][a:b],
-                poses2d=rows["poses2d"][a:b],
-                uncertainty=rows["uncertainty"][a:b],
-                entropy=rows["entropy"][a:b],
-            )
-            for a, b in zip(starts[:-1], starts[1:], strict=True)
-        ]
+            results = estimate_poses_list(self._model, images, boxes, **common)
+            results = [{"boxes": b, **result} for b, result in zip(boxes, results, strict=True)]
+        return [_people(result) for result in results]
+
+
+def _people(result: dict[str, np.ndarray]) -> People:
+    """What an estimator gave for an image; entropies and scores that it does not know are NaN."""
+    boxes, uncertainty = result["boxes"], result["uncertainty"]
+    return People(
+        person=np.arange(len(boxes), dtype=np.int32),
+        boxes=boxes[:, :4],
+        scores=boxes[:, 4] if boxes.shape[1] > 4 else np.full(len(boxes), np.nan, np.float32),
+        poses3d=result["poses3d"],
+        poses2d=result["poses2d"],
+        uncertainty=uncertainty,
+        entropy=result.get("entropy", np.full_like(uncertainty, np.nan)),
+    )
 
 
 def draw_people(image: np.ndarray, people: People, source: Source) -> np.ndarray:

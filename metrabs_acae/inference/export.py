@@ -38,6 +38,7 @@ def export_saved_model(
     augmentation_ranges: AugmentationRanges = REFERENCE_RANGES,
     model_card: Mapping | None = None,
     archive: bool = False,
+    serving: Sequence[str] = (),
     crop_formats: Sequence[str] = (),
     crop_batch_size: int = 1,
     photographs: Sequence = (),
@@ -57,6 +58,7 @@ def export_saved_model(
         joint_transform, transformed_skeleton, rotation_mode, augmentation_ranges: see `PoseEstimator`.
         model_card: more entries for the card: values are text, numbers or nested dicts.
         archive: also write `path` + ".tar.gz".
+        serving: "tensorflow", "triton", "tfhub": more, for servers, see `write_serving`.
         crop_formats: "onnx", "litert": also the network alone, in `crop_model/`, see `crop_export`; its report goes to
             `log`, into the folder and into the card. crop_batch_size, photographs: for that.
 
@@ -131,7 +133,29 @@ def export_saved_model(
         shutil.rmtree(temporary, ignore_errors=True)
     if archive:
         write_archive(path)
+    for kind in serving:
+        write_serving(path, kind, has_detector=detector is not None)
     return path
+
+
+def write_serving(path: Path, kind: str, *, has_detector: bool) -> None:
+    """The exported model `path` laid out for a server beside it, whole or not at all."""
+    from metrabs_acae.inference import serving
+
+    if kind == "tfhub":
+        write_archive(path, f"{path.name}.tfhub.tar.gz", inside="")
+        return
+    target = path.with_name(f"{path.name}.{kind}")
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=path.parent))
+    try:
+        if kind == "triton":
+            serving.write_triton(path, temporary)
+        else:
+            serving.write_tensorflow_serving(path, temporary, has_detector=has_detector)
+        os.chmod(temporary, 0o755)
+        _replace_folder(temporary, target, mark=f"{path.name}/{serving.VERSION}")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def serving_signatures(estimator) -> dict:
@@ -169,9 +193,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_archive(path: Path) -> Path:
-    """`path`.tar.gz of the folder `path`, byte-identical for identical files."""
-    target = path.with_name(path.name + ".tar.gz")
+def write_archive(path: Path, name: str = "", *, inside: str | None = None) -> Path:
+    """`path`.tar.gz of the folder `path`, byte-identical for identical files.
+
+    Args:
+        name: another name, beside `path`.
+        inside: folder inside the archive; None: that of `path`. tensorflow_hub needs "": no folder.
+    """
+    target = path.with_name(name or path.name + ".tar.gz")
+    inside = path.name if inside is None else inside
     temporary = target.with_name(f".{target.name}.tmp")
 
     def plain(info):
@@ -182,18 +212,23 @@ def write_archive(path: Path) -> Path:
     try:
         with tarfile.open(temporary, "w:gz", compresslevel=6) as tar:
             for file in sorted(path.rglob("*")):
-                tar.add(file, arcname=f"{path.name}/{file.relative_to(path).as_posix()}", recursive=False, filter=plain)
+                tar.add(
+                    file,
+                    arcname=f"{inside}/{file.relative_to(path).as_posix()}".lstrip("/"),
+                    recursive=False,
+                    filter=plain,
+                )
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
     return target
 
 
-def _replace_folder(source: Path, target: Path) -> None:
-    """Renames `source` to `target`; what was there is removed last. Refuses to replace what is no SavedModel."""
+def _replace_folder(source: Path, target: Path, *, mark: str = "saved_model.pb") -> None:
+    """Renames `source` to `target`; what was there is removed last. Refuses to replace a folder without `mark`."""
     old = None
     if target.exists():
-        if not target.is_dir() or (any(target.iterdir()) and not (target / "saved_model.pb").exists()):
+        if not target.is_dir() or (any(target.iterdir()) and not (target / mark).exists()):
             raise UserError(f"{target} exists and is not an exported model; choose another path or remove it.")
         old = target.with_name(f".{target.name}.old")
         shutil.rmtree(old, ignore_errors=True)

@@ -22,6 +22,9 @@ class Export:
     """Crops per call of those files."""
     archive: bool = setting(False)
     """Write a .tar.gz of the folder too."""
+    serving: tuple[Literal["tensorflow", "triton", "tfhub"], ...] = setting(())
+    """Beside FILE also the folders FILE.tensorflow (for TensorFlow Serving) and FILE.triton, or the archive
+    FILE.tfhub.tar.gz that tensorflow_hub loads from a web server."""
     rotation_mode: Literal["limited", "full", "half_full"] = setting("limited", flag="tta_rotation")
     """Turns at test time: by 25 degrees at most (less if trained with less), by any angle, or half of them by any."""
     skeletons: tuple[str, ...] = setting(())

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
 
 PER_IMAGE_ROW_RANKS = {"intrinsic_matrix": 2, "distortion_coeffs": 1, "extrinsic_matrix": 2}
 
@@ -25,7 +26,7 @@ def estimate_poses_list(
     """Poses of the people in given boxes of each image.
 
     Args:
-        model: a loaded SavedModel or a `PoseEstimator`.
+        model: a loaded SavedModel or a `PoseEstimator`, also that of `numpy_runtime`.
         images: [H, W, 3] uint8 RGB each, of any sizes.
         boxes: for each image [P, 4] left, top, width, height.
         batch_size: most images per call of the model.
@@ -44,11 +45,14 @@ def estimate_poses_list(
             raise UserError(f"The boxes of image {i} have shape {list(b.shape)}, expected [number of people, 4].")
 
     def call(indices, batch, arguments):
+        rows = [boxes[i][:, :4] for i in indices]
+        if isinstance(model, NumpyEstimator):
+            of_each = (_of_image(arguments, i) for i in range(len(batch)))
+            return [model.estimate_poses(*args, **more) for *args, more in zip(batch, rows, of_each, strict=True)]
         import tensorflow as tf
 
-        rows = [boxes[i][:, :4] for i in indices]
         ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(rows), [len(r) for r in rows])
-        return model.estimate_poses_batched(batch, ragged, **arguments)
+        return _rows(model.estimate_poses_batched(batch, ragged, **arguments))
 
     return _by_size(call, images, batch_size, settings)
 
@@ -60,15 +64,25 @@ def detect_poses_list(model, images: Sequence, *, batch_size: int = 8, **setting
     """
     if not hasattr(model, "detect_poses_batched"):
         raise UserError("This model was exported without a detector; give boxes to estimate_poses_list.")
-    return _by_size(lambda indices, batch, arguments: model.detect_poses_batched(batch, **arguments),
+    return _by_size(lambda indices, batch, arguments: _rows(model.detect_poses_batched(batch, **arguments)),
                     images, batch_size, settings)  # fmt: skip
 
 
+def _rows(found) -> list[dict[str, np.ndarray]]:
+    """Ragged tensors by name as one dict of arrays for each image."""
+    values = {name: np.split(v.values.numpy(), v.row_splits.numpy()[1:-1]) for name, v in found.items()}
+    return [dict(zip(values, of_image, strict=True)) for of_image in zip(*values.values(), strict=True)]
+
+
+def _of_image(arguments: dict, number: int) -> dict:
+    return {name: value[number] if name in PER_IMAGE_ROW_RANKS else value for name, value in arguments.items()}
+
+
 def _by_size(call, images, batch_size: int, settings: dict) -> list[dict[str, np.ndarray]]:
-    """`call(indices, batch, settings)` for batches of equally large images; its ragged results by image."""
+    """`call(indices, batch, settings)` for batches of equally large images; its results in the images' order."""
     if batch_size < 1:
         raise UserError(f"batch_size is {batch_size}; it must be at least 1.")
-    images = [_checked(image, i) for i, image in enumerate(images)]
+    images = [checked_image(image, f"Image {i}") for i, image in enumerate(images)]
     per_image = {
         name: _per_image(name, settings[name], len(images)) for name in PER_IMAGE_ROW_RANKS if name in settings
     }
@@ -82,19 +96,18 @@ def _by_size(call, images, batch_size: int, settings: dict) -> list[dict[str, np
             indices = same_size[start : start + batch_size]
             arguments = {name: values[indices] for name, values in per_image.items()}
             found = call(indices, np.stack([images[i] for i in indices]), {**common, **arguments})
-            for row, i in enumerate(indices):
-                results[i] = {name: value[row].numpy() for name, value in found.items()}
+            for i, result in zip(indices, found, strict=True):
+                results[i] = result
     return results
 
 
-def _checked(image, number: int) -> np.ndarray:
+def checked_image(image, name: str) -> np.ndarray:
+    """[H, W, 3] uint8; UserError about `name` for anything else."""
     image = np.asarray(image)
     if image.dtype != np.uint8:
-        raise UserError(f"Image {number} is {image.dtype}; images must be uint8 with values from 0 to 255.")
+        raise UserError(f"{name} is {image.dtype}; images must be uint8 with values from 0 to 255.")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise UserError(
-            f"Image {number} has shape {list(image.shape)}; images must be RGB, [H, W, 3] with at least one pixel."
-        )
+        raise UserError(f"{name} has shape {list(image.shape)}; images must be RGB, [H, W, 3] with at least one pixel.")
     return image
 
 

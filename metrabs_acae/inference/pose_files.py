@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from metrabs_acae.data.lens import PINHOLE, Lens
 from metrabs_acae.files import GrowingArray, replacing, write_npz
@@ -36,7 +37,7 @@ class Source:
 
     name: str
     image_size_wh: tuple[int, int]
-    intrinsic_matrix: np.ndarray
+    intrinsic_matrix: npt.NDArray[np.float32]
     skeleton: str
     joint_names: tuple[str, ...]
     edges: tuple[tuple[int, int], ...]
@@ -59,13 +60,13 @@ class People:
             where the model has none.
     """
 
-    person: np.ndarray
-    boxes: np.ndarray
-    scores: np.ndarray
-    poses3d: np.ndarray
-    poses2d: np.ndarray
-    uncertainty: np.ndarray
-    entropy: np.ndarray
+    person: npt.NDArray[np.int32]
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    poses3d: npt.NDArray[np.float32]
+    poses2d: npt.NDArray[np.float32]
+    uncertainty: npt.NDArray[np.float32]
+    entropy: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.person)

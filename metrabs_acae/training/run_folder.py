@@ -27,7 +27,7 @@ PRETRAINED = "pretrained"
 """Stands for the path of the run folder that is installed with the project: the model in the box."""
 BOX = Path(__file__).parents[1] / "pretrained"
 RESULTS_OF_BOX = Path("runs", PRETRAINED)
-_PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python", "deltacamera", "h5py", "scipy")
+_PACKAGES = ("metrabs_acae", "keras", "tensorflow", "jax", "numpy", "opencv-python", "deltacamera", "h5py", "scipy")
 
 
 class RunFolder:
@@ -191,9 +191,11 @@ def versions() -> dict:
 
 
 def _git(*arguments: str) -> str:
-    here = Path(__file__).parent
+    checkout = Path(__file__).parents[2]
+    if not (checkout / "setup.py").exists():  # installed: a repository around it is somebody else's
+        return ""
     try:
-        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(["git", "-C", str(checkout), *arguments], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -19,14 +19,21 @@ def test_blocks_run(exported_model, monkeypatch, capsys):
     pytest.importorskip("onnxruntime")
     folder = exported_model.parents[2]  # holds runs/default-1/model
     photograph = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    cv2.imwrite(str(folder / "photo.jpg"), photograph)
+    for name in ("photo.jpg", "other.png", "holidays/beach.jpg"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / name), photograph)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [*sys.path])
     namespace: dict = {}
     for block in BLOCKS:
+        block = block.replace('load("pretrained")', 'load("runs/default-1")')
         exec(compile(block, "docs/use-the-model.md", "exec"), namespace)
     assert len(BLOCKS) >= 9
-    assert "m away" in capsys.readouterr().out and "h36m_17" in namespace["model"].per_skeleton_joint_names
+    assert (
+        "m away" in (out := capsys.readouterr().out)
+        and "other.png 1" in out
+        and "h36m_17" in namespace["model"].per_skeleton_joint_names
+    )
     assert namespace["result"]["poses3d"].shape == (2, 17, 3)  # of the last block, without TensorFlow
     assert namespace["result"]["poses3d"].__class__ is np.ndarray
     # In the world block, the person stands in front of a camera that looks along the world's y axis.
