@@ -50,10 +50,8 @@ def commands(box: Box) -> list[tuple[str, Path, list[str]]]:
     tests = [f"synthetic-{name}" for name in BENCHMARKS]
     main, processing = ["metrabs_acae.main"], ["data_processing", "synthetic"]
     mixture = ["--dataset3d", *(f"{data / name}:{count}" for name, count in SHARES.items())]
-    training = [
-        *main, "--train", *mixture, "--test-on", *(str(box.benchmarks / name) for name in tests), *AUGMENTATION,
-        "--checkpoint-period", "100",
-    ]  # fmt: skip
+    scored = ["--test-on", *(str(box.benchmarks / name) for name in tests)]
+    training = [*main, "--train", *mixture, *scored, *AUGMENTATION, "--checkpoint-period", "100"]
     small = box.size == "tiny"
     finetuning = [
         "--variant", "regularize", "--init-path", str(separate), "--acae", str(acae),
@@ -84,7 +82,11 @@ def commands(box: Box) -> list[tuple[str, Path, list[str]]]:
             regularized / "finished.json",
             [*training, *finetuning, "--logdir", str(regularized)],
         ),
-        ("packing", box.out / "packed.json", [*main, "--pack", str(box.out), "--load-path", str(regularized)]),
+        (
+            "packing",
+            box.out / "packed.json",
+            [*main, "--pack", str(box.out), "--load-path", str(regularized), *scored],
+        ),
     ]  # fmt: skip
 
 
