@@ -70,7 +70,7 @@ class Outfit:
         saturation, value: ranges of the clothes' colours.
         patterned: probability of a pattern.
         sleeves: range along the arm (0.1 tank top, 0.4 T-shirt, 1 long); legs: range down the leg (0.2 .. 1).
-        loose_mm: how far clothes stand off; barefoot: probability.
+        loose_mm: how far clothes stand off; barefoot, shirtless: probabilities.
     """
 
     saturation: tuple[float, float] = (0.05, 0.8)
@@ -80,6 +80,7 @@ class Outfit:
     legs: tuple[float, ...] = (0.3, 0.45, 0.55, 0.97, 0.97, 0.97)
     loose_mm: tuple[float, float] = (2, 18)
     barefoot: float = 0.1
+    shirtless: float = 0.0
 
 
 OUTFITS = {
@@ -88,6 +89,7 @@ OUTFITS = {
     "tight": Outfit((0.0, 0.6), (0.1, 0.5), 0.1, (0.12, 0.2, 0.35), (0.22, 0.3, 0.4), (0, 3), 0.7),
     "bright": Outfit((0.4, 1.0), (0.4, 1.0), 0.6),
     "dance": Outfit((0.0, 0.7), (0.05, 1.0), 0.3, (0.35, 0.6, 0.97), (0.7, 0.97), (8, 28)),
+    "any": Outfit((0.0, 0.9), (0.05, 1.0), 0.4, loose_mm=(1, 24), barefoot=0.2, shirtless=0.12),
     "suit": Outfit((0.0, 0.15), (0.05, 0.2), 0.05, (0.97,), (0.97,), (1, 4), 0.0),
 }
 
@@ -160,6 +162,8 @@ def sample_look(rng: np.random.Generator, outfit: Outfit) -> Look:
     limits[SOCK_TOP] = 2.0 if barefoot or rng.random() < 0.4 else rng.uniform(0.75, 0.95)
     if barefoot:
         materials[SHOE] = materials[SKIN]
+    if outfit.shirtless and rng.random() < outfit.shirtless:
+        limits[NECKLINE], limits[SLEEVE] = limits[WAIST], -1.0
     return Look(materials, limits, _offsets(rng, outfit, limits, barefoot))
 
 

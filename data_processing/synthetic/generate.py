@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from data_processing.synthetic.box import BOX
 from data_processing.synthetic.datasets import LICENCE, SIZES, STORES, StoreSpec, image_count
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import load_json
@@ -18,6 +19,7 @@ from metrabs_acae.machine import n_cores
 
 GENERATOR = "metrabs_acae synthetic"
 VERSION = 4  # raise it when the pictures or labels of a given seed change
+KNOWN = STORES | BOX
 CHUNK = 8  # images per task: small, so that the workers finish together
 
 
@@ -33,13 +35,13 @@ def generate(
     Args:
         size: "tiny", "small", "medium" or "large" (`datasets.SIZES`).
         workers: processes; None: one per processor core that this process may use. 1: no further process.
-        stores: names of the stores to write; None: all.
+        stores: names of the stores to write, also those of `box.BOX`; None: all others.
     """
     if size not in SIZES:
         raise UserError(f"There is no size '{size}'; use {', '.join(SIZES)}.")
     names = list(STORES if stores is None else stores)
-    if unknown := [n for n in names if n not in STORES]:
-        raise UserError(f"There is no synthetic dataset {', '.join(unknown)}; there are {', '.join(STORES)}.")
+    if unknown := [n for n in names if n not in KNOWN]:
+        raise UserError(f"There is no synthetic dataset {', '.join(unknown)}; there are {', '.join(KNOWN)}.")
     if workers is not None and workers < 1:
         raise UserError(f"The number of workers must be at least 1, not {workers}.")
     out_dir = Path(out_dir)
@@ -49,7 +51,7 @@ def generate(
         raise UserError(f"The folder {out_dir} cannot be made ({error.strerror}); choose another one.") from None
     if not all(_is_there(out_dir / n, size, seed) for n in names):
         with held(out_dir / ".lock", "{holder} writes there", wait_s=math.inf):
-            missing = [STORES[n] for n in names if not _is_there(out_dir / n, size, seed)]
+            missing = [KNOWN[n] for n in names if not _is_there(out_dir / n, size, seed)]
             if missing:
                 _write_stores(out_dir, missing, size, seed, workers or n_cores(), progress)
     return [out_dir / n for n in names]
@@ -151,7 +153,7 @@ def _images(task) -> list:
     name, split, start, stop, seed = task
     result = []
     for index in range(start, stop):
-        image, rows = make_example(STORES[name], split, index, seed)
+        image, rows = make_example(KNOWN[name], split, index, seed)
         result.append((jpeg.encode(image), rows))
     return result
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 UPRIGHT_CLIPS = ("walk", "dance_a", "dance_b", "punch", "run", "spin", "jump", "kick")
 ACROBATIC_CLIPS = ("spinkick", "cartwheel", "backflip", "crawl", "getup_facedown", "getup_faceup", "roll")
-PROCEDURAL = ("stand", "step", "sit", "squat", "kneel", "bend")
+PROCEDURAL = ("stand", "step", "sit", "squat", "kneel", "bend", "floor", "recline")
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,20 @@ DAILY = Motions(_repertoire(clips=2, walk=3, stand=5, step=3, sit=3.5, squat=0.5
 EXERCISE = Motions(_repertoire(clips=5, stand=2.5, step=2, sit=1.5, squat=1.2, kneel=0.5, bend=0.8))
 OUTDOOR = Motions(_repertoire(clips=4, walk=4, run=2.5, step=2, stand=2, sit=0.6, bend=0.4))
 DANCE = Motions(_repertoire(clips=1, dance_a=4, dance_b=4, spin=1.5, step=1, squat=0.3, stand=0.5), own_arms=0.5)
+EVERYTHING = Motions(
+    _repertoire(
+        clips=4,
+        walk=1.5,
+        acrobatics=0.9,
+        stand=3,
+        step=2,
+        sit=2,
+        squat=0.8,
+        kneel=0.7,
+        bend=0.9,
+        floor=1.4,
+        recline=0.4,
+    )
+)
 STUDIO_SPORT = Motions(_repertoire(clips=5, acrobatics=1.2, stand=2, step=1, squat=1, sit=0.7, kneel=0.5, bend=0.8))
 ALL = Motions(_repertoire(clips=4, acrobatics=0.6, stand=3, step=2, sit=1.7, squat=0.6, kneel=0.5, bend=0.7))

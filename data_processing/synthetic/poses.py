@@ -31,6 +31,8 @@ _LEG_RANGES_DEG = {
     "squat": (50, 115, 60, 130, 0, 30, 10, 50),
     "kneel": (-5, 90, 85, 125, -4, 15, -10, 25),
     "bend": (8, 55, 0, 30, -4, 14, 8, 55),
+    "floor": (60, 120, 5, 135, -8, 40, -20, 45),
+    "recline": (20, 85, 0, 100, -4, 25, -10, 25),
 }
 
 
@@ -129,10 +131,14 @@ def _procedural_legs(rng, kind: str) -> np.ndarray:
     local = np.tile(np.eye(3, dtype=np.float32), (len(PARTS), 1, 1))
     low, high = np.reshape(_LEG_RANGES_DEG[kind], (4, 2)).T
     draw = rng.uniform(low, high, (2, 4))
-    if kind in ("sit", "squat", "bend"):  # both legs alike
+    if kind in ("sit", "squat", "bend") or kind == "floor" and rng.random() < 0.6:  # both legs alike
         draw[1, :2] = draw[0, :2] + rng.normal(0, 7, 2)
     if kind == "bend":
         local[0] = _x(draw[0, 0])
+    elif kind == "floor":
+        local[0] = _x(rng.uniform(-25, 10))
+    elif kind == "recline":  # on the back, more or less, or on a side
+        local[0] = _x(rng.uniform(-95, -40)) @ _z(rng.normal(0, 35))
     pelvis_tilt = draw[0, 0] if kind == "bend" else 0.0
     for row, (side, sign) in enumerate((("R", 1), ("L", -1))):
         hip, knee, abduction, _ = draw[row]

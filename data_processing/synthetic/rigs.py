@@ -72,6 +72,7 @@ RIGS = {
     "anywhere": Rig((2600, 7500), (300, 3500), (28, 60), (640, 480), roll_deg=3),
     "handheld": Rig((2200, 6000), (1250, 1850), (40, 58), (1080, 1920), roll_deg=2.5, principal_px=5),
     "outdoor": Rig((2800, 6500), (1000, 2200), (45, 70), (1920, 1080), roll_deg=1.5, principal_px=10),
+    "all": Rig((1600, 9000), (200, 4200), (22, 80), (640, 480), roll_deg=5, distortion=0.08, principal_px=8),
     "photo": Rig((1800, 9000), (600, 2400), (20, 75), (640, 480), roll_deg=5),
 }
 

@@ -125,11 +125,12 @@ def _crop(rng, spec: StoreSpec, camera, actors, exact: bool):
     side = np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1))
     center = (low + high) / 2
     if spec.all_labelled:
-        scale = rng.uniform(135, 165) / side
-        size = np.clip(np.ceil(((high - low) * scale + 60) / 16) * 16, 224, 416).astype(int)
+        scale = spec.detail * rng.uniform(135, 165) / side
+        size = np.clip(np.ceil(((high - low) * scale + 60) / 16) * 16, 224, 416 * spec.detail).astype(int)
     else:
-        scale = rng.uniform(150, 190) / side
+        scale = spec.detail * rng.uniform(150, 190) / side
         size = np.array([[272, 272], [304, 240], [240, 304]][rng.integers(3)])
+        size = np.round(size * spec.detail / 16).astype(int) * 16
         spare = size / scale / 2
         if rng.random() < spec.truncated:
             # Cut a part of the person off at one border.

@@ -97,6 +97,21 @@ def test_with_boxes_from_a_file(raw, model_without_detector, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_a_skeleton_may_show_its_joints_without_convention(tmp_path):
+    import tensorflow as tf
+
+    from data_processing.datasets.bml_movi_predictions import VideoPredictor
+
+    (tmp_path / "d.json").write_text("{}")
+    module = tf.Module()
+    bases = [n.removesuffix("_bmlmovi") for n in reversed(JOINT_NAMES)]
+    module.per_skeleton_joint_names = {"": tf.Variable(NAMES), "movi": tf.Variable(bases)}
+    tf.saved_model.save(module, str(tmp_path / "model"))
+    predictor = VideoPredictor(tmp_path / "model", detector=f"json:{tmp_path / 'd.json'}", skeleton="movi")
+    assert predictor._joints.tolist() == list(range(20))[::-1]
+
+
+@pytest.mark.slow
 def test_unusable_models_and_videos(raw, model_without_detector, tmp_path, capsys):
     import tensorflow as tf
 
