@@ -22,7 +22,7 @@ def test_a_photograph_and_plain_arrays_of_it(loaded_model, tmp_path):
     pred = tf.nest.map_structure(lambda x: x.numpy(), pred)
     names = loaded_model.per_skeleton_joint_names[NAME].numpy().astype(str)
     edges = loaded_model.per_skeleton_joint_edges[NAME].numpy()
-    assert names[0] == "pelv_h36m" and edges.shape == (16, 2)
+    assert names[0] == "pelv" and edges.shape == (16, 2)
     assert pred["boxes"].shape[1] == 5 and pred["poses3d"].shape[1:] == (17, 3) and pred["poses2d"].shape[1:] == (17, 2)
 
 
