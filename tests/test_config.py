@@ -80,6 +80,16 @@ def test_settings_that_several_verbs_use():
     assert parse("--evaluate --test-on store --batch-size-test 8").data.test_on == ("store",)
 
 
+def test_a_run_that_a_training_starts_from_gives_it_its_network(tmp_path):
+    run = parse("--train --preset random-start --depth 4 --box-size-mm 1800 --rot-aug 4")
+    RunFolder(tmp_path / "run").create(run.run_settings())
+    found = parse(f"--train --init-path {tmp_path / 'run'}")
+    assert (found.model.backbone, found.model.depth, found.model.box_size_mm) == ("mobilenetv3-small", 4, 1800)
+    assert found.model.trained_convolutions is None and found.augmentation.geometry.rot_aug == 5
+    assert found.training == command_line.preset("default").training
+    assert parse(f"--train --init-path {tmp_path / 'run'} --proc-side 64").model.proc_side == 64
+
+
 def test_every_setting_has_one_name_and_every_use_is_a_verb():
     settings = [leaf for leaf in leaves(config_lib.Config()) if leaf.sections and leaf.sections[0].name != "verbs"]
     names = [leaf.name for leaf in settings]

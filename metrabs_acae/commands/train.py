@@ -146,7 +146,7 @@ def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mix
     bones = models.bones_of(config.model, folder, mixture.skeleton, stores_3d)
     pose_model = models.build_pose_model(config.model, mixture.skeleton, weights=weights, acae=acae, bones=bones)
     if not folder.exists:  # everything that can be wrong with the settings has been found by now
-        warm_start.check(config, mixture.skeleton)
+        warm_start.check(config)
         folder.create(settings)
         if acae is not None and used.is_first:
             acae.save(folder.path / models.ACAE_FILE)
@@ -165,8 +165,8 @@ def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mix
     if used.engine is not None:
         folder.log(f"Training on {used.n_devices} devices ({used.kind}).")
     if config.files.init_path and not checkpoints.list_checkpoints(folder.checkpoints):
-        step = warm_start.initialize(pose_model, config.files.init_path)
-        folder.log(f"Starting from step {step} of {config.files.init_path}.")
+        for line in warm_start.initialize(pose_model, config.files.init_path, stores_3d):
+            folder.log(line)
     finished = fit(config, folder, mixture, pose_model, used, began)
     used.any_host(True)  # all wait here until the first host has written its checkpoint
     if finished and used.engine is None:

@@ -84,6 +84,19 @@ class HeatmapHeads(keras.layers.Layer):
             _by_point(mine, n_groups)[..., part] = _by_point(np.asarray(theirs), n_groups)  # a view: fills `mine`
         self.conv.set_weights(new)
 
+    def combined(self, weights, shares: np.ndarray, otherwise) -> list[np.ndarray]:
+        """`point_weights` of n points, combined from those of m points.
+
+        Args:
+            shares: [m, n], what each of the m has in each of the n; where it is NaN, `otherwise` [n] stays.
+        """
+        new = []
+        for theirs, mine in zip(weights, otherwise, strict=True):
+            theirs, mine = (_by_point(np.asarray(w), 1 + self.depth) for w in (theirs, mine))
+            found = np.where(np.isnan(shares[0]), mine, theirs @ np.nan_to_num(shares))
+            new.append(found.reshape(*found.shape[:-2], -1))
+        return new
+
     def get_config(self):
         config = {"n_points": self.n_points, "depth": self.depth, "grid": asdict(self.grid)}
         return {**super().get_config(), **config}

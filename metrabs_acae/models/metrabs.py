@@ -250,15 +250,19 @@ class Metrabs(keras.Model):
         )
         return total, terms, points
 
-    def initialize_from(self, other: Metrabs) -> None:
+    def initialize_from(self, other: Metrabs, *, joints: np.ndarray | None = None) -> None:
         """Starts fine-tuning: copies the backbone of a trained model and those channels of its head that the variant
         `copies`. The others keep their random start.
+
+        Args:
+            joints: [J of other, J] weights by which the joints' channels are combined from the other's, columns that
+                sum to one, or are NaN for joints that keep their random start; None: the joints are the same.
         """
         if other.variant.name not in self.variant.starts_from:
             expected = " or ".join(self.variant.starts_from)
             raise UserError(f"The initial model is of variant {other.variant.name!r}, expected {expected}.")
         for name, mine, theirs in (
-            ("joints", self.skeleton.n_joints, other.skeleton.n_joints),
+            ("joints", self.skeleton.n_joints, other.skeleton.n_joints if joints is None else joints.shape[1]),
             ("latents", self.n_latents, other.n_latents or self.n_latents),
         ):
             if mine != theirs:
@@ -266,7 +270,11 @@ class Metrabs(keras.Model):
         self.backbone.set_weights(other.backbone.get_weights())
         for name in self.variant.copies:
             if name in other.parts:
-                self.head.set_point_weights(self.parts[name], *other.head.point_weights(other.parts[name]))
+                part = self.parts[name]
+                weights = other.head.point_weights(other.parts[name])
+                if name == "joints" and joints is not None:
+                    weights = self.head.combined(weights, joints, self.head.point_weights(part))
+                self.head.set_point_weights(part, *weights)
 
     def get_config(self):
         layers = {"encoder": self.encoder, "decoder": self.decoder} if self.encoder else None

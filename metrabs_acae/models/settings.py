@@ -14,7 +14,7 @@ _ANY_WITH_A_MODEL = ("train", "show_batches", *_OF_A_RUN)
 class NetworkSettings:
     """The network."""
 
-    model: Literal["metrabs", "metro", "model25d"] = setting("metrabs")
+    model: Literal["metrabs", "metro", "model25d"] = setting("metrabs", of_weights=True)
     """metrabs, or a baseline: metro (poses without a place in space) or model25d (their place from bone lengths)."""
     variant: str = setting("separate", used_by=_ANY_WITH_A_MODEL)
     """How the skeletons are kept consistent: separate (not at all), regularize (by a loss), latent (by predicting
@@ -24,7 +24,7 @@ class NetworkSettings:
     """Variant hybrid: keep the losses of the latents from reaching the backbone."""
     merge_joints: bool = setting(False)
     """Predict one joint for all like-named joints of the skeletons (a baseline)."""
-    backbone: str = setting("mobilenetv3-small", used_by=_ANY_WITH_A_MODEL)
+    backbone: str = setting("mobilenetv3-small", used_by=_ANY_WITH_A_MODEL, of_weights=True)
     """Name of a backbone, or MODULE:NAME of a package of one's own: a run with such a one needs the flag again whenever
     its checkpoint is used."""
     backbone_weights: str = setting("")
@@ -33,13 +33,13 @@ class NetworkSettings:
     trained_convolutions: int | None = setting(None, at_least=0)
     """Train only the last so many convolutions of the backbone: what stands before them stays as --backbone-weights or
     --init-path have it; none: all."""
-    proc_side: int = setting(128)
+    proc_side: int = setting(128, of_weights=True)
     """Side of the square crop, px."""
-    depth: int = setting(8, above=0)
+    depth: int = setting(8, above=0, of_weights=True)
     """Depth cells of the volumetric heatmap."""
-    box_size_mm: float = setting(2200.0, above=0)
+    box_size_mm: float = setting(2200.0, above=0, of_weights=True)
     """Side of the cube that the volumetric heatmap spans, mm."""
-    centered_stride: bool = setting(True)
+    centered_stride: bool = setting(True, of_weights=True)
     """Centre the receptive fields of the heatmap cells in the crop."""
     weak_perspective: bool = setting(False)
     """Reconstruct absolute poses with the weak perspective model at test time."""

@@ -101,10 +101,9 @@ def test_pseudo_labels_evaluation_and_prediction(box, folder):
 
 def test_a_training_starts_from_it(box, folder):
     config = with_values(Config(), {**NETWORK, "init_path": "pretrained"})
-    skeleton = PoseStore(folder / "a").skeleton
-    warm_start.check(config, skeleton)
-    model = models.build_pose_model(config.model, skeleton, weights="")
-    assert warm_start.initialize(model, "pretrained") == 5
+    warm_start.check(config)
+    model = models.build_pose_model(config.model, PoseStore(folder / "a").skeleton, weights="")
+    assert warm_start.initialize(model, "pretrained") == ["Starting from step 5 of pretrained."]
     initial, _, _ = models.load_pose_model(RunFolder(box))
     for mine, theirs in zip(model.weights, initial.weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)

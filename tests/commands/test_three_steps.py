@@ -15,6 +15,7 @@ from metrabs_acae.acae import Acae, load_poses
 from metrabs_acae.commands import export, models
 from metrabs_acae.evaluation.predictions import load_predictions
 from metrabs_acae.main import main
+from metrabs_acae.training.run_folder import RunFolder
 from tests.small_stores import write_store
 
 J, LATENTS = 16, 5
@@ -138,6 +139,24 @@ def test_a_run_and_its_exported_model_predict_alike(folder, tmp_path, capsys):
     assert report["counts"]["poses_scored"] == 4 and 0 < report["results"][0]["mpjpe"] < 5000
 
 
+def test_a_training_on_other_joints_starts_from_those_of_the_run(folder, initial, tmp_path):
+    """`a` keeps its joints; those of `other`, labelled in pictures of noise, begin as combinations."""
+    stores = ["--dataset3d", str(folder / "other"), str(folder / "a")]
+    flags = ["--init-path", str(initial), "--preset", "tiny", "--training-steps", "1", "--base-learning-rate", "1e-9"]
+    assert main(["--train", *flags, *stores, "--weight-decay", "0", "--logdir", str(tmp_path / "run")]) == 0
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "8 of the 16 joints have the weights of the initial model's joint of their name." in log
+    assert "8 start as combinations of its joints (pelv_other: " in log
+    (old, _, _), (new, _, _) = (models.load_pose_model(RunFolder(path)) for path in (initial, tmp_path / "run"))
+    (old_kernel, _), (kernel, _) = (model.head.conv.get_weights() for model in (old, new))
+    old_kernel, kernel = (k.reshape(-1, 9, J) for k in (old_kernel, kernel))
+    where = [(model.skeleton.joint_names.index("lkne_a")) for model in (old, new)]
+    np.testing.assert_allclose(kernel[..., where[1]], old_kernel[..., where[0]], atol=1e-6)
+    others = new.skeleton.indices([n for n in new.skeleton.joint_names if n.endswith("_other")])
+    low, high = old_kernel.min(-1, keepdims=True), old_kernel.max(-1, keepdims=True)
+    assert ((low - 1e-6 <= kernel[..., others]) & (kernel[..., others] <= high + 1e-6)).all()
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [
@@ -149,7 +168,7 @@ def test_a_run_and_its_exported_model_predict_alike(folder, tmp_path, capsys):
         (["--variant", "hybrid", "--acae", "nowhere.npz", "--init-path", "{initial}"], "no autoencoder file"),
         (["--variant", "hybrid", "--acae", "{turned}", "--init-path", "{initial}"], "in a different order"),
         (["--variant", "hybrid", "--acae", "{acae}", "--init-path", "{initial}", "--depth", "4"], "give --depth as"),
-        (["--init-path", "{initial}", "--preset", "tiny", "--dataset3d", "{other}"], "name the same stores"),
+        (["--init-path", "{initial}", "--preset", "tiny", "--depth", "4"], "give --depth as"),
     ],
 )
 def test_combinations_that_cannot_work_are_refused_in_one_sentence(
@@ -158,7 +177,7 @@ def test_combinations_that_cannot_work_are_refused_in_one_sentence(
     turned = folder / "turned.npz"
     acae = Acae.load(acae_file)
     acae.reordered(acae.joint_names[::-1]).save(turned)
-    places = {"initial": initial, "acae": acae_file, "turned": turned, "other": folder / "other"}
+    places = {"initial": initial, "acae": acae_file, "turned": turned}
     flags = [f.format(**places) for f in flags]
     capsys.readouterr()
     assert main(["--train", *flags, "--logdir", str(tmp_path / "new")]) == 2

@@ -152,6 +152,22 @@ def test_fine_tuning_starts_from_the_separate_model(arrays):
         trained.initialize_from(model)
 
 
+def test_new_joints_start_as_combinations_of_the_old_ones(arrays):
+    trained = model_of(arrays, "separate")
+    names = trained.skeleton.joint_names
+    model = Metrabs(trained.backbone, Skeleton("own", (names[4], "between", "unknown")))
+    kept = model.head.point_weights(slice(2, 3))
+    shares = np.zeros((len(names), 3))
+    shares[4, 0], shares[[0, 2], 1], shares[:, 2] = 1, 0.5, np.nan
+    model.initialize_from(trained, joints=shares)
+    old, new = (m.head.conv(m.backbone(batch_of(arrays)["image"])) for m in (trained, model))
+    old, new = (np.reshape(x, (*x.shape[:3], -1, n)) for x, n in ((old, len(names)), (new, 3)))
+    np.testing.assert_allclose(new[..., 0], old[..., 4], atol=1e-5)
+    np.testing.assert_allclose(new[..., 1], (old[..., 0] + old[..., 2]) / 2, atol=1e-5)
+    for before, after in zip(kept, model.head.point_weights(slice(2, 3)), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
 def test_latent_losses_can_be_kept_from_the_backbone(arrays):
     """With the features stopped, the backbone's gradient is that of the joint channels alone."""
     batch = batch_of(arrays)

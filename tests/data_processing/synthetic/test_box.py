@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 
+import metrabs_acae
 from data_processing.synthetic import datasets
 from data_processing.synthetic.box import BOX, BOX_SKELETON
-from data_processing.synthetic.conventions import all_conventions
+from data_processing.synthetic.conventions import APPROXIMATIONS, all_conventions
 from data_processing.synthetic.generate import generate
 from data_processing.synthetic.scene import make_example
 from metrabs_acae.data.store import PoseStore
@@ -32,3 +35,11 @@ def test_pictures_are_larger():
     sizes = [max(make_example(BOX["box-studio"], "train", i, 0)[0].shape[:2]) for i in range(6)]
     plain = [max(make_example(datasets.STORES["synthetic-h36m"], "train", i, 0)[0].shape[:2]) for i in range(6)]
     assert np.mean(sizes) / np.mean(plain) > 1.2
+
+
+def test_the_card_says_how_each_convention_is_defined():
+    card = (Path(metrabs_acae.__file__).parent / "pretrained" / "README.md").read_text()
+    for suffix, skeleton in all_conventions().items():
+        assert (
+            f"| {suffix} | {skeleton.n_joints} | {APPROXIMATIONS.get(suffix, 'as the dataset defines them')} |" in card
+        )
