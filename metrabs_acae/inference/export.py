@@ -148,10 +148,8 @@ def write_serving(path: Path, kind: str, *, has_detector: bool) -> None:
     target = path.with_name(f"{path.name}.{kind}")
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=path.parent))
     try:
-        if kind == "triton":
-            serving.write_triton(path, temporary)
-        else:
-            serving.write_tensorflow_serving(path, temporary, has_detector=has_detector)
+        write = serving.write_triton if kind == "triton" else serving.write_tensorflow_serving
+        write(path, temporary, has_detector=has_detector)
         os.chmod(temporary, 0o755)
         _replace_folder(temporary, target, mark=f"{path.name}/{serving.VERSION}")
     finally:

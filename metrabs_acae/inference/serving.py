@@ -17,7 +17,7 @@ from metrabs_acae.inference import triton_model
 VERSION = "1"
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 """Where TensorFlow Serving looks for it inside a SavedModel."""
-WARMUP_IMAGE_HW = (480, 640)
+WARMUP_IMAGE_SHAPE = (480, 640, 3)
 WARMUP_BOXES = np.array([[200, 40, 240, 400]], np.float32)
 
 _CONFIG = """\
@@ -30,7 +30,9 @@ input [
   {{ name: "intrinsic_matrix" data_type: TYPE_FP32 dims: [ 3, 3 ] optional: true }},
   {{ name: "default_fov_degrees" data_type: TYPE_FP32 dims: [ 1 ] optional: true }},
   {{ name: "num_aug" data_type: TYPE_INT32 dims: [ 1 ] optional: true }},
-  {{ name: "skeleton" data_type: TYPE_STRING dims: [ 1 ] optional: true }}
+  {{ name: "skeleton" data_type: TYPE_STRING dims: [ 1 ] optional: true }},
+  {{ name: "detector_threshold" data_type: TYPE_FP32 dims: [ 1 ] optional: true }},
+  {{ name: "suppress_implausible_poses" data_type: TYPE_BOOL dims: [ 1 ] optional: true }}
 ]
 output [
   {{ name: "boxes" data_type: TYPE_FP32 dims: [ -1, 5 ] }},
@@ -39,13 +41,16 @@ output [
   {{ name: "uncertainty" data_type: TYPE_FP32 dims: [ -1, -1 ] }},
   {{ name: "entropy" data_type: TYPE_FP32 dims: [ -1, -1 ] }}
 ]
-model_warmup [ {{
-  name: "one person"
-  batch_size: 1
-  inputs {{ key: "image" value: {{ data_type: TYPE_UINT8 dims: [ {height}, {width}, 3 ] random_data: true }} }}
-  inputs {{ key: "boxes" value: {{ data_type: TYPE_FP32 dims: [ 1, 4 ] input_data_file: "boxes" }} }}
-}} ]
+model_warmup [
+  {{ name: "given boxes" batch_size: 1 inputs {{ {image} }} inputs {{ {boxes} }} }}{detection}
+]
 """
+_DETECTION = """,
+  {{ name: "detection" batch_size: 1 inputs {{ {image} }} }}"""
+_WARMUP = {
+    "image": 'key: "image" value: { data_type: TYPE_UINT8 dims: [ 480, 640, 3 ] random_data: true }',
+    "boxes": 'key: "boxes" value: { data_type: TYPE_FP32 dims: [ 1, 4 ] input_data_file: "boxes" }',
+}
 
 
 def write_tensorflow_serving(model: Path, folder: Path, *, has_detector: bool) -> None:
@@ -56,15 +61,15 @@ def write_tensorflow_serving(model: Path, folder: Path, *, has_detector: bool) -
     write_records(version / WARMUP_FILE, warmup_requests(model.name, has_detector=has_detector))
 
 
-def write_triton(model: Path, folder: Path) -> None:
+def write_triton(model: Path, folder: Path, *, has_detector: bool) -> None:
     """Fills `folder`, a model repository, for Triton's Python backend with the SavedModel `model`."""
     repository = folder / model.name
     _copy(model, repository / VERSION / triton_model.MODEL)
     shutil.copyfile(triton_model.__file__, repository / VERSION / "model.py")
     (repository / "warmup").mkdir()
     (repository / "warmup" / "boxes").write_bytes(WARMUP_BOXES.tobytes())
-    height, width = WARMUP_IMAGE_HW
-    config = _CONFIG.format(name=model.name, height=height, width=width)
+    detection = _DETECTION.format(**_WARMUP) if has_detector else ""
+    config = _CONFIG.format(name=model.name, detection=detection, **_WARMUP)
     (repository / "config.pbtxt").write_text(config)
 
 
@@ -79,7 +84,7 @@ def _copy(model: Path, target: Path) -> None:
 
 def warmup_requests(name: str, *, has_detector: bool) -> list[bytes]:
     """A `PredictionLog` message of TensorFlow Serving for each signature."""
-    image = np.random.default_rng(0).integers(0, 256, (*WARMUP_IMAGE_HW, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, WARMUP_IMAGE_SHAPE, np.uint8)
     common = {"image": image, "intrinsic_matrix": np.full((3, 3), -1, np.float32)}
     signatures = {"serving_default": common | {"boxes": WARMUP_BOXES}} | ({"detect": common} if has_detector else {})
     return [_prediction_log(name, signature, inputs) for signature, inputs in signatures.items()]

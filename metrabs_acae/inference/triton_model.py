@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 MODEL = "model.savedmodel"
-SCALARS = ("default_fov_degrees", "num_aug", "skeleton")
+OF_DETECTOR = ("detector_threshold", "suppress_implausible_poses")
+SCALARS = ("default_fov_degrees", "num_aug", "skeleton", *OF_DETECTOR)
 
 
 class TritonPythonModel:
@@ -36,16 +37,17 @@ class TritonPythonModel:
         return triton.InferenceResponse([triton.Tensor(name, value) for name, value in result.items()])
 
     def poses(self, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Of the inputs of config.pbtxt its outputs; scores and entropies that nobody knows are NaN."""
+        """Of the inputs of config.pbtxt its outputs."""
         given = {name: value[0] if name in SCALARS else value for name, value in given.items()}
-        if "boxes" not in given and not hasattr(self._model, "detect_poses"):
+        if "boxes" in given:
+            given = {name: value for name, value in given.items() if name not in OF_DETECTOR}
+        elif not hasattr(self._model, "detect_poses"):
             raise ValueError("This model has no detector: the request needs boxes.")
         estimate = self._model.estimate_poses if "boxes" in given else self._model.detect_poses
         result = {name: value.numpy() for name, value in estimate(**given).items()}
         if "boxes" in given:
-            boxes = given["boxes"]
-            result["boxes"] = np.column_stack([boxes, np.full(len(boxes), np.nan)]).astype(np.float32)
-        result.setdefault("entropy", np.full_like(result["uncertainty"], np.nan))
+            result["boxes"] = np.pad(given["boxes"], ((0, 0), (0, 1)), constant_values=1)
+        result.setdefault("entropy", np.full_like(result["uncertainty"], np.nan))  # of older models
         return result
 
 

@@ -261,9 +261,10 @@ class Metrabs(keras.Model):
         if other.variant.name not in self.variant.starts_from:
             expected = " or ".join(self.variant.starts_from)
             raise UserError(f"The initial model is of variant {other.variant.name!r}, expected {expected}.")
+        both = "latents" in self.parts and "latents" in other.parts
         for name, mine, theirs in (
             ("joints", self.skeleton.n_joints, other.skeleton.n_joints if joints is None else joints.shape[1]),
-            ("latents", self.n_latents, other.n_latents or self.n_latents),
+            ("latents", self.n_latents, other.n_latents if both else self.n_latents),
         ):
             if mine != theirs:
                 raise UserError(f"The initial model has {theirs} {name}, expected {mine}.")

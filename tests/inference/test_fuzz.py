@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.inference import fuzzing
 
-CASES_PER_METHOD = 40
+CASES_PER_METHOD = {"estimate_list": 200, "detect_list": 200, "numpy": 200}  # cheap, and seldom all usual
 
 
 @pytest.mark.parametrize("method", fuzzing.METHODS)
@@ -15,7 +15,7 @@ def test_clear_error_or_finite_poses(loaded_model, method):
     outcomes = set()
 
     @hypothesis.settings(
-        max_examples=CASES_PER_METHOD,
+        max_examples=CASES_PER_METHOD.get(method, 40),
         deadline=None,
         derandomize=True,
         database=None,

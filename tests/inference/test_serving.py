@@ -116,8 +116,12 @@ def test_triton_gives_what_the_model_gives(triton, loaded_model):
     found = triton(image=IMAGE, boxes=boxes, default_fov_degrees=np.array([60], np.float32), **settings).outputs
     expected = loaded_model.estimate_poses(IMAGE, boxes, default_fov_degrees=60.0, skeleton="h36m_17", num_aug=1)
     np.testing.assert_allclose(found["poses3d"], expected["poses3d"], atol=0.01)
-    np.testing.assert_array_equal(found["boxes"], [[20, 10, 60, 70, np.nan]])
+    np.testing.assert_array_equal(found["boxes"], [[20, 10, 60, 70, 1]])
     detected = triton(image=IMAGE, **settings).outputs
+    everybody = triton(image=IMAGE, suppress_implausible_poses=np.array([False]), **settings).outputs
+    assert len(everybody["boxes"]) >= len(detected["boxes"])
+    surest = triton(image=IMAGE, detector_threshold=np.array([0.85], np.float32), **settings).outputs
+    np.testing.assert_allclose(surest["boxes"][:, 4], 0.9)
     assert detected["boxes"].shape == (len(detected["poses3d"]), 5) and len(detected["boxes"]) >= 1
     assert triton(image=IMAGE, skeleton=np.array([b"dog"], object)).error.startswith("skeleton must be '' (all joints)")
     assert triton(image=IMAGE.astype(np.float32)[0]).error
@@ -129,7 +133,8 @@ def test_tritons_settings_name_what_the_model_takes_and_gives(served, triton):
     inputs, outputs, warmup = re.split(r"^output|^model_warmup", config, flags=re.M)
     given = {"image": IMAGE, "boxes": serving.WARMUP_BOXES / 4, "intrinsic_matrix": np.full((3, 3), -1, np.float32)}
     given |= {"default_fov_degrees": np.array([55], np.float32), "num_aug": np.array([1], np.int32)}
-    given["skeleton"] = np.array([b"h36m_17"], object)
+    given |= {"skeleton": np.array([b"h36m_17"], object), "detector_threshold": np.array([0.3], np.float32)}
+    given["suppress_implausible_poses"] = np.array([True])
     assert set(re.findall(r'name: "(\w+)" data', inputs)) == set(given)
     found = triton(**given).outputs
     described = dict(re.findall(r'name: "(\w+)" data_type: TYPE_FP32 dims: \[ ([-\d, ]+) \]', outputs))
@@ -139,6 +144,7 @@ def test_tritons_settings_name_what_the_model_takes_and_gives(served, triton):
         assert len(shape) == found[name].ndim and found[name].dtype == np.float32
         assert all(d in (-1, size) for d, size in zip(shape, found[name].shape, strict=True))
     assert (repository / "warmup" / "boxes").stat().st_size == 16 and 'input_data_file: "boxes"' in warmup
+    assert warmup.count('key: "image"') == 2 and config.count("{") == config.count("}")
 
 
 def test_the_archive_for_tensorflow_hub_has_the_model_at_its_top(served, tmp_path):
@@ -162,9 +168,8 @@ def test_the_pages_clients(served, loaded_model, triton, monkeypatch):
     cv2.imwrite(str(served / "photo.jpg"), IMAGE)
     monkeypatch.chdir(served)
 
-    def tensorflow_serving(url, data):
+    def tensorflow_serving(data):
         request = json.loads(data)
-        assert url == "http://localhost:8501/v1/models/my_model:predict"
         signature = loaded_model.signatures[request["signature_name"]]
         types_of = {name: spec.dtype for name, spec in signature.structured_input_signature[1].items()}
         assert set(request["inputs"]) == set(types_of)
@@ -172,7 +177,6 @@ def test_the_pages_clients(served, loaded_model, triton, monkeypatch):
         return {"outputs": {name: value.numpy().tolist() for name, value in result.items()}}
 
     def triton_server(request):
-        assert request.full_url == "http://localhost:8000/v2/models/my_model/infer"
         length = int(request.get_header("Inference-header-content-length"))
         head, data = json.loads(request.data[:length]), request.data[length:]
         kinds, arrays = {"UINT8": np.uint8, "INT32": np.int32, "BYTES": object}, {}
@@ -186,8 +190,10 @@ def test_the_pages_clients(served, loaded_model, triton, monkeypatch):
         outputs = triton(**arrays).outputs.items()
         return {"outputs": [{"name": n, "shape": v.shape, "data": v.ravel().tolist()} for n, v in outputs]}
 
-    def serve(*request):
-        answer = tensorflow_serving(*request) if len(request) == 2 else triton_server(*request)
+    def serve(request):
+        is_triton = request.full_url == "http://localhost:8000/v2/models/my_model/infer"
+        assert is_triton or request.full_url == "http://localhost:8501/v1/models/my_model:predict"
+        answer = triton_server(request) if is_triton else tensorflow_serving(request.data)
         return io.BytesIO(json.dumps(answer).encode())
 
     monkeypatch.setattr("urllib.request.urlopen", serve)

@@ -168,6 +168,15 @@ def test_new_joints_start_as_combinations_of_the_old_ones(arrays):
         np.testing.assert_array_equal(before, after)
 
 
+def test_new_heads_start_from_a_regularized_model(arrays):
+    """Its autoencoder is of no use to a model without one, or with another; its heads are."""
+    trained = model_of(arrays, "regularize")
+    model = Metrabs(trained.backbone, trained.skeleton)
+    model.initialize_from(trained)
+    for mine, theirs in zip(model.head.get_weights(), trained.head.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
 def test_latent_losses_can_be_kept_from_the_backbone(arrays):
     """With the features stopped, the backbone's gradient is that of the joint channels alone."""
     batch = batch_of(arrays)
