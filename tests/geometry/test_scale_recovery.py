@@ -35,13 +35,14 @@ def test_examples_are_solved_independently():
     np.testing.assert_allclose(recover(many, lengths(one)[0])[[0, 2]], recover(one, lengths(one)[0])[[0, 0]])
 
 
-def test_bones_out_of_view_hardly_count():
+@pytest.mark.parametrize("edge, end", [(-1, 6), (0, 0)])
+def test_bones_of_which_an_end_is_out_of_view_hardly_count(edge, end):
     poses = pose(n=1)
     target = lengths(poses)[0]
-    target[-1] *= 3
+    target[edge] *= 3
     inside = np.ones((1, 7), bool)
     assert np.abs(recover(poses, target) - poses).max() > 100
-    inside[0, 6] = False
+    inside[0, end] = False
     np.testing.assert_allclose(recover(poses, target, inside), poses, rtol=1e-4)
 
 

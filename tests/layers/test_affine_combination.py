@@ -158,3 +158,9 @@ def test_what_is_no_matrix_of_shares_or_no_order_is_named():
         AffineCombination.from_matrix(np.ones((3, 2)))
     with pytest.raises(UserError, match="in_order must hold each of the numbers 0 to 4 once"):
         AffineCombination(4, 1, 2, 1, in_order=[0, 1, 2, 3, 3])
+
+
+def test_its_output_has_the_shape_that_it_says():
+    layer = AffineCombination(4, 1, 2, 1)
+    points = np.zeros((2, 5, 7), np.float32)
+    assert layer.compute_output_shape(points.shape) == layer(points).shape == (2, 3, 7)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.geometry.heatmaps import CropGrid
+from metrabs_acae.geometry.heatmaps import CropGrid, heatmap_to_metric
 from metrabs_acae.layers.heatmap_heads import HeatmapHeads, VolumetricHead
 from tests.golden import golden
 
@@ -83,3 +83,12 @@ def test_config_rebuilds_the_layer():
 
 def test_heads_are_eight_cells_deep_where_nothing_else_is_said():
     assert HeatmapHeads(5).depth == VolumetricHead(5, grid=CropGrid()).depth == 8
+
+
+def test_the_volumetric_half_alone_is_that_of_both(arrays):
+    grid = CropGrid()
+    head = VolumetricHead(7, grid=grid)
+    head.build((None, 8, 8, 16))
+    head.conv.set_weights([arrays["kernel"][..., 7:], arrays["bias"][7:]])
+    found = heatmap_to_metric(head(arrays["features"]), **grid.cells, box_size_mm=grid.box_size_mm)
+    np.testing.assert_allclose(found, heads_of(arrays)(arrays["features"])[1], atol=0.01)

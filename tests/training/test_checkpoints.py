@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import types
+
+import keras
 import numpy as np
 import pytest
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.layers import AffineCombination
 from metrabs_acae.training import checkpoints, trainer
 from tests.training.test_trainer import TOTAL, batch_of, small_model, train
 
@@ -75,3 +79,17 @@ def test_the_moving_average_is_what_a_user_of_the_model_gets(tmp_path):
     fresh = small_model().pose_model
     assert checkpoints.restore_weights(tmp_path, fresh) == TOTAL
     np.testing.assert_array_equal(np.asarray(fresh(batch_of(0))), poses)
+
+
+def test_older_checkpoints_hold_matrices_of_an_autoencoder():
+    layer = AffineCombination(4, 1, 2, 1, name="encoder")
+    layer.build((None, 5, 3))
+    model = types.SimpleNamespace(_flatten_layers=lambda: [keras.layers.Dense(3, name="head"), layer])
+    arrays = {"model/metrabs/encoder": np.asarray(layer.matrix()), "model/head/kernel": np.ones(3)}
+    found = checkpoints.with_blocks(arrays, model)
+    assert set(found) == {"model/head/kernel"} | {f"model/{block.path}" for block in layer.blocks.values()}
+    again = AffineCombination(4, 1, 2, 1)
+    again.build((None, 5, 3))
+    for name, block in again.blocks.items():
+        block.assign(found[f"model/{layer.blocks[name].path}"])
+    np.testing.assert_allclose(again.matrix(), layer.matrix(), atol=1e-6)
