@@ -3,11 +3,13 @@
 | file | written by | unit of places |
 |---|---|---|
 | `.json` | this project (`K`, `R`, `position_mm`, `lens`), with OpenCV's names, or `P`, 3 x 4 | mm, or `unit` |
+| `transforms.json` | Instant-NGP, Nerfstudio: OpenGL's axes, camera to world | `unit` |
 | `.yml`, `.yaml`, `.xml` | OpenCV's `FileStorage`: one camera, or a map of cameras | `unit` |
 | `.toml` | Pose2Sim (metres), Anipose (of the calibration board) | `unit` |
 | `.qca`, `.qca.txt`, `.xml` | Qualisys: pixels in 1/64, the camera's axes y up and z backwards | mm |
 
 A lens is fisheye only where the file says so (`fisheye`, or a model's name); else its coefficients are Brown-Conrady's.
+`axes: opengl` says that a camera looks along its -z, with y up.
 """
 
 from __future__ import annotations
@@ -42,6 +44,9 @@ NAMES = {
 }
 """What the parts of a camera are called in JSON, TOML and OpenCV's files."""
 FISHEYE_NAMES = ("fisheye", "equidistant", "kannala_brandt", "opencv_fisheye")
+OTHER_LENS_NAMES = ("fov", "omni", "mei", "double_sphere", "eucm", "ucm", "thin_prism_fisheye", "equirectangular")
+LENS_KEYS = ("distortion_model", "lens_model", "camera_model", "model")
+OPENGL_AXES = np.diag([1.0, -1.0, -1.0])
 QUALISYS_SUBPIXELS = 64
 NEAR_MM = 100.0
 """Cameras that all stand nearer to the origin than this are in other units than said."""
@@ -107,6 +112,8 @@ def _read(path: Path) -> tuple[list[tuple[str, dict]], bool]:
             return _qualisys(root), True
     if name.endswith(".json"):
         data = json.loads(path.read_text(encoding="utf-8-sig"))
+        if isinstance(data, dict) and isinstance(data.get("frames"), list):
+            return _transforms(data), False
         if isinstance(data, dict) and isinstance(data.get("cameras"), list | dict):
             data = data["cameras"]
         if isinstance(data, list):
@@ -171,6 +178,8 @@ def _camera(name: str, fields: dict, scale: float, world_up, path: Path) -> Name
         else:
             t = np.zeros(3) if _field(fields, "t") is None else np.array(_field(fields, "t"), np.float64).reshape(3)
             center = -R.T @ t * scale
+        if str(fields.get("axes", "")).lower() == "opengl":
+            R = OPENGL_AXES @ R  # the place stays the same
         size = _field(fields, "size")
         size = None if size is None else tuple(int(v) for v in np.ravel(size))
         up = fields.get("up") or world_up
@@ -189,10 +198,34 @@ def _lens(fields: dict) -> Lens:
     coefficients = _field(fields, "distortion")
     if coefficients is None:
         return Lens()
-    model = str(fields.get("distortion_model", fields.get("model", ""))).lower()
-    if fields.get("fisheye") or model in FISHEYE_NAMES:
+    names = {str(fields.get(key, "")).lower() for key in LENS_KEYS}
+    if names & set(OTHER_LENS_NAMES):
+        raise ValueError(f"its lens model {', '.join(names & set(OTHER_LENS_NAMES))} is not known here")
+    if fields.get("fisheye") or names & set(FISHEYE_NAMES):
         return Lens.fisheye(coefficients)
     return Lens.brown_conrady(coefficients)
+
+
+def _transforms(data: dict) -> list[tuple[str, dict]]:
+    """The views of a scene, whose intrinsics stand with each of them or once for all."""
+    entries = []
+    for i, frame in enumerate(data["frames"]):
+        get = {**data, **frame}.get
+        size = [get("w"), get("h")]
+        if get("fl_x") is None and get("camera_angle_x") is None:
+            continue
+        fx = get("fl_x") or size[0] / 2 / np.tan(get("camera_angle_x") / 2)
+        K = [fx, get("fl_y") or fx, get("cx", size[0] and size[0] / 2), get("cy", size[1] and size[1] / 2)]
+        K[2:] = [c - 0.5 for c in K[2:]]  # there, pixel (0, 0) begins at 0
+        fisheye = str(get("camera_model", "")).lower() in FISHEYE_NAMES
+        k = [
+            float(get(name) or 0) for name in (("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3"))
+        ]
+        pose = np.array(frame["transform_matrix"], np.float64).reshape(-1, 4)[:3]
+        fields = {"K": K, "R": pose[:, :3].T, "t": -pose[:, :3].T @ pose[:, 3], "axes": "opengl", "distortion": k}
+        fields |= {"size": size if all(size) else None, "camera_model": get("camera_model", "")}
+        entries.append((Path(str(frame.get("file_path", i))).stem, fields))
+    return entries
 
 
 def _opencv(path: Path) -> dict:

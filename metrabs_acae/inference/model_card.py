@@ -51,10 +51,12 @@ def render_card(
 Absolute 3D human poses from one RGB image. Load it with TensorFlow alone:
 
 ```python
+import numpy as np
 import tensorflow as tf
+from PIL import Image, ImageOps
 
 model = tf.saved_model.load("path/of/this/folder")
-image = tf.image.decode_image(tf.io.read_file("photo.jpg"), channels=3)
+image = np.array(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB"))
 result = model.estimate_poses(image, boxes=tf.constant([[100.0, 50.0, 200.0, 400.0]]))
 result["poses3d"]  # [people, joints, 3], mm, x right, y down, z away from the camera
 result["poses2d"]  # [people, joints, 2], px

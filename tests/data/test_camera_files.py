@@ -58,12 +58,36 @@ def panoptic(path):
     path.write_text(json.dumps({"cameras": [{**camera, "t": (T_MM[:, None] / 10).tolist()}]}))
 
 
+def projection_matrix(path):
+    P = -0.3 * K @ np.column_stack([R, T_MM])  # any factor
+    path.write_text(json.dumps({"cam02": {"P": P.tolist(), "distortion": LENS}}))
+
+
+def opengl(path):
+    flip = np.diag([1.0, -1, -1])  # x right, y up, z backwards
+    camera = {"K": K.tolist(), "distortion": LENS, "R": (flip @ R).tolist(), "t": (flip @ T_MM).tolist()}
+    path.write_text(json.dumps({"cam02": {**camera, "axes": "OpenGL"}}))
+
+
+def transforms(path):
+    """Half a pixel more in the principal point: there, the corner of the picture is (0, 0)."""
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = R.T @ np.diag([1.0, -1, -1]), -R.T @ T_MM / 1000
+    common = {"camera_model": "OPENCV", "fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2] + 0.5, "cy": K[1, 2] + 0.5}
+    common |= {"w": 1088, "h": 1920, **dict(zip(("k1", "k2", "p1", "p2"), LENS[:4], strict=True))}
+    frame = {"file_path": "images/cam02.jpg", "transform_matrix": pose.tolist()}
+    path.write_text(json.dumps({**common, "frames": [frame]}))
+
+
 FILES = {
     "a.yml": (write_opencv, "mm", "a"),
     "a.xml": (write_opencv, "mm", "a"),
     "b.json": (own, "m", "cam02"),  # its positions say their unit
     "c.json": (panoptic, "cm", "cam02"),
     "d.toml": (write_toml, "m", "cam02"),
+    "g.json": (projection_matrix, "mm", "cam02"),
+    "h.json": (opengl, "mm", "cam02"),
+    "transforms.json": (transforms, "m", "cam02"),
     "e.qca.txt": (lambda path: path.write_text(QUALISYS), "m", "cam02"),
     "f.xml": (lambda path: path.write_text(QUALISYS), "mm", "cam02"),
 }
@@ -88,6 +112,9 @@ def test_fisheye_is_what_is_called_so(tmp_path):
     write_opencv(tmp_path / "c.yml", lens=four)
     lenses = [read_cameras(tmp_path / f, unit="m")[0].camera.lens for f in ("a.toml", "b.yml", "c.yml")]
     assert lenses == [Lens.fisheye(four), Lens.fisheye(four), Lens.brown_conrady(four)]
+    write_opencv(tmp_path / "d.yml", distortion_model="omni")
+    with pytest.raises(UserError, match="its lens model omni is not known here"):
+        read_cameras(tmp_path / "d.yml")
 
 
 def test_a_camera_without_a_place(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from metrabs_acae.visualization import frames
 
@@ -23,13 +24,17 @@ def test_blocks_run(exported_model, monkeypatch, capsys):
     for name in ("photo.jpg", "other.png", "holidays/beach.jpg"):
         (folder / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(folder / name), photograph)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # as telephones write it: lying on its side
+    Image.fromarray(np.rot90(photograph).copy()).save(folder / "photo.jpg", exif=exif)
+    (folder / "my_model").symlink_to(exported_model)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [*sys.path])
     namespace: dict = {}
     for block in BLOCKS:
         block = block.replace('load("pretrained")', 'load("runs/default-1")')
         exec(compile(block, "docs/use-the-model.md", "exec"), namespace)
-    assert len(BLOCKS) >= 9
+    assert len(BLOCKS) >= 9 and namespace["image"].shape == photograph.shape
     assert (
         "m away" in (out := capsys.readouterr().out)
         and "other.png 1" in out
@@ -39,6 +44,26 @@ def test_blocks_run(exported_model, monkeypatch, capsys):
     assert namespace["result"]["poses3d"].__class__ is np.ndarray
     # In the world block, the person stands in front of a camera that looks along the world's y axis.
     assert (namespace["world"]["poses3d"].numpy()[..., 1] > 0).all() and (namespace["camera"][..., 2] > 0).all()
+
+
+@pytest.mark.parametrize("page", ["docs/use-the-model.md", "model_card.md"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_the_block_for_a_picture_reads_any(exported_model, page, format, monkeypatch):
+    """Of the page and of the card that goes with every model."""
+    folder = exported_model.parents[2]
+    monkeypatch.chdir(folder)
+    across = np.tile((np.arange(480) // 2).astype(np.uint8)[:, np.newaxis], [1, 640])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = format != "GIF"  # which has no EXIF data
+    stored = np.rot90(across).copy() if turned else across
+    Image.fromarray(stored).save(folder / "photo.jpg", format, **({"exif": exif} if turned else {}))
+    path = exported_model / page if page == "model_card.md" else ROOT / page
+    block = next(b for b in re.findall(r"```python\n(.*?)```", path.read_text(), re.S) if "exif_transpose" in b)
+    lines = [line for line in block.splitlines() if line.startswith(("import", "from", "image ="))]
+    namespace: dict = {}
+    exec(compile("\n".join(lines), page, "exec"), namespace)
+    np.testing.assert_allclose(namespace["image"], np.stack([across] * 3, axis=-1), atol=3)
 
 
 def test_card_and_checksums_cover_the_crop_model(exported_model):
