@@ -229,9 +229,10 @@ def test_bad_arguments_are_named():
 
 
 @pytest.mark.parametrize("places", [[3, 0, 2, 1, 5, 4], [0, 2, 4, 1, 3, 5], [0, 1, 2, 3, 4, 5]])
-def test_examples_that_stand_elsewhere_keep_their_groups(places):
+@pytest.mark.parametrize("group_size", [2, None])
+def test_examples_that_stand_elsewhere_keep_their_groups(places, group_size):
     x = np.random.default_rng(0).normal(size=(6, 4, 3)).astype(np.float32)
-    whole, dealt = (GhostBatchNormalization(2, momentum=0.7) for _ in range(2))
+    whole, dealt = (GhostBatchNormalization(group_size, momentum=0.7) for _ in range(2))
     dealt.set_places(np.array([places]))
     expected = np.asarray(whole(x, training=True))[places]
     np.testing.assert_allclose(dealt(x[places], training=True), expected, atol=1e-5)
