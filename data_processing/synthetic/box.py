@@ -17,7 +17,7 @@ BOX_SKELETON = union(all_conventions().values(), "box")
 def _store(name: str, share: int, **differences) -> StoreSpec:
     settings = dict(
         rig="all", outfit="any", motions=EVERYTHING, subjects=400, heights_mm=(1200, 2150), people=(1, 2),
-        occluders=0.25, truncated=0.12, photo_noise=0.6, detail=1.3, splits=("train", "valid"),
+        occluders=0.25, truncated=0.12, photo_noise=0.6, detail=1.3,
         imitates="none: every joint of every skeleton, exactly",
     )  # fmt: skip
     return StoreSpec(name, BOX_SKELETON, share=share, **(settings | differences))
