@@ -1,6 +1,7 @@
 """How well models place the joints of real people, beside MediaPipe's BlazePose.
 
-    python -m benchmarks.real_people --video pose2sim-0.10.49-py3-none-any.whl --models default=runs/default-1
+    python -m benchmarks.real_people --video pose2sim-0.10.49-py3-none-any.whl
+        --models default=runs/default-1 box=pretrained
 
 The video shows one person on a treadmill from four calibrated cameras (docs/evaluation.md). Every fifth frame is
 measured (80 views), trackers see them all. All are given the same boxes and make one crop of each person; 12 joints
@@ -182,15 +183,13 @@ def mean(records: list[dict], key: str, joints=slice(None)) -> float:
 def summary(records: dict[str, list[dict]]) -> str:
     rows = []
     for name, found in records.items():
-        row = {"model": name, "views": None}
-        if found:
-            n_3d = sum(bool(np.isfinite(r["mpjpe"]).any()) for r in found)
-            row["views"] = len(found) if n_3d == len(found) else f"{n_3d} in 3D, {len(found)} in 2D"
-            row |= {key: mean(found, key) for key in ("mpjpe", "pa_mpjpe", "px", "position")}
-            row["ms"] = float(np.median([r["ms"] for r in found]))
-        rows.append(row)
-    columns = [c for c in COLUMNS if any(c in row for row in rows)]
-    return render(rows, "markdown", columns=columns, headers=COLUMNS, digits={c: 0 for c in COLUMNS} | {"px": 1})
+        n_3d = sum(bool(np.isfinite(r["mpjpe"]).any()) for r in found)
+        row = {"model": name, "views": len(found) if n_3d == len(found) else f"{n_3d} in 3D, {len(found)} in 2D"}
+        row |= {key: mean(found, key) for key in ("mpjpe", "pa_mpjpe", "px", "position")}
+        rows.append(row | {"ms": float(np.median([r["ms"] for r in found]))})
+    return render(
+        rows, "markdown", columns=list(COLUMNS), headers=COLUMNS, digits=dict.fromkeys(COLUMNS, 0) | {"px": 1}
+    )
 
 
 def by_source(records: dict[str, list[dict]]) -> str:
@@ -212,27 +211,20 @@ def by_joint(records: dict[str, list[dict]]) -> str:
         row = {"MPJPE, PA-MPJPE": name}
         for joint in dict.fromkeys(j[1:] for j in JOINTS):
             sides = [i for i, j in enumerate(JOINTS) if j[1:] == joint]
-            if found:
-                row[joint] = f"{mean(found, 'mpjpe', sides):.0f}, {mean(found, 'pa_mpjpe', sides):.0f}"
+            row[joint] = f"{mean(found, 'mpjpe', sides):.0f}, {mean(found, 'pa_mpjpe', sides):.0f}"
         rows.append(row)
     return render(rows, "markdown")
 
 
 def make_estimators(values: Settings) -> dict:
-    """By the name of their row; None: not there."""
+    """By the name of their row."""
     networks = blazepose.read_networks(Path(values.mediapipe)) if values.mediapipe else {}
     estimators = {}
     for model in values.models:
         name, equals, path = model.partition("=")
         if not (name and equals and path):
             raise UserError(f"--models takes NAME=PATH, not '{model}'; for example default=runs/default-1.")
-        try:
-            estimators[name] = ModelEstimator(path)
-        except UserError as error:
-            if path != "pretrained":
-                raise
-            print(f"{name}: {error}", file=sys.stderr)
-            estimators[name] = None
+        estimators[name] = ModelEstimator(path)
     for name, content in networks.items():
         network = blazepose.BlazePose(content, threads=1)
         estimators[f"BlazePose {name}, given boxes"] = BlazePoseEstimator(network, tracks=False)
@@ -245,10 +237,9 @@ def tables(values: Settings, estimators: dict) -> list[tuple[str, str]]:
     sets = {"Video": real_views.video_views(Path(values.video) if values.video else None)}
     if values.photos:
         sets["Photographs"] = real_views.photograph_views(Path(values.photos))
-    there = {name: estimator for name, estimator in estimators.items() if estimator is not None}
     found = []
     for title, views in sets.items():
-        records = dict.fromkeys(estimators, []) | measure(there, views)
+        records = measure(estimators, views)
         found.append((title, summary(records)))
         if values.by_camera:
             found.append((f"{title}, by {'camera' if title == 'Video' else 'photograph'}", by_source(records)))
@@ -282,8 +273,9 @@ def run(arguments: list[str]) -> None:
     text = "\n\n".join(f"**{title}**\n\n{table}" for title, table in found)
     print(text)
     if values.write:
+        command = " ".join([PROGRAM, *(Path(a).name if Path(a).is_absolute() else a for a in arguments)])
         machine = f"{date.today()}, {os.cpu_count()} cores, {platform.machine()}, no GPU"
-        RESULTS.write_text(f"# Real people\n\n`{PROGRAM}`, {machine}\n\n{NOTE}\n\n{text}\n")
+        put_between_marks(RESULTS, f"`{command}`, {machine}\n\n{NOTE}\n\n{text}\n")
         for page in PAGES:
             put_between_marks(page, found[0][1] + "\n")
 

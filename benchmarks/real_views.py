@@ -13,7 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_processing.datasets.pose2sim_demo import read_truth
+from data_processing import cameras
+from data_processing.datasets.pose2sim_demo import camera_of, read_truth
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference.demo_inputs import intrinsics_from_fov
 
@@ -29,7 +30,7 @@ class View:
         source: the camera, or the photograph.
         measured: False: only there so that a tracker sees every frame.
         first: whether the person was not seen in the picture before.
-        distortion: [5], OpenCV's k1 k2 p1 p2 k3.
+        distortion: OpenCV's k1 k2 p1 p2[ k3].
         up: [3], in the camera frame.
         joint_names: J, with or without a convention's suffix.
         coords3d_mm: [J, 3], camera frame, or None.
@@ -53,23 +54,20 @@ def video_views(path: Path | None) -> Iterator[View]:
     """Every frame of the four cameras; every fifth is measured."""
     truth = read_truth()
     with tempfile.TemporaryDirectory() as scratch:
-        for camera, video in enumerate(find_videos(path, Path(scratch))):
-            R, t = truth["R"][camera].astype(np.float64), truth["t_mm"][camera]
-            K, distortion = truth["K"][camera].astype(np.float64), np.zeros(5)
-            distortion[:4] = truth["distortion"][camera]
+        for number, video in enumerate(find_videos(path, Path(scratch))):
+            camera = camera_of(truth, number)
             for frame, image in enumerate(read_video(video, len(truth["world_mm"]))):
-                coords3d = truth["world_mm"][frame] @ R.T + t
-                coords2d = cv2.projectPoints(coords3d, np.zeros(3), np.zeros(3), K, distortion)[0][:, 0]
+                world_mm = truth["world_mm"][frame]
                 yield View(
-                    f"camera {camera + 1}",
+                    f"camera {number + 1}",
                     image,
-                    truth["boxes_ltwh_px"][frame, camera],
-                    K,
-                    distortion,
-                    R[:, 2],
+                    truth["boxes_ltwh_px"][frame, number],
+                    np.float64(camera.K),
+                    np.float64(camera.lens.coefficients),
+                    camera.R @ camera.world_up,
                     tuple(str(j) for j in truth["joint_names"]),
-                    coords3d,
-                    coords2d,
+                    cameras.to_camera(camera, world_mm),
+                    cameras.project(camera, world_mm),
                     measured=frame % FRAME_STEP == FIRST_FRAME,
                     first=frame == 0,
                 )
