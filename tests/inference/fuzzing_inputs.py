@@ -112,7 +112,9 @@ def check_folder(model, folder: Path, files: list[Path], rng, n_files: int) -> c
     settings = Demo(boxes="5,5,30,40", outputs=("json", "npz", "overlay"), max_frames=20)
     failed = ""
     try:
-        demo.run_demo(model, [folder], out_dir=folder / "out", settings=settings, log=lambda line: None)
+        demo.run_demo(
+            "model", [folder], out_dir=folder / "out", settings=settings, log=lambda line: None, load=lambda _: model
+        )
     except UserError as error:
         failed = str(error)
     outcomes: collections.Counter = collections.Counter()

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from metrabs_acae.inference import demo
 from tests.inference import fuzzing_inputs
 
 
@@ -13,8 +12,7 @@ def files(tmp_path_factory):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_pictures_and_videos(loaded_model, files, tmp_path, monkeypatch, seed):
-    monkeypatch.setattr(demo, "load_saved_model", lambda path: loaded_model)
+def test_pictures_and_videos(loaded_model, files, tmp_path, seed):
     rng = np.random.default_rng(seed)
     outcomes = fuzzing_inputs.check_folder(loaded_model, tmp_path / "folder", files["picture"], rng, 20)
     assert outcomes.total() == 20 and min(outcomes["done"], outcomes["refused"]) > 2
