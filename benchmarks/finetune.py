@@ -33,7 +33,7 @@ from metrabs_acae import command_line
 from metrabs_acae.commands import models, warm_start
 from metrabs_acae.data.store import PoseStore, PoseStoreWriter
 from metrabs_acae.settings import flag_of
-from metrabs_acae.skeletons import make_skeleton
+from metrabs_acae.skeletons import make_skeleton, union
 from metrabs_acae.tables import render
 from metrabs_acae.training.run_folder import RunFolder, open_run
 
@@ -83,6 +83,7 @@ def main() -> None:
         write_store(store, args.pictures)
     rows = [measure(name, args, store) for name in args.starts]
     command = f"python -m benchmarks.finetune --init-path {Path(args.init_path).name} --steps {args.steps}"
+    command += f" --starts {' '.join(args.starts)}"
     about = {"command": command, "date": str(date.today()), "machine": f"{os.cpu_count()} cores, CPU"}
     (ROOT / "benchmarks" / "results" / "finetune.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
     draw(rows, ROOT / "docs" / "img" / "finetune.png")
@@ -97,7 +98,6 @@ def write_store(path: Path, n_train: int) -> None:
     from data_processing.synthetic.motions import ALL
     from data_processing.synthetic.scene import make_example
     from metrabs_acae.data import jpeg
-    from metrabs_acae.skeletons import union
 
     known = union(skeletons().values(), "known")
     weights = np.zeros((known.n_joints, len(JOINTS)))
@@ -137,8 +137,8 @@ def measure(name: str, args, store: Path) -> dict:
     network = models.settings_of(open_run(args.init_path)).model
     given = {key: value.format(init=args.init_path) for key, value in STARTS[name].items()}
     if "preset" not in given:
-        names = ("backbone", "proc_side", "trained_convolutions")
-        given = {name: str(getattr(network, name)) for name in names} | given
+        kept = ("backbone", "proc_side", "trained_convolutions")
+        given = {key: str(getattr(network, key)) for key in kept} | given
     flags = [word for key, value in given.items() for word in (flag_of(key), value)]
     period = str(max(args.steps // 6, 1))
     flags += ["--dataset3d", str(store), "--batch-size", str(BATCH), "--training-steps", str(args.steps)]
