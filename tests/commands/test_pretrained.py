@@ -27,7 +27,6 @@ NETWORK = {
     "proc_side": 64,
     "depth": 2,
 }
-REAL_BOX = run_folder.BOX
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +126,10 @@ def test_a_missing_box_cannot_be_trained_from(monkeypatch, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("real", [REAL_BOX] if REAL_BOX.exists() else [])
-def test_the_real_box(real, tmp_path, monkeypatch):
+def test_the_real_box(tmp_path, monkeypatch):
     """Its size, what it holds, and that it poses a person."""
     monkeypatch.chdir(tmp_path)
-    files = {p: p.stat().st_size for p in real.rglob("*") if p.is_file()}
+    files = {p: p.stat().st_size for p in run_folder.BOX.rglob("*") if p.is_file()}
     assert sum(files.values()) <= 35e6 and max(files.values()) <= 15e6
     run = run_folder.open_run("pretrained")
     [(_, path)] = checkpoints.list_checkpoints(run.checkpoints)
@@ -142,6 +140,6 @@ def test_the_real_box(real, tmp_path, monkeypatch):
         stored.update(np.load(part))
     assert not [n for n, a in stored.items() if packed._content(packed._single(a)) in known]
     assert "/" not in "".join(map(str, run_folder.by_name(run.read_json("config.json")).values()))
-    assert json.loads((real / "packed.json").read_text())["p99_mm"] < 5
+    assert json.loads((run_folder.BOX / "packed.json").read_text())["p99_mm"] < 5
     cv2.imwrite("photo.jpg", np.full((96, 96, 3), 127, np.uint8))
     assert main(["--demo", "photo.jpg", "--load-path", "pretrained", "--boxes", "10,10,60,80"]) == 0

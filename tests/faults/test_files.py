@@ -20,6 +20,7 @@ from metrabs_acae.data.images import write_image
 from metrabs_acae.data.loading import BatchLoader
 from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.store import CameraParams, PoseStore, PoseStoreWriter
+from metrabs_acae.files import load_json
 from metrabs_acae.inference import demo, demo_inputs
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.skeletons import Skeleton
@@ -150,8 +151,8 @@ def test_boxes_detections_bones_and_large_arrays(tmp_path):
 
 def test_stores_and_runs(tmp_path):
     store = write_store(tmp_path / "store")
-    marked(store / "store.json")
-    assert PoseStore(store).splits["train"] == 12
+    description = marked(store / "store.json")
+    assert load_json(description)["kind"] == PoseStore(store).kind == "3d" and PoseStore(store).splits["train"] == 12
     run = RunFolder(tmp_path / "run")
     run.create(command_line.parse_arguments(["--train", "--preset", "tiny"], "metrabs").run_settings())
     marked(run.path / "config.json")

@@ -22,7 +22,6 @@ from metrabs_acae.data.mixture import Entry, Mixture
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import BadExample, UserError
 from metrabs_acae.exit_codes import exit_code
-from metrabs_acae.files import load_json
 from metrabs_acae.inference.demo_inputs import find_inputs
 from tests.small_stores import write_store
 
@@ -152,14 +151,6 @@ def test_a_jpeg_file_without_its_last_two_bytes_is_read(options):
 def test_a_jpeg_file_without_more_than_that_is_refused(lost):
     with pytest.raises(ValueError, match="cut off"):
         decode_image(jpeg_file()[:-lost], (120, 90))
-
-
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_json_files_with_a_mark_are_read(tmp_path, mark):
-    store = write_store(tmp_path / "store")
-    description = store / "store.json"
-    description.write_bytes(mark + description.read_bytes())
-    assert load_json(description)["kind"] == PoseStore(store).kind == "3d"
 
 
 def test_file_names_that_are_not_utf8_are_shown_with_a_stand_in(tmp_path):

@@ -12,9 +12,10 @@ from tests.inference import fuzzing
 def exported_model(tmp_path_factory):
     """The folder of the model that `fuzzing.export_model` writes, with its ONNX file where that can be made."""
     has_onnx = all(importlib.util.find_spec(p) for p in ("onnx", "tf2onnx", "onnxruntime"))
-    return fuzzing.export_model(
-        tmp_path_factory.mktemp("exported") / "runs/default-1/model", crop_formats=["onnx"] if has_onnx else []
-    )
+    run = tmp_path_factory.mktemp("exported") / "runs/default-1"
+    run.mkdir(parents=True)
+    (run / "config.json").touch()  # as of a run folder
+    return fuzzing.export_model(run / "model", crop_formats=["onnx"] if has_onnx else [])
 
 
 @pytest.fixture(scope="session")

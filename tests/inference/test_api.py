@@ -66,7 +66,6 @@ def test_files_lists_and_folders(model, folder):
 
 def test_a_runs_model_is_found(exported_model, monkeypatch, tmp_path):
     """A run folder gives its exported model; without one, and for the model in the box, it is built."""
-    (exported_model.parent / "config.json").touch()
     assert metrabs_acae.load(exported_model.parent).has_detector
     for folder in ("run", "box"):
         (tmp_path / folder).mkdir()

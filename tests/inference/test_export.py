@@ -1,6 +1,7 @@
 """The exported folder: loads with TensorFlow alone, is complete or absent, and says what it is."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -118,9 +119,9 @@ def test_archive_holds_the_folder(exported):
     assert names == {f"model/{p.relative_to(exported).as_posix()}" for p in exported.rglob("*") if p.is_file()}
 
 
-def test_replaces_a_model_and_nothing_else(network, tmp_path):
+def test_replaces_a_model_and_nothing_else(network, exported, tmp_path):
     target = tmp_path / "model"
-    write(network, target)
+    shutil.copytree(exported, target)
     (target / "old").touch()
     write(network, target)
     assert not (target / "old").exists() and [p.name for p in tmp_path.iterdir()] == ["model"]

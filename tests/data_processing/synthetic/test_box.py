@@ -4,9 +4,11 @@ import numpy as np
 
 import metrabs_acae
 from data_processing.synthetic import datasets
+from data_processing.synthetic.appearance import OUTFITS
 from data_processing.synthetic.box import BOX, BOX_SKELETON
 from data_processing.synthetic.conventions import APPROXIMATIONS, all_conventions
 from data_processing.synthetic.generate import generate
+from data_processing.synthetic.motions import EVERYTHING
 from data_processing.synthetic.scene import make_example
 from metrabs_acae.data.store import PoseStore
 
@@ -25,10 +27,11 @@ def test_every_joint_of_every_convention_is_labelled_exactly(tmp_path):
 
 
 def test_the_embedded_datasets_do_not_change():
-    """What makes the box's pictures different draws nothing where it is not asked for."""
+    """What makes the box's pictures different is asked for by none of them."""
     assert not set(BOX) & set(datasets.STORES)
-    plain = datasets.STORES["synthetic-surreal"]
-    assert plain.detail == 1.0
+    for store in datasets.STORES.values():
+        assert store.detail == 1 and OUTFITS[store.outfit].shirtless == 0 and store.rig != "all"
+        assert store.motions != EVERYTHING
 
 
 def test_pictures_are_larger():
