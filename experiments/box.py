@@ -2,7 +2,7 @@
 
 Each step is a command of this project: the data, separate heads, pseudo-labels, the autoencoder, the fine-tuning with
 output regularization, packing. What is there is kept and a killed step goes on, so the same command may be run until
-it is done. It takes hours of two cores; what it cost and gave is in `metrabs_acae/pretrained/README.md`.
+it is done. It takes more than an hour on two cores; what it cost and gave is in `metrabs_acae/pretrained/README.md`.
 """
 
 from __future__ import annotations
