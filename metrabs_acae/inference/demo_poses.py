@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
 RESULT_SUFFIXES = (".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html")
 PREFERRED_SKELETONS = ("smpl+head_30", "h36m_17", "h36m_25", "smpl_24")
 
+UPWARDS = np.array([0.0, -1.0, 0.0])
+
 
 @dataclass(frozen=True)
 class DemoResult:
@@ -39,6 +42,12 @@ def load_saved_model(path):
     if not (Path(path) / "saved_model.pb").exists():
         raise UserError(f"{path} is not an exported model: it has no saved_model.pb; write one with --export.")
     return tf.saved_model.load(str(path))
+
+
+def require_detector(model, path) -> None:
+    """UserError if the model does not find people by itself."""
+    if not hasattr(model, "detect_poses_batched"):
+        raise UserError(f"{path} has no detector; give the people's boxes with --boxes LEFT,TOP,WIDTH,HEIGHT[;...].")
 
 
 def skeletons_of(model) -> list[str]:
@@ -99,13 +108,7 @@ class Estimator:
             images: [H, W, 3] each, taken by the camera of `source`.
             boxes: [P, 4] for each, left out where outside of it; None: the detector finds them.
         """
-        common = {
-            "batch_size": max(len(images), 1),
-            "skeleton": self.skeleton,
-            "num_aug": self._settings.num_aug or 1,
-            "intrinsic_matrix": source.intrinsic_matrix,
-            "distortion_coeffs": source.lens.estimator_coefficients,
-        }
+        common = self._common(images, source) | {"world_up_vector": np.asarray(source.up, np.float32)}
         if boxes is None:
             results = detect_poses_list(
                 self._model,
@@ -120,6 +123,47 @@ class Estimator:
             results = estimate_poses_list(self._model, images, boxes, **common)
             results = [{"boxes": b, **result} for b, result in zip(boxes, results, strict=True)]
         return [_people(result) for result in results]
+
+    def turned(
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], ups: Sequence[np.ndarray], source: Source
+    ) -> list[People]:
+        """One person in each image, in a crop that is turned so that a direction points upwards.
+
+        Args:
+            boxes: [4] each, in the image. ups: [3] each, in the camera frame.
+        """
+        rotations = [_rotation_between(UPWARDS, up) for up in ups]
+        extrinsics = np.tile(np.eye(4, dtype=np.float32), (len(images), 1, 1))
+        extrinsics[:, :3, :3] = rotations
+        results = estimate_poses_list(
+            self._model,
+            images,
+            [box[np.newaxis] for box in boxes],
+            extrinsic_matrix=extrinsics,
+            world_up_vector=np.float32(UPWARDS),
+            **self._common(images, source),
+        )
+        people = [_people({"boxes": box[np.newaxis], **r}) for box, r in zip(boxes, results, strict=True)]
+        return [
+            dataclasses.replace(p, poses3d=p.poses3d @ R.T.astype(np.float32))
+            for p, R in zip(people, rotations, strict=True)
+        ]
+
+    def _common(self, images: Sequence[np.ndarray], source: Source) -> dict:
+        return {
+            "batch_size": max(len(images), 1),
+            "skeleton": self.skeleton,
+            "num_aug": self._settings.num_aug or 1,
+            "intrinsic_matrix": source.intrinsic_matrix,
+            "distortion_coeffs": source.lens.estimator_coefficients,
+        }
+
+
+def _rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """[3, 3] that turns the direction `a` to that of `b`, by the shortest way."""
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.align_vectors([b / np.linalg.norm(b)], [a])[0].as_matrix()
 
 
 def _people(result: dict[str, np.ndarray]) -> People:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from metrabs_acae.settings import setting, settings
+from metrabs_acae.inference.multiview_settings import Multiview
+from metrabs_acae.settings import section, setting, settings
 
 
 @settings
@@ -41,3 +42,4 @@ class Demo:
     """Videos: frames that the model sees at once."""
     max_frames: int = setting(0, at_least=0)
     """Videos and webcams: stop after this many frames; 0: no limit."""
+    multiview: Multiview = section(Multiview)
