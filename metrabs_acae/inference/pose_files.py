@@ -33,6 +33,7 @@ class Source:
         tracked: whether a person has the same number in all frames.
         detected: whether boxes have scores.
         camera_from: in words, how the camera is known.
+        refined: whether the poses are those of `refinement.refine_log`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Source:
     detected: bool = True
     lens: Lens = PINHOLE
     camera_from: str = ""
+    refined: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,13 @@ class PoseLog:
     """Collects the poses of frame after frame outside of memory; then writes them to files.
 
     A context manager: what was collected is gone when it ends.
+
+    Attributes:
+        raw: the log of the same people in the same frames whose poses were refined, if they were.
     """
 
-    def __init__(self, source: Source):
-        self.source = source
+    def __init__(self, source: Source, *, raw: PoseLog | None = None):
+        self.source, self.raw = source, raw
         self._folder = tempfile.TemporaryDirectory(prefix="metrabs_acae.")
         n_joints = len(source.joint_names)
         kinds = {
@@ -152,6 +157,7 @@ def write_json(path: str | Path, log: PoseLog) -> None:
         "joint_names": list(source.joint_names),
         "edges": [list(map(int, e)) for e in source.edges],
         "tracked": source.tracked,
+        "refined": source.refined,
     }
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(json.dumps(head)[:-1] + ', "frames": [')
@@ -190,7 +196,7 @@ def write_poses_npz(path: str | Path, log: PoseLog) -> None:
     """The poses as arrays with one row per person and frame."""
     source = log.source
     metadata = {"format": FORMAT, "skeleton": source.skeleton, "tracked": source.tracked, "lens": source.lens.to_json()}
-    metadata["camera_from"] = source.camera_from
+    metadata |= {"camera_from": source.camera_from, "refined": source.refined}
     arrays = {
         "poses3d_mm": log.column("poses3d"),
         "joint_names": np.array(source.joint_names, str),
@@ -209,6 +215,8 @@ def write_poses_npz(path: str | Path, log: PoseLog) -> None:
     }
     if not np.isnan(log.column("entropy")).all():
         arrays["entropy"] = log.column("entropy")
+    if log.raw is not None:
+        arrays |= {"raw_poses3d_mm": log.raw.column("poses3d"), "raw_poses2d_px": log.raw.column("poses2d")}
     if source.detected:
         arrays["score"] = log.column("scores")
     write_npz(path, arrays)
