@@ -33,6 +33,7 @@ class Source:
         tracked: whether a person has the same number in all frames.
         detected: whether boxes have scores.
         camera_from: in words, how the camera is known.
+        refined: whether the poses are those of `refinement.refine_log`.
         up: [3] the world's upward direction in the camera frame.
         more: {key: array} that files of poses hold too.
     """
@@ -47,6 +48,7 @@ class Source:
     detected: bool = True
     lens: Lens = PINHOLE
     camera_from: str = ""
+    refined: bool = False
     up: Sequence[float] = (0.0, -1.0, 0.0)
     more: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -91,12 +93,15 @@ class PoseLog:
 
     A context manager: what was collected is gone when it ends.
 
-    Args:
+    Attributes:
+        raw: the log of the same people in the same frames whose poses were refined, if they were.
         more: {key: shape for a person} of float32 arrays that files of poses hold too.
     """
 
-    def __init__(self, source: Source, more: Mapping[str, tuple[int, ...]] | None = None):
-        self.source, self.more = source, tuple(more or {})
+    def __init__(
+        self, source: Source, *, raw: PoseLog | None = None, more: Mapping[str, tuple[int, ...]] | None = None
+    ):
+        self.source, self.raw, self.more = source, raw, dict(more or {})
         self._folder = tempfile.TemporaryDirectory(prefix="metrabs_acae.")
         n_joints = len(source.joint_names)
         kinds = {
@@ -111,7 +116,7 @@ class PoseLog:
             "poses2d": (np.float32, (n_joints, 2)),
             "uncertainty": (np.float32, (n_joints,)),
             "entropy": (np.float32, (n_joints,)),
-            **{name: (np.float32, shape) for name, shape in (more or {}).items()},
+            **{name: (np.float32, shape) for name, shape in self.more.items()},
         }
         self._columns = {name: GrowingArray(Path(self._folder.name, name), *kind) for name, kind in kinds.items()}
 
@@ -167,6 +172,7 @@ def write_json(path: str | Path, log: PoseLog) -> None:
         "joint_names": list(source.joint_names),
         "edges": [list(map(int, e)) for e in source.edges],
         "tracked": source.tracked,
+        "refined": source.refined,
         **{name: np.asarray(value).tolist() for name, value in source.more.items()},
     }
     more = {name: log.column(name) for name in log.more}
@@ -212,7 +218,7 @@ def write_poses_npz(path: str | Path, log: PoseLog) -> None:
     """The poses as arrays with one row per person and frame."""
     source = log.source
     metadata = {"format": FORMAT, "skeleton": source.skeleton, "tracked": source.tracked, "lens": source.lens.to_json()}
-    metadata["camera_from"] = source.camera_from
+    metadata |= {"camera_from": source.camera_from, "refined": source.refined}
     arrays = {
         "poses3d_mm": log.column("poses3d"),
         "joint_names": np.array(source.joint_names, str),
@@ -231,6 +237,8 @@ def write_poses_npz(path: str | Path, log: PoseLog) -> None:
     }
     if not np.isnan(log.column("entropy")).all():
         arrays["entropy"] = log.column("entropy")
+    if log.raw is not None:
+        arrays |= {"raw_poses3d_mm": log.raw.column("poses3d"), "raw_poses2d_px": log.raw.column("poses2d")}
     if source.detected:
         arrays["score"] = log.column("scores")
     arrays |= {name: log.column(name) for name in log.more} | {k: np.asarray(v) for k, v in source.more.items()}
