@@ -3,7 +3,7 @@
     python -m benchmarks.multiview --video pose2sim-0.10.49-py3-none-any.whl --write
 
 Every fifth frame is measured, as in `benchmarks.real_people`; the detector finds the person. A single view's pose
-stands where the model places it from that view alone, by the true camera. Two and three cameras: the mean over all choices.
+stands where the model places it from that view alone, by the true camera. Two and three cameras: mean over all choices.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PAGE = ROOT / "docs" / "demo.md"
 SKELETON = "coco_19"
 NOTE = (
     "Lengths in mm. MPJPE: in the world, about the middle of the hips; position: of the mean joint. px: of 1920, "
-    "between the projections of the pose and of the truth in all four views, mean and 95 %, whichever cameras were used."
+    "between the projections of pose and truth in all four views, mean and 95 %, whichever cameras were used."
 )
 
 

@@ -52,19 +52,25 @@ def ray_distances(points_mm: np.ndarray, centers_mm: np.ndarray, directions: np.
     return np.linalg.norm(offset - along * directions, axis=-1)
 
 
-def distances_between_rays(centers_a, directions_a, centers_b, directions_b) -> np.ndarray:
-    """Shortest distances [...] between straight lines [..., 3]; of (almost) parallel ones, that of a centre to the
-    other line."""
-    normal = np.cross(directions_a, directions_b)
-    length = np.linalg.norm(normal, axis=-1)
+def nearest_on_rays(centers_a, directions_a, centers_b, directions_b) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How far along two rays [..., 3] they come nearest to each other, [...] each, and their distance there.
+
+    Of (almost) parallel ones, half way between the centres.
+    """
+    cosine = (directions_a * directions_b).sum(-1)
     offset = centers_b - centers_a
-    along = (offset * directions_a).sum(-1, keepdims=True) * directions_a
-    skew = np.abs((offset * normal).sum(-1)) / np.maximum(length, 1e-12)
-    return np.where(length > 1e-3, skew, np.linalg.norm(offset - along, axis=-1))
+    of_a, of_b = (offset * directions_a).sum(-1), (offset * directions_b).sum(-1)
+    square = 1 - cosine**2  # of the sine
+    crossing = square > 1e-6
+    square = np.where(crossing, square, 1.0)
+    along_a = np.where(crossing, (of_a - cosine * of_b) / square, of_a / 2)
+    along_b = np.where(crossing, (cosine * of_a - of_b) / square, -of_b / 2)
+    apart = offset + along_b[..., np.newaxis] * directions_b - along_a[..., np.newaxis] * directions_a
+    return along_a, along_b, np.linalg.norm(apart, axis=-1)
 
 
-def triangulate(centers_mm, directions, sigma_mm, *, priors_mm=None, prior_sigma_mm=None) -> Triangulation:
-    """Points nearest to their rays and priors, by iteratively reweighted least squares.
+def triangulate(centers_mm, directions, sigma_mm, *, prior_mm=None, prior_sigma_mm=np.inf) -> Triangulation:
+    """Points nearest to their rays and to a prior, by iteratively reweighted least squares.
 
     It starts from the best of the pairs of views, by the robust cost of all rays, so that one wrong view among three
     does not pull the start away.
@@ -73,15 +79,15 @@ def triangulate(centers_mm, directions, sigma_mm, *, priors_mm=None, prior_sigma
         centers_mm: [V, 3] of the cameras.
         directions: [V, N, 3], unit length; not finite where a view does not see a point.
         sigma_mm: [V, N] standard deviation of a ray at the point.
-        priors_mm: [K, N, 3] places where the points are thought to be, not finite where unknown.
-        prior_sigma_mm: [K, N] their standard deviations along an axis.
+        prior_mm: [N, 3] where the points are thought to be, not finite where unknown.
+        prior_sigma_mm: its standard deviation along an axis.
     """
     directions, sigma_mm = np.asarray(directions, np.float64), np.asarray(sigma_mm, np.float64)
     centers = np.broadcast_to(np.asarray(centers_mm, np.float64)[:, np.newaxis], directions.shape)
     seen = np.isfinite(directions).all(-1) & np.isfinite(sigma_mm)
     directions = np.where(seen[..., np.newaxis], directions, (0.0, 0.0, 1.0))
     weights = np.where(seen, 1 / np.where(seen, sigma_mm, 1) ** 2, 0)
-    prior = _prior_system(priors_mm, prior_sigma_mm, directions.shape[1])
+    prior = np.full((directions.shape[1], 3), np.nan) if prior_mm is None else np.asarray(prior_mm, np.float64)
 
     def robust(points):
         """Shares [V, N] left to the rays, and costs [N]; of unknown points 1 and infinity."""
@@ -91,7 +97,7 @@ def triangulate(centers_mm, directions, sigma_mm, *, priors_mm=None, prior_sigma
         return seen / (1 + squares) ** 2, np.where(known, (squares / (1 + squares)).sum(0), np.inf)
 
     def solve(shares):
-        return _solve(centers, directions, weights * shares, prior)
+        return _solve(centers, directions, weights * shares, prior, prior_sigma_mm)
 
     points, _ = solve(seen)
     _, cost = robust(points)
@@ -109,21 +115,13 @@ def triangulate(centers_mm, directions, sigma_mm, *, priors_mm=None, prior_sigma
     return Triangulation(points, np.where(known, sigma, np.nan), np.where(known, shares, 0))
 
 
-def _prior_system(priors_mm, prior_sigma_mm, n_points: int):
-    """Weights [N] and weighted sums of places [N, 3]."""
-    if priors_mm is None:
-        return np.zeros(n_points), np.zeros((n_points, 3))
-    known = np.isfinite(priors_mm).all(-1)
-    weights = np.where(known, 1 / np.square(prior_sigma_mm), 0)
-    return weights.sum(0), (weights[..., np.newaxis] * np.where(known[..., np.newaxis], priors_mm, 0)).sum(0)
-
-
-def _solve(centers, directions, weights, prior):
+def _solve(centers, directions, weights, prior, prior_sigma):
     """Points [N, 3] and covariances [N, 3, 3]; NaN where the system does not tell the point."""
     across = np.eye(3) - directions[..., :, np.newaxis] * directions[..., np.newaxis, :]
     across = weights[..., np.newaxis, np.newaxis] * across
-    normal = across.sum(0) + prior[0][:, np.newaxis, np.newaxis] * np.eye(3)
-    right = (across @ centers[..., np.newaxis])[..., 0].sum(0) + prior[1]
+    of_prior = np.isfinite(prior).all(-1, keepdims=True) / prior_sigma**2
+    normal = across.sum(0) + of_prior[..., np.newaxis] * np.eye(3)
+    right = (across @ centers[..., np.newaxis])[..., 0].sum(0) + of_prior * np.nan_to_num(prior)
     values = np.linalg.eigvalsh(normal)
     fixed = values[:, 0] > 1e-6 * np.maximum(values[:, 2], 1e-12)  # else rays are parallel, or there is one only
     inverse = np.linalg.inv(np.where(fixed[:, np.newaxis, np.newaxis], normal, np.eye(3)))
@@ -143,7 +141,7 @@ class Fusion(Triangulation):
 def fuse_views(centers_mm, directions, sigma_mm, poses_mm) -> Fusion:
     """One pose of a person from what several views say: their rays, and the shape of each view's own 3D pose.
 
-    Each own pose, moved and scaled to the points found so far, is a prior with `PRIOR_MM`. Rays from several sides
+    The prior is the median of the own poses, each moved and scaled to the points found so far. Rays from several sides
     outweigh it by far; it decides where rays are (nearly) parallel or one camera alone sees a joint. The pose of a
     single view stays as it is.
 
@@ -153,14 +151,14 @@ def fuse_views(centers_mm, directions, sigma_mm, poses_mm) -> Fusion:
     """
     poses = np.asarray(poses_mm, np.float64)
     found = triangulate(centers_mm, directions, sigma_mm)
-    priors, scales = poses, np.full(len(poses), np.nan)
+    moved, scales = poses, np.full(len(poses), np.nan)
     for _ in range(N_ALIGNMENTS if len(poses) > 1 else 1):
         if np.isfinite(found.points_mm).all(-1).sum() > 1:
-            moved = [move_and_scale(pose, found.points_mm, found.sigma_mm) for pose in poses]
-            priors, scales = (np.stack(parts) for parts in zip(*moved, strict=True))
-        found = triangulate(
-            centers_mm, directions, sigma_mm, priors_mm=priors, prior_sigma_mm=np.full(poses.shape[:2], PRIOR_MM)
-        )
+            parts = [move_and_scale(pose, found.points_mm, found.sigma_mm) for pose in poses]
+            moved, scales = (np.stack(part) for part in zip(*parts, strict=True))
+        prior = np.median(moved, axis=0)
+        sigma = PRIOR_MM / np.sqrt(len(poses))
+        found = triangulate(centers_mm, directions, sigma_mm, prior_mm=prior, prior_sigma_mm=sigma)
     scale = np.median(scales) if np.isfinite(scales).all() else np.nan
     return Fusion(found.points_mm, found.sigma_mm, found.ray_weights, float(scale))
 

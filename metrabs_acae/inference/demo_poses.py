@@ -182,15 +182,22 @@ def _people(result: dict[str, np.ndarray]) -> People:
 
 def draw_people(image: np.ndarray, people: People, source: Source) -> np.ndarray:
     """A copy of the image with boxes and poses; colours and, if tracked, labels are those of the people's numbers."""
+    return draw_poses(image, people.person, people.poses2d, people.boxes, people.scores, source)
+
+
+def draw_poses(image: np.ndarray, person, poses2d, boxes, scores, source: Source) -> np.ndarray:
+    """As `draw_people`, from arrays [P, ...]; a box that is NaN is left out."""
     from metrabs_acae.visualization import overlay
 
-    colors = [overlay.number_color(n) for n in people.person]
+    colors = [overlay.number_color(n) for n in person]
     labels = [
         (f"{n} " if source.tracked else "") + ("" if np.isnan(score) else f"{score:.2f}")
-        for n, score in zip(people.person, people.scores, strict=True)
+        for n, score in zip(person, scores, strict=True)
     ]
-    drawn = overlay.draw_boxes(image, people.boxes, colors=colors, labels=labels)
-    for pose, color in zip(people.poses2d, colors, strict=True):
+    known = np.flatnonzero(np.isfinite(boxes).all(axis=1))
+    of_known = {"colors": [colors[i] for i in known], "labels": [labels[i] for i in known]}
+    drawn = overlay.draw_boxes(image, boxes[known], **of_known)
+    for pose, color in zip(poses2d, colors, strict=True):
         drawn = overlay.draw_pose_2d(drawn, pose, source.edges, color=color)
     return drawn
 

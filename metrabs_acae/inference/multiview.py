@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,21 +17,20 @@ from metrabs_acae.inference.demo_poses import (
     RESULT_SUFFIXES,
     DemoResult,
     Estimator,
-    draw_people,
+    draw_poses,
     load_saved_model,
     require_detector,
     write_pose_files,
 )
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.multiview_inputs import Moments, View
+from metrabs_acae.inference.multiview_log import NAME, FusedLog
 from metrabs_acae.inference.multiview_posing import Posing
 from metrabs_acae.inference.own_files import claim
 from metrabs_acae.inference.pose_files import PoseLog, Source
 from metrabs_acae.inference.video import VideoWriter
 from metrabs_acae.interruption import Interruption
 from metrabs_acae.progress import Progress
-
-NAME = "multiview"
 
 
 def run_multiview(
@@ -63,7 +61,7 @@ def run_multiview(
         if None in boxes:
             require_detector(model, saved_model_path)
         estimator = Estimator(model, None, settings)
-        return _run(moments, Posing(moments.views, estimator, boxes, settings), out_dir, settings, log)
+        return _run(items, moments, Posing(moments.views, estimator, boxes, settings), out_dir, settings, log)
 
 
 def _check_settings(settings: Demo) -> None:
@@ -78,68 +76,72 @@ def _check_settings(settings: Demo) -> None:
         raise UserError("--calibration follows people over time: leave out --no-track.")
 
 
-def _run(moments: Moments, posing: Posing, out_dir: Path, settings: Demo, log) -> DemoResult:
-    batches = itertools.islice(moments, settings.max_frames or None)
-    batches = iter(lambda moments=batches: list(itertools.islice(moments, settings.frames_per_batch)), [])
-    n_expected = moments.n_moments
-    if settings.max_frames:
-        n_expected = min(settings.max_frames, n_expected or settings.max_frames)
+def _run(items, moments: Moments, posing: Posing, out_dir: Path, settings: Demo, log) -> DemoResult:
+    views = moments.views
     with contextlib.ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
-        poses = stack.enter_context(_log(moments.views, posing.sources[0]))
-        files, writers = [], []
-        if "overlay" in settings.outputs:
-            files = [out_dir / f"{view.item.stem}.overlay.mp4" for view in moments.views]
-            writers = [VideoWriter(stack.enter_context(replacing(f)), fps=moments.fps) for f in files]
-        progress = Progress(f"{len(moments.views)} views: frames", n_expected)
-        for batch in batches:
-            for (number, time_s, frames), people in zip(batch, posing(batch), strict=True):
-                poses.add(number, time_s, people.of_view(0), **people.more())
-                for view, writer in enumerate(writers):
-                    if view in frames:
-                        drawn = draw_people(frames[view].image, people.of_view(view), posing.sources[view])
-                        writer.write(drawn, time_s)
+        found = stack.enter_context(FusedLog(views, posing.sources[0]))
+        n_expected = moments.n_moments
+        if settings.max_frames:
+            n_expected = min(settings.max_frames, n_expected or settings.max_frames)
+        progress = Progress(f"{len(views)} views: frames", n_expected)
+        some = itertools.islice(moments, settings.max_frames or None)
+        for batch in iter(lambda: list(itertools.islice(some, settings.frames_per_batch)), []):
+            for (number, time_s, _), people in zip(batch, posing(batch), strict=True):
+                found.add(number, time_s, people)
             progress.step(len(batch))
             if interruption.requested:
                 break
         fps = progress.rate
         progress.close()
-        for writer in writers:
-            writer.close()
-        picture = files[0].name if files else ""
+        poses = stack.enter_context(found.finished(settings))
+        files, picture = [], ""
+        if "overlay" in settings.outputs:
+            files = _draw(items, posing.sources, poses, out_dir, settings)
+            picture = files[0].name
         files += write_pose_files(out_dir / NAME, poses, settings, picture=picture)
         result = DemoResult(NAME, poses.n_frames, poses.n_rows, tuple(files))
-        for line in _report(moments.views, poses):
+        for line in _report(views, poses):
             log(line)
     frames = f"{result.n_frames} frames, {result.n_people / max(result.n_frames, 1):.1f} people a frame, {fps:.1f} fps"
     damaged = f", {moments.n_damaged} damaged pieces skipped" if moments.n_damaged else ""
     log(frames + damaged + (", stopped early" if interruption.requested else ""))
-    log(f"Wrote {NAME} and the overlays of {len(moments.views)} views to {out_dir}")
+    log(f"Wrote {NAME} and the overlays of {len(views)} views to {out_dir}")
     if interruption.requested:
         raise KeyboardInterrupt
     return result
 
 
-def _log(views: Sequence[View], first: Source) -> PoseLog:
-    """Of poses in the frame of the first view's camera and in the world, with what all views say of them."""
-    n_views, n_joints = len(views), len(first.joint_names)
-    of_views = {
-        "view_names": np.array([v.item.stem for v in views]),
-        "view_intrinsic_matrices": np.stack([v.camera.K for v in views]),
-        "view_extrinsic_matrices": np.stack([v.extrinsics for v in views]),
-        "world_up": views[0].camera.world_up,
-    }
-    of_people = {
-        "world_mm": (n_joints, 3),
-        "view_poses2d_px": (n_views, n_joints, 2),
-        "view_errors_px": (n_views, n_joints),
-        "view_weights": (n_views, n_joints),
-    }
-    return PoseLog(dataclasses.replace(first, name=NAME, more=of_views), of_people)
+def _draw(items, sources: Sequence[Source], poses: PoseLog, out_dir: Path, settings: Demo) -> list[Path]:
+    """Reads the videos a second time and writes them with the poses drawn in."""
+    files = [out_dir / f"{item.stem}.overlay.mp4" for item in items]
+    columns = {name: poses.column(name) for name in ("person", "view_poses2d_px", "view_boxes_ltwh_px", "view_scores")}
+    starts = np.concatenate([[0], np.cumsum(poses.column("n_people"))])
+    with contextlib.ExitStack() as stack:
+        moments = stack.enter_context(contextlib.closing(Moments(items, settings.multiview)))
+        writers = [VideoWriter(stack.enter_context(replacing(f)), fps=moments.fps) for f in files]
+        progress = Progress(f"{len(items)} views: drawn", poses.n_frames)
+        for i, (_, time_s, frames) in enumerate(itertools.islice(moments, poses.n_frames)):
+            person, poses2d, boxes, scores = (c[starts[i] : starts[i + 1]] for c in columns.values())
+            for view, frame in frames.items():
+                image = draw_poses(
+                    frame.image, person, poses2d[:, view], boxes[:, view], scores[:, view], sources[view]
+                )
+                writers[view].write(image, time_s)
+            progress.step()
+        progress.close()
+        for writer in writers:
+            writer.close()
+    return files
 
 
 def _report(views: Sequence[View], poses: PoseLog) -> Iterator[str]:
     """How far the projected poses are from those of each view."""
+    if not poses.n_rows:
+        yield (
+            "Nobody was seen by several cameras at one place: do the cameras of --calibration (its unit, "
+            "--camera-names) and the moments (--sync) belong to the videos?"
+        )
     errors = poses.column("view_errors_px")
     for i, view in enumerate(views):
         known = errors[:, i][np.isfinite(errors[:, i])]

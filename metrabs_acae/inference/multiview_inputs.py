@@ -103,9 +103,9 @@ class Moments:
         moment, start_s = 0, None
         while all(self._waiting):
             numbers = [frame.index - n for frame, n in zip(self._waiting, self._offsets, strict=True)]
-            moment = max(moment, min(numbers))
-            shown = {i: self._waiting[i] for i, number in enumerate(numbers) if number == moment}
-            if shown:
+            if min(numbers) >= moment:
+                moment = min(numbers)
+                shown = {i: self._waiting[i] for i, number in enumerate(numbers) if number == moment}
                 time_s = shown[min(shown)].time_s
                 start_s = time_s if start_s is None else start_s
                 yield moment + self._offsets[0], time_s - start_s, shown
@@ -132,7 +132,7 @@ def _cameras_of(items: Sequence[DemoInput], settings: Multiview) -> list[NamedCa
     if wanted and len(wanted) != len(items):
         raise UserError(f"--camera-names names {len(wanted)} cameras for {len(items)} videos; give one for each video.")
     if not wanted:
-        wanted = [item.stem if item.stem in cameras else item.name for item in items]
+        wanted = [item.name if item.name in cameras else item.stem for item in items]
         if not set(wanted) & set(cameras):
             if len(cameras) != len(items):
                 raise UserError(

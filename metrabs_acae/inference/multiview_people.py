@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from metrabs_acae.geometry.triangulation import distances_between_rays, fuse_views, ray_distances
-from metrabs_acae.inference.multiview_inputs import View
+from metrabs_acae.geometry.triangulation import fuse_views, nearest_on_rays, ray_distances
 from metrabs_acae.inference.pose_files import People
 
 FORBIDDEN = 1e9
@@ -18,9 +17,9 @@ SAME_PERSON_MM = 250.0
 """Rays of the same joint of one person pass each other this near, in the median over the joints."""
 SPEED_MM_S = 3000.0
 """By which a person who was not seen for a while may have moved."""
-DEPTH_WEIGHT = 0.1
-"""Of the distance between places that single views give, which are uncertain in depth, beside that between rays."""
-MAX_DEPTH_RATIO = 1.6
+DEPTH_WEIGHT_MM = 200.0
+"""Of logarithms of ratios between the distances from two cameras and those that each view by itself gives."""
+MAX_DEPTH_RATIO = 1.8
 """By which a single view may misjudge how far away a person is."""
 SAME_PLACE_MM = 250.0
 """Two people are not so near to each other, joint by joint."""
@@ -67,8 +66,8 @@ class PeopleInViews:
     """Follows people through what all views see, moment after moment.
 
     In each view, the people known are assigned to those seen by the median distance of their joints to the rays
-    (Hungarian). Who is left in several views is grouped, view by view, by the distances between rays and, weakly,
-    between the places that single views give. A person gets a number when `min_views` views see them at once.
+    (Hungarian). Who is left in several views is grouped, view by view, by the distances between rays, and by how far
+    away single views think that they are. A person gets a number when `min_views` views see them at once.
     """
 
     def __init__(self, *, min_views: int = 2, max_gap_s: float = 1.0):
@@ -103,9 +102,9 @@ class PeopleInViews:
         """Adds the view's people to those that are known; gives the rest."""
         costs = np.array([[_median_distance(p, o) for o in observations] for p in self._people])
         costs = costs.reshape(len(self._people), len(observations))
-        limits = np.array([SAME_PERSON_MM + SPEED_MM_S * (time_s - p.time_s) for p in self._people])
+        limits = [SAME_PERSON_MM + np.median(p.sigma_mm) + SPEED_MM_S * (time_s - p.time_s) for p in self._people]
         left = set(range(len(observations)))
-        for i, j in _best_pairs(np.where(costs <= limits[:, np.newaxis], costs, FORBIDDEN)):
+        for i, j in _best_pairs(np.where(costs <= np.reshape(limits, (-1, 1)), costs, FORBIDDEN)):
             self._people[i].views[view] = j
             left.remove(j)
         return sorted(left)
@@ -142,21 +141,27 @@ def _median_distance(person: Person, seen: Observation) -> float:
 
 def _affinity(a: Observation, b: Observation) -> float:
     """The cost of taking the people of two views for one, mm."""
-    rays = float(np.median(distances_between_rays(a.center_mm, a.directions, b.center_mm, b.directions)))
-    middles = [o.points_mm.mean(0) for o in (a, b)]
-    depths = [np.linalg.norm(m - o.center_mm) for m, o in zip(middles, (a, b), strict=True)]
-    apart = np.linalg.norm(middles[0] - middles[1])
-    if rays > SAME_PERSON_MM or apart > (MAX_DEPTH_RATIO - 1) * sum(depths):
+    *alongs, distances = nearest_on_rays(a.center_mm, a.directions, b.center_mm, b.directions)
+    rays, ratios = float(np.median(distances)), []
+    for seen, along in zip((a, b), alongs, strict=True):
+        own = np.median(np.linalg.norm(seen.points_mm - seen.center_mm, axis=-1))
+        ratios.append(np.log(max(np.median(along), 1.0) / max(own, 1.0)))
+    if rays > SAME_PERSON_MM or np.abs(ratios).max() > np.log(MAX_DEPTH_RATIO):
         return FORBIDDEN
-    return rays + DEPTH_WEIGHT * apart
+    return rays + DEPTH_WEIGHT_MM * float(np.abs(ratios).sum())
 
 
 def fuse(person: Person, seen: Mapping[int, Sequence[Observation]]) -> None:
     """Sets what follows from the person's places in the views."""
     found = [seen[view][place] for view, place in person.views.items()]
+    if len(found) == 1 and np.isfinite(person.scale):  # several views have told how far away such a person is
+        center, points = found[0].center_mm, found[0].points_mm
+        found = [dataclasses.replace(found[0], points_mm=center + person.scale * (points - center))]
     stack = {name: np.stack([getattr(o, name) for o in found]) for name in Observation.__dataclass_fields__}
     fused = fuse_views(stack["center_mm"], stack["directions"], stack["sigma_mm"], stack["points_mm"])
-    person.points_mm, person.sigma_mm, person.scale = fused.points_mm, fused.sigma_mm, fused.scale
+    person.points_mm, person.sigma_mm = fused.points_mm, fused.sigma_mm
+    if np.isfinite(fused.scale):
+        person.scale = fused.scale
     person.weights = dict(zip(person.views, fused.ray_weights, strict=True))
 
 
@@ -164,54 +169,40 @@ def _distance(a: Person, b: Person) -> float:
     return float(np.median(np.linalg.norm(a.points_mm - b.points_mm, axis=-1)))
 
 
+@dataclass(frozen=True)
 class FusedPeople:
-    """The people of a moment, as arrays.
+    """The people of a moment, by number.
 
     Attributes:
-        world_mm: [P, J, 3]. poses2d_px: [P, V, J, 2], their projections. errors_px: [P, V, J], distances to what the
-            views themselves say, NaN where they do not see the person. weights: [P, V, J], 0 to 1.
+        person: [P].
+        world_mm: [P, J, 3].
+        uncertainty: [P, J] mm, standard deviation in the world, all axes together.
+        own_px: [P, V, J, 2], what each view by itself says; NaN where it does not see the person.
+        boxes: [P, V, 4] px, scores: [P, V]; likewise.
+        weights: [P, V, J] how far each view counts, 0 to 1.
     """
 
-    def __init__(self, views: Sequence[View], people: Sequence[Person], seen: Sequence[People], world_mm: np.ndarray):
-        n_people, n_joints = world_mm.shape[:2]
-        self._views, self._people, self._seen = views, people, seen
-        self.world_mm = world_mm
-        self.poses2d_px = np.stack([view.project(world_mm) for view in views], axis=1)
-        own_px = np.full((n_people, len(views), n_joints, 2), np.nan)
-        self.weights = np.zeros((n_people, len(views), n_joints))
-        for i, person in enumerate(people):
-            for view, place in person.views.items():
-                own_px[i, view] = seen[view].poses2d[place]
-                self.weights[i, view] = person.weights[view]
-        self.errors_px = np.linalg.norm(self.poses2d_px - own_px, axis=-1)
+    person: np.ndarray
+    world_mm: np.ndarray
+    uncertainty: np.ndarray
+    own_px: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    weights: np.ndarray
 
-    def more(self) -> dict[str, np.ndarray]:
-        return {
-            "world_mm": self.world_mm,
-            "view_poses2d_px": self.poses2d_px,
-            "view_errors_px": self.errors_px,
-            "view_weights": self.weights,
-        }
-
-    def of_view(self, number: int) -> People:
-        """In a view's camera frame; boxes are those of the view or, where it does not see someone, of their pose."""
-        view, seen = self._views[number], self._seen[number]
-        places = [p.views.get(number) for p in self._people]
-        boxes = [_box_of(pose) for pose in self.poses2d_px[:, number]]
-        boxes = [box if place is None else seen.boxes[place] for box, place in zip(boxes, places, strict=True)]
-        sigma = np.array([p.sigma_mm for p in self._people]).reshape(self.world_mm.shape[:2])
-        return People(
-            person=np.array([p.number for p in self._people], np.int32),
-            boxes=np.array(boxes, np.float32).reshape(-1, 4),
-            scores=np.array([np.nan if place is None else seen.scores[place] for place in places], np.float32),
-            poses3d=view.to_camera(self.world_mm).astype(np.float32),
-            poses2d=self.poses2d_px[:, number].astype(np.float32),
-            uncertainty=sigma,
-            entropy=np.full_like(sigma, np.nan),
-        )
+    def __len__(self) -> int:
+        return len(self.person)
 
 
-def _box_of(pose2d: np.ndarray) -> np.ndarray:
-    """[4] around the joints [J, 2] that are seen; zeros of none."""
-    finite = pose2d[np.isfinite(pose2d).all(-1)]
-    return np.concatenate([finite.min(0), np.ptp(finite, axis=0)]) if len(finite) else np.zeros(4)
+def as_arrays(people: Sequence[Person], seen: Sequence[People], n_joints: int) -> FusedPeople:
+    """Of `PeopleInViews.update`; `seen`: what the views show."""
+    shape = (len(people), len(seen))
+    own_px, boxes = np.full((*shape, n_joints, 2), np.nan), np.full((*shape, 4), np.nan)
+    scores, weights = np.full(shape, np.nan), np.zeros((*shape, n_joints))
+    for i, person in enumerate(people):
+        for view, place in person.views.items():
+            own_px[i, view], boxes[i, view] = seen[view].poses2d[place], seen[view].boxes[place]
+            scores[i, view], weights[i, view] = seen[view].scores[place], person.weights[view]
+    world = np.array([p.points_mm for p in people]).reshape(-1, n_joints, 3)
+    sigma = np.array([p.sigma_mm for p in people]).reshape(-1, n_joints)
+    return FusedPeople(np.array([p.number for p in people], np.int32), world, sigma, own_px, boxes, scores, weights)

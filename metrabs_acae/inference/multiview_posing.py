@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from metrabs_acae.errors import UserError
 from metrabs_acae.inference.demo_poses import Estimator
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.multiview_inputs import View
-from metrabs_acae.inference.multiview_people import FusedPeople, Observation, PeopleInViews, Person, fuse
+from metrabs_acae.inference.multiview_people import FusedPeople, Observation, PeopleInViews, Person, as_arrays, fuse
 from metrabs_acae.inference.pose_files import People, Source, nobody
-from metrabs_acae.inference.smoothing import PoseSmoother
 from metrabs_acae.joint_names import code
 
 SINGLE_CROP_MM, LEAST_MM, OF_SPREAD = 45.0, 20.0, 0.5
@@ -23,8 +21,6 @@ OUTSIDE = 3.0
 """By how much less certain a joint is that a view places outside of its picture."""
 LEAST_SINE = 0.3
 """Of the angle between a trunk and the line of sight, for the trunk to say which way up a crop is."""
-LIKELY_SCALE = (0.4, 2.5)
-"""Of people in the world by their size as single views see it; else the calibration is in another unit."""
 
 
 class Posing:
@@ -44,10 +40,8 @@ class Posing:
         self.sources = [_source(view, estimator, of_view) for view, of_view in zip(views, boxes_of, strict=True)]
         self._estimator, self._boxes_of = estimator, boxes_of
         self._followed = PeopleInViews(min_views=settings.multiview.min_views)
-        self._smoother = PoseSmoother() if settings.smooth else None
         self._trunk = _trunk(estimator.joint_names) if settings.multiview.second_look else None
         self._nobody = nobody(len(estimator.joint_names))
-        self._is_size_known = False
 
     def __call__(self, batch: Sequence[tuple]) -> list[FusedPeople]:
         """The people of each of some moments, see `Moments`."""
@@ -56,16 +50,12 @@ class Posing:
             self._followed.update(time_s, self._observations(of_views))
             for (_, time_s, _), of_views in zip(batch, seen, strict=True)
         ]
-        self._require_likely_sizes([person for people in found for person in people])
         if self._trunk:
             self._look_again(batch, found, seen)
-        n_joints, fused = len(self._estimator.joint_names), []
-        for (_, time_s, _), people, of_views in zip(batch, found, seen, strict=True):
-            world = np.array([p.points_mm for p in people]).reshape(-1, n_joints, 3)
-            if self._smoother:
-                world = self._smoother.update(time_s, [p.number for p in people], world)
-            fused.append(FusedPeople(self.views, people, of_views, world))
-        return fused
+        return [
+            as_arrays(people, of_views, len(self._estimator.joint_names))
+            for people, of_views in zip(found, seen, strict=True)
+        ]
 
     def _estimate(self, batch) -> list[list[People]]:
         """[moments][views] the people that each view sees; none where its frame is missing."""
@@ -105,18 +95,6 @@ class Posing:
             observations = self._observations(of_views)
             for person in people:
                 fuse(person, observations)
-
-    def _require_likely_sizes(self, people: Sequence[Person]) -> None:
-        """Of the first people; UserError where they show that the calibration is in another unit."""
-        scales = [p.scale for p in people if np.isfinite(p.scale)]
-        if self._is_size_known or not scales:
-            return
-        self._is_size_known = True
-        if not LIKELY_SCALE[0] < (scale := float(np.median(scales))) < LIKELY_SCALE[1]:
-            raise UserError(
-                f"By the calibration, people are {scale:.2g} times as large as they look: its places are in another "
-                "unit; give it with --calibration-unit."
-            )
 
     def _upwards(self, person: Person, view: int) -> np.ndarray:
         """From the hips to the shoulders, in the world; the world's where that points (almost) along the view."""
