@@ -59,13 +59,7 @@ class DemoCameras:
             raise UserError(f"{self._settings.camera} has no camera called '{item.stem}'; it has {', '.join(names)}.")
         intrinsics = intrinsics_at_size(found[0], image_size_wh, item.name)
         check_view(intrinsics, image_size_wh, item.name, f"the camera '{found[0].name}'")
-        lens = found[0].camera.lens
-        if lens.estimator_coefficients is None:
-            raise UserError(
-                f"{item.name}: the camera '{found[0].name}' has a {lens.model} lens that the model cannot take into "
-                "account; undistort the pictures first."
-            )
-        return intrinsics.astype(np.float32), lens, f"--camera, '{found[0].name}'"
+        return intrinsics.astype(np.float32), found[0].camera.lens, f"--camera, '{found[0].name}'"
 
 
 def intrinsics_at_size(found: NamedCamera, image_size_wh: Sequence[int], name: str) -> np.ndarray:

@@ -14,15 +14,22 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo_inputs
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_settings import Demo
+from metrabs_acae.inference.each_person import estimate_each
 from metrabs_acae.inference.exif import Focal
 from metrabs_acae.inference.image_list import detect_poses_list, estimate_poses_list
-from metrabs_acae.inference.pose_files import People, PoseLog, Source, write_json, write_poses_npz
+from metrabs_acae.inference.pose_files import (
+    PEOPLE_FIELDS,
+    People,
+    PoseLog,
+    Source,
+    nobody,
+    write_json,
+    write_poses_npz,
+)
 from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
 
 RESULT_SUFFIXES = (".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html")
 PREFERRED_SKELETONS = ("smpl+head_30", "h36m_17", "h36m_25", "smpl_24")
-
-UPWARDS = np.array([0.0, -1.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -108,18 +115,20 @@ class Estimator:
             images: [H, W, 3] each, taken by the camera of `source`.
             boxes: [P, 4] for each, left out where outside of it; None: the detector finds them.
         """
-        common = self._common(images, source) | {"world_up_vector": np.asarray(source.up, np.float32)}
-        if boxes is None:
-            results = detect_poses_list(
-                self._model,
-                images,
-                detector_threshold=self._settings.detector_threshold,
-                detector_nms_iou_threshold=self._settings.detector_nms_iou_threshold,
-                suppress_implausible_poses=self._settings.suppress_implausible_poses,
-                **common,
-            )
-        else:
+        if boxes is not None:
             boxes = [demo_inputs.boxes_in_picture(b, i.shape[1::-1]) for b, i in zip(boxes, images, strict=True)]
+        if source.lens.estimator_coefficients is None:
+            return self._through_lens(images, boxes, source)
+        common = {
+            "batch_size": max(len(images), 1),
+            "intrinsic_matrix": source.intrinsic_matrix,
+            "distortion_coeffs": source.lens.estimator_coefficients,
+            "world_up_vector": np.asarray(source.up, np.float32),
+            **self._common(),
+        }
+        if boxes is None:
+            results = self._detect(images, **common)
+        else:
             results = estimate_poses_list(self._model, images, boxes, **common)
             results = [{"boxes": b, **result} for b, result in zip(boxes, results, strict=True)]
         return [_people(result) for result in results]
@@ -132,38 +141,38 @@ class Estimator:
         Args:
             boxes: [4] each, in the image. ups: [3] each, in the camera frame.
         """
-        rotations = [_rotation_between(UPWARDS, up) for up in ups]
-        extrinsics = np.tile(np.eye(4, dtype=np.float32), (len(images), 1, 1))
-        extrinsics[:, :3, :3] = rotations
-        results = estimate_poses_list(
+        if not images:
+            return []
+        results = estimate_each(self._model, images, boxes, ups, source, **self._common())
+        return [_people({"boxes": box[np.newaxis], **r}) for box, r in zip(boxes, results, strict=True)]
+
+    def _through_lens(self, images: Sequence[np.ndarray], boxes: Sequence | None, source: Source) -> list[People]:
+        """The detector looks at the pictures as they are; each person is then posed in a view without the lens."""
+        if boxes is None:
+            boxes = [r["boxes"] for r in self._detect(images, **self._common() | {"num_aug": 1})]
+        people = []
+        for image, of_image in zip(images, boxes, strict=True):
+            n = len(of_image)
+            found = self.turned([image] * n, list(of_image[:, :4]), [np.asarray(source.up, np.float64)] * n, source)
+            joined = {name: np.concatenate([getattr(p, name) for p in found]) for name in PEOPLE_FIELDS if found}
+            joined |= {"person": np.arange(n, dtype=np.int32)} if found else {}
+            if of_image.shape[1] > 4:
+                joined["scores"] = of_image[:, 4]
+            people.append(dataclasses.replace(nobody(len(self.joint_names)), **joined))
+        return people
+
+    def _detect(self, images: Sequence[np.ndarray], **settings) -> list[dict[str, np.ndarray]]:
+        return detect_poses_list(
             self._model,
             images,
-            [box[np.newaxis] for box in boxes],
-            extrinsic_matrix=extrinsics,
-            world_up_vector=np.float32(UPWARDS),
-            **self._common(images, source),
+            detector_threshold=self._settings.detector_threshold,
+            detector_nms_iou_threshold=self._settings.detector_nms_iou_threshold,
+            suppress_implausible_poses=self._settings.suppress_implausible_poses,
+            **settings,
         )
-        people = [_people({"boxes": box[np.newaxis], **r}) for box, r in zip(boxes, results, strict=True)]
-        return [
-            dataclasses.replace(p, poses3d=p.poses3d @ R.T.astype(np.float32))
-            for p, R in zip(people, rotations, strict=True)
-        ]
 
-    def _common(self, images: Sequence[np.ndarray], source: Source) -> dict:
-        return {
-            "batch_size": max(len(images), 1),
-            "skeleton": self.skeleton,
-            "num_aug": self._settings.num_aug or 1,
-            "intrinsic_matrix": source.intrinsic_matrix,
-            "distortion_coeffs": source.lens.estimator_coefficients,
-        }
-
-
-def _rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[3, 3] that turns the direction `a` to that of `b`, by the shortest way."""
-    from scipy.spatial.transform import Rotation
-
-    return Rotation.align_vectors([b / np.linalg.norm(b)], [a])[0].as_matrix()
+    def _common(self) -> dict:
+        return {"skeleton": self.skeleton, "num_aug": self._settings.num_aug or 1}
 
 
 def _people(result: dict[str, np.ndarray]) -> People:
