@@ -118,9 +118,7 @@ def test_a_fisheye_lens(photos, tmp_path, found_by):
     rays = undistort_points(boxes[:, :2] + boxes[:, 2:] / 2, K, lens)
     middles = poses.mean(1)
     cosines = (rays * middles).sum(1) / np.linalg.norm(rays, axis=1) / np.linalg.norm(middles, axis=1)
-    off = np.degrees(
-        np.arccos(cosines)
-    )  # 5 degrees of the model's own; 12 more without the lens
+    off = np.degrees(np.arccos(cosines))  # 5 degrees of the model's own; 12 more without the lens
     assert off.max() < 6 and abs(off[1] - off[0]) < 2
     assert 45 < np.degrees(np.arctan(rays[1, 0])) < 60
 
