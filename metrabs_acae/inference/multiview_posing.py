@@ -42,7 +42,8 @@ class Posing:
         self.sources = [_source(view, estimator, of_view) for view, of_view in zip(views, boxes_of, strict=True)]
         self._estimator, self._boxes_of = estimator, boxes_of
         self._followed = PeopleInViews(min_views=settings.multiview.min_views)
-        self._trunk = _trunk(estimator.joint_names) if settings.multiview.second_look else None
+        self._trunk = _trunk(estimator.joint_names)
+        self._more_looks = settings.multiview.looks - 1 if self._trunk else 0
         self._nobody = nobody(len(estimator.joint_names))
 
     def __call__(self, batch: Sequence[tuple]) -> list[FusedPeople]:
@@ -52,7 +53,7 @@ class Posing:
             self._followed.update(time_s, self._observations(of_views))
             for (_, time_s, _), of_views in zip(batch, seen, strict=True)
         ]
-        if self._trunk:
+        for _ in range(self._more_looks):
             self._look_again(batch, found, seen)
         return [
             as_arrays(people, of_views, len(self._estimator.joint_names))
