@@ -1,6 +1,6 @@
 """How well people are placed by one to four calibrated cameras, on the video of a real person (docs/evaluation.md).
 
-    python -m benchmarks.multiview --video pose2sim-0.10.49-py3-none-any.whl --write
+    python -m benchmarks.multiview --video pose2sim-0.10.49-py3-none-any.whl --refine --write
 
 Every fifth frame is measured, as in `benchmarks.real_people`; the detector finds the person. A single view's pose
 stands where the model places it from that view alone, by the true camera. Two and three cameras: mean over all choices.

@@ -33,7 +33,9 @@ class FusedLog:
             "view_weights": (n_views, n_joints),
         }
         self._views = views
-        self._log = PoseLog(dataclasses.replace(first, name=NAME), more=shapes)
+        camera = views[0].camera
+        world = np.column_stack([camera.R.T, camera.optical_center_mm])
+        self._log = PoseLog(dataclasses.replace(first, name=NAME, world=world), more=shapes)
 
     def __enter__(self) -> FusedLog:
         return self
