@@ -24,7 +24,9 @@ def main() -> None:
     parser.add_argument("file", type=Path, help="weights as published")
     parser.add_argument("--out", type=Path, help="default: the folder that the project reads from")
     args = parser.parse_args()
-    out = args.out or Path(__file__).parent / "assets" / f"{args.name.removesuffix('-multiscale').replace('-', '_')}.npz"
+    out = (
+        args.out or Path(__file__).parent / "assets" / f"{args.name.removesuffix('-multiscale').replace('-', '_')}.npz"
+    )
     save_npz(BACKBONES[args.name].read(args.file, IMAGE_SIZE), out)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 

@@ -50,6 +50,7 @@ def lite_backbone(
         scaling=scaling,
         padding="own",
         cells_at=layers.cells_at,
+        n_exact=layers.head[-1] if layers.coarser else None,
         weights={trained_on: lambda image_size: read(file(), image_size)},
         read=read,
     )
