@@ -36,18 +36,18 @@ class Fit:
 
 @settings
 class Convert:
-    """Convert poses of one skeleton to another: an .npz with `poses` [N, J, 3] in, another out."""
+    """Convert poses of one skeleton to another: an .npz with `poses` [N, J, 3] or a demo's file in, an .npz out."""
 
-    source: str = setting(flag="from")
-    """Skeleton of the input, e.g. h36m_17."""
     target: str = setting(flag="to")
     """Skeleton of the output, e.g. smpl_24; all: every joint."""
     acae: Path = setting()
     """acae.npz, which must have the joints of both."""
     in_file: Positional[Path] = setting()
-    """.npz with `poses` (and, to be checked, `joint_names`)."""
+    """.npz with `poses` (and, to be checked, `joint_names`), or the .npz or .json of --demo."""
     out_file: Positional[Path] = setting()
     """.npz to write."""
+    source: str = setting("", flag="from")
+    """Skeleton of the input, e.g. h36m_17; empty: the one that a demo's file names."""
 
     def run(self) -> None:
         from metrabs_acae.acae.convert import convert_file

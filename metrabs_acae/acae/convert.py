@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from metrabs_acae.acae.autoencoder import Acae, combine
+from metrabs_acae.acae.pose_arrays import read_pose_arrays, skeleton_of
 from metrabs_acae.errors import UserError
-from metrabs_acae.files import map_npz_array, write_npz
+from metrabs_acae.files import write_npz
 from metrabs_acae.joint_names import read_names
 from metrabs_acae.skeletons import Skeleton, available_output_skeletons, output_skeletons, shown
 
@@ -89,29 +91,31 @@ def find_joints(acae: Acae, skeleton_name: str) -> tuple[str, ...]:
 
 
 def convert_file(acae_path: str | Path, source: str, target: str, in_path: str | Path, out_path: str | Path) -> tuple:
-    """Converts `poses` [..., J, D] of an .npz file; writes `poses` and `joint_names`. Returns the result's shape.
+    """Converts the poses of a file, see `read_pose_arrays`, and writes them as .npz. Returns the result's shape.
 
-    If the file names its joints, they must be those of the skeleton `source`, in its order, with their convention or
-    as exported models show them.
+    What else a demo's file says of the people, and holds in any skeleton, is kept: the result is a prediction file.
+
+    Args:
+        source: skeleton of the poses, or "" for the one that a demo's file names. If the file names its joints, they
+            must be those of this skeleton, in its order, with their convention or as exported models show them.
     """
     acae = Acae.load(acae_path)
+    arrays = read_pose_arrays(in_path)
+    source = source or skeleton_of(arrays)
+    if not source:
+        raise UserError(f"{in_path} does not say which skeleton its poses have; name it with --from.")
     from_joints, to_joints = find_joints(acae, source), find_joints(acae, target)
-    if not Path(in_path).is_file():
-        raise UserError(f"There is no file {in_path}; expected an .npz with an array 'poses' [N, J, 3].")
-    try:
-        with np.load(in_path, allow_pickle=False) as stored:
-            names = list(stored)
-            given = stored["joint_names"] if "joint_names" in names else from_joints
-        poses = map_npz_array(in_path, "poses")
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(f"{in_path} must be an .npz file with an array 'poses' [N, J, 3].") from error
-    given = read_names(given, f"joint_names of {in_path}")
+    given = read_names(arrays.pop("joint_names", from_joints), f"joint_names of {in_path}")
     if given not in (from_joints, shown(source, Skeleton(source, from_joints)).joint_names):
         raise UserError(
             f"{in_path} names its {len(given)} joints {', '.join(given[:3])} ..., but {source} is {len(from_joints)} "
             f"joints {', '.join(from_joints[:3])} ... in this order; bring the poses into it."
         )
+    key = next(iter(arrays))
+    poses = arrays[key]
     converted = convert_poses(poses, acae, from_joints=from_joints, to_joints=to_joints)
     dtype = poses.dtype if poses.dtype.kind == "f" else np.float64
-    write_npz(out_path, {"poses": converted.astype(dtype), "joint_names": np.array(to_joints)})
+    if skeleton_of(arrays):
+        arrays["metadata"] = np.array(json.dumps({**json.loads(str(arrays["metadata"])), "skeleton": target}))
+    write_npz(out_path, {**arrays, key: converted.astype(dtype), "joint_names": np.array(to_joints)})
     return converted.shape

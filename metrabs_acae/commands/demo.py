@@ -10,6 +10,7 @@ from metrabs_acae.training import run_folder
 def run(config: Config) -> None:
     """Poses what is named, with an exported model or a run's; where there is no run, with the model in the box."""
     from metrabs_acae.inference.demo import run_demo
+    from metrabs_acae.inference.multiview import run_multiview
 
     path = config.files.load_path or default_path()
     folder = run_folder.open_run(path, or_exported=True)
@@ -23,7 +24,8 @@ def run(config: Config) -> None:
             return export.estimator_of(folder, detector=detector)
 
     inputs = list(config.verbs.demo)
-    run_demo(path, inputs, out_dir=config.files.out_dir, settings=config.demo_settings, load=load)
+    run = run_multiview if config.demo_settings.multiview.calibration else run_demo
+    run(path, inputs, out_dir=config.files.out_dir, settings=config.demo_settings, load=load)
 
 
 def default_path() -> str:

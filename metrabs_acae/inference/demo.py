@@ -20,6 +20,7 @@ from metrabs_acae.inference.demo_poses import (
     Estimator,
     draw_people,
     load_saved_model,
+    require_detector,
     write_pose_files,
 )
 from metrabs_acae.inference.demo_settings import Demo
@@ -71,10 +72,8 @@ def run_demo(
     results: list[DemoResult] = []
     if len(failures) < len(items):
         model = (load or load_saved_model)(saved_model_path)
-        if None in boxes.values() and not hasattr(model, "detect_poses_batched"):
-            raise UserError(
-                f"{saved_model_path} has no detector; give the people's boxes with --boxes LEFT,TOP,WIDTH,HEIGHT[;...]."
-            )
+        if None in boxes.values():
+            require_detector(model, saved_model_path)
         estimator = Estimator(model, cameras, settings)
     for item in items:
         if item in failures:

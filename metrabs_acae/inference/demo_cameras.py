@@ -57,19 +57,13 @@ class DemoCameras:
         found = [c for c in self._cameras if c.name in (item.stem, item.name)] or self._cameras
         if len(found) > 1:
             raise UserError(f"{self._settings.camera} has no camera called '{item.stem}'; it has {', '.join(names)}.")
-        intrinsics = _at_size(found[0], image_size_wh, item.name)
+        intrinsics = intrinsics_at_size(found[0], image_size_wh, item.name)
         check_view(intrinsics, image_size_wh, item.name, f"the camera '{found[0].name}'")
-        lens = found[0].camera.lens
-        if lens.estimator_coefficients is None:
-            raise UserError(
-                f"{item.name}: the camera '{found[0].name}' has a {lens.model} lens that the model cannot take into "
-                "account; undistort the pictures first."
-            )
-        return intrinsics.astype(np.float32), lens, f"--camera, '{found[0].name}'"
+        return intrinsics.astype(np.float32), found[0].camera.lens, f"--camera, '{found[0].name}'"
 
 
-def _at_size(found: NamedCamera, image_size_wh: Sequence[int], name: str) -> np.ndarray:
-    """Intrinsics for pictures of a size, which may be smaller or larger than the calibrated ones."""
+def intrinsics_at_size(found: NamedCamera, image_size_wh: Sequence[int], name: str) -> np.ndarray:
+    """Intrinsics [3, 3] for pictures of a size, which may be smaller or larger than the calibrated ones."""
     K = found.camera.K.copy()
     if found.image_size_wh is None:
         return K

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,18 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo_inputs
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_settings import Demo
+from metrabs_acae.inference.each_person import estimate_each
 from metrabs_acae.inference.exif import Focal
 from metrabs_acae.inference.image_list import detect_poses_list, estimate_poses_list
-from metrabs_acae.inference.pose_files import People, PoseLog, Source, write_json, write_poses_npz
+from metrabs_acae.inference.pose_files import (
+    PEOPLE_FIELDS,
+    People,
+    PoseLog,
+    Source,
+    nobody,
+    write_json,
+    write_poses_npz,
+)
 from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
 
 RESULT_SUFFIXES = (".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html")
@@ -39,6 +49,12 @@ def load_saved_model(path):
     if not (Path(path) / "saved_model.pb").exists():
         raise UserError(f"{path} is not an exported model: it has no saved_model.pb; write one with --export.")
     return tf.saved_model.load(str(path))
+
+
+def require_detector(model, path) -> None:
+    """UserError if the model does not find people by itself."""
+    if not hasattr(model, "detect_poses_batched"):
+        raise UserError(f"{path} has no detector; give the people's boxes with --boxes LEFT,TOP,WIDTH,HEIGHT[;...].")
 
 
 def skeletons_of(model) -> list[str]:
@@ -99,27 +115,64 @@ class Estimator:
             images: [H, W, 3] each, taken by the camera of `source`.
             boxes: [P, 4] for each, left out where outside of it; None: the detector finds them.
         """
+        if boxes is not None:
+            boxes = [demo_inputs.boxes_in_picture(b, i.shape[1::-1]) for b, i in zip(boxes, images, strict=True)]
+        if source.lens.estimator_coefficients is None:
+            return self._through_lens(images, boxes, source)
         common = {
             "batch_size": max(len(images), 1),
-            "skeleton": self.skeleton,
-            "num_aug": self._settings.num_aug or 1,
             "intrinsic_matrix": source.intrinsic_matrix,
             "distortion_coeffs": source.lens.estimator_coefficients,
+            "world_up_vector": np.asarray(source.up, np.float32),
+            **self._common(),
         }
         if boxes is None:
-            results = detect_poses_list(
-                self._model,
-                images,
-                detector_threshold=self._settings.detector_threshold,
-                detector_nms_iou_threshold=self._settings.detector_nms_iou_threshold,
-                suppress_implausible_poses=self._settings.suppress_implausible_poses,
-                **common,
-            )
+            results = self._detect(images, **common)
         else:
-            boxes = [demo_inputs.boxes_in_picture(b, i.shape[1::-1]) for b, i in zip(boxes, images, strict=True)]
             results = estimate_poses_list(self._model, images, boxes, **common)
             results = [{"boxes": b, **result} for b, result in zip(boxes, results, strict=True)]
         return [_people(result) for result in results]
+
+    def turned(
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], ups: Sequence[np.ndarray], source: Source
+    ) -> list[People]:
+        """One person in each image, in a crop that is turned so that a direction points upwards.
+
+        Args:
+            boxes: [4] each, in the image. ups: [3] each, in the camera frame.
+        """
+        if not images:
+            return []
+        results = estimate_each(self._model, images, boxes, ups, source, **self._common())
+        return [_people({"boxes": box[np.newaxis], **r}) for box, r in zip(boxes, results, strict=True)]
+
+    def _through_lens(self, images: Sequence[np.ndarray], boxes: Sequence | None, source: Source) -> list[People]:
+        """The detector looks at the pictures as they are; each person is then posed in a view without the lens."""
+        if boxes is None:
+            boxes = [r["boxes"] for r in self._detect(images, **self._common() | {"num_aug": 1})]
+        people = []
+        for image, of_image in zip(images, boxes, strict=True):
+            n = len(of_image)
+            found = self.turned([image] * n, list(of_image[:, :4]), [np.asarray(source.up, np.float64)] * n, source)
+            joined = {name: np.concatenate([getattr(p, name) for p in found]) for name in PEOPLE_FIELDS if found}
+            joined |= {"person": np.arange(n, dtype=np.int32)} if found else {}
+            if of_image.shape[1] > 4:
+                joined["scores"] = of_image[:, 4]
+            people.append(dataclasses.replace(nobody(len(self.joint_names)), **joined))
+        return people
+
+    def _detect(self, images: Sequence[np.ndarray], **settings) -> list[dict[str, np.ndarray]]:
+        return detect_poses_list(
+            self._model,
+            images,
+            detector_threshold=self._settings.detector_threshold,
+            detector_nms_iou_threshold=self._settings.detector_nms_iou_threshold,
+            suppress_implausible_poses=self._settings.suppress_implausible_poses,
+            **settings,
+        )
+
+    def _common(self) -> dict:
+        return {"skeleton": self.skeleton, "num_aug": self._settings.num_aug or 1}
 
 
 def _people(result: dict[str, np.ndarray]) -> People:
@@ -138,15 +191,22 @@ def _people(result: dict[str, np.ndarray]) -> People:
 
 def draw_people(image: np.ndarray, people: People, source: Source) -> np.ndarray:
     """A copy of the image with boxes and poses; colours and, if tracked, labels are those of the people's numbers."""
+    return draw_poses(image, people.person, people.poses2d, people.boxes, people.scores, source)
+
+
+def draw_poses(image: np.ndarray, person, poses2d, boxes, scores, source: Source) -> np.ndarray:
+    """As `draw_people`, from arrays [P, ...]; a box that is NaN is left out."""
     from metrabs_acae.visualization import overlay
 
-    colors = [overlay.number_color(n) for n in people.person]
+    colors = [overlay.number_color(n) for n in person]
     labels = [
         (f"{n} " if source.tracked else "") + ("" if np.isnan(score) else f"{score:.2f}")
-        for n, score in zip(people.person, people.scores, strict=True)
+        for n, score in zip(person, scores, strict=True)
     ]
-    drawn = overlay.draw_boxes(image, people.boxes, colors=colors, labels=labels)
-    for pose, color in zip(people.poses2d, colors, strict=True):
+    known = np.flatnonzero(np.isfinite(boxes).all(axis=1))
+    of_known = {"colors": [colors[i] for i in known], "labels": [labels[i] for i in known]}
+    drawn = overlay.draw_boxes(image, boxes[known], **of_known)
+    for pose, color in zip(poses2d, colors, strict=True):
         drawn = overlay.draw_pose_2d(drawn, pose, source.edges, color=color)
     return drawn
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from metrabs_acae.settings import setting, settings
+from metrabs_acae.inference.multiview_settings import Multiview
+from metrabs_acae.settings import section, setting, settings
 
 
 @settings
@@ -35,9 +36,12 @@ class Demo:
     """What to write: pictures or video with the poses drawn in, files of poses, an interactive 3D page."""
     track: bool = setting(True)
     """Videos: give a person the same number and colour in all frames."""
+    refine: bool = setting(True)
+    """Videos from files: in the end, poses of tracked people are made anew from all frames together."""
     smooth: bool = setting(False)
-    """Videos: smooth the poses of tracked people over time."""
+    """In place of --refine: smooth the poses of tracked people, looking at past frames only."""
     frames_per_batch: int = setting(8, above=0)
     """Videos: frames that the model sees at once."""
     max_frames: int = setting(0, at_least=0)
     """Videos and webcams: stop after this many frames; 0: no limit."""
+    multiview: Multiview = section(Multiview)

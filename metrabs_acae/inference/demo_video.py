@@ -8,9 +8,6 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from metrabs_acae.data.lens import distort_points
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
 from metrabs_acae.inference.animation import AnimatedPicture, is_animated
@@ -18,6 +15,7 @@ from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, write_pose_files
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.pose_files import People, PoseLog, Source
+from metrabs_acae.inference.refinement import project, refine_log
 from metrabs_acae.inference.smoothing import PoseSmoother
 from metrabs_acae.inference.tracking import PoseTracker
 from metrabs_acae.inference.video import VideoFile, VideoWriter, Webcam
@@ -51,6 +49,7 @@ def run_video(
             raise UserError(f"{reader.name} has no frame that can be decoded{hint if item.path == '-' else ''}.")
         source = estimator.source(item, first_batch[0].image, detected=boxes_of is None, tracked=settings.track)
         source = dataclasses.replace(source, name=reader.name)
+        refine = settings.refine and settings.track and not settings.smooth and item.kind != "webcam"
         poses = stack.enter_context(PoseLog(source))
         follow = _Follower(source, settings) if settings.track else lambda time_s, people: people
         files, draw, picture = [], None, ""
@@ -58,6 +57,7 @@ def run_video(
             picture = f"{item.stem}.overlay.mp4"
             files.append(out_dir / picture)
             draw = VideoWriter(stack.enter_context(replacing(files[0])), fps=reader.fps)
+        draw_later = draw is not None and refine and item.path != "-"  # a pipe is read once
 
         progress = Progress(f"{reader.name}: frames", n_expected)
         for batch in itertools.chain([first_batch], batches):
@@ -66,21 +66,36 @@ def run_video(
             for frame, people in zip(batch, estimated, strict=True):
                 people = follow(frame.time_s, people)
                 poses.add(frame.index, frame.time_s, people)
-                if draw:
+                if draw and not draw_later:
                     draw.write(draw_people(frame.image, people, source), frame.time_s)
             progress.step(len(batch))
             if interruption.requested:
                 break
-        fps = progress.rate
+        seconds = poses.n_frames / progress.rate
         progress.close()
+        if refine:
+            poses = stack.enter_context(refine_log(poses))
+        if draw_later:
+            seconds += _draw_again(item, poses, draw)
         if draw:
             draw.close()
         files += write_pose_files(out_dir / item.stem, poses, settings, picture=picture)
         result = DemoResult(source.name, poses.n_frames, poses.n_rows, tuple(files))
-    log(_summary(result, fps, reader.n_damaged, interruption.requested))
+    log(_summary(result, result.n_frames / seconds, reader.n_damaged, interruption.requested))
     if interruption.requested and item.kind != "webcam":
         raise KeyboardInterrupt
     return result
+
+
+def _draw_again(item: DemoInput, poses: PoseLog, draw: VideoWriter) -> float:
+    """Reads the video a second time and writes its frames with the poses drawn in; gives the seconds it took."""
+    reader = open_moving(item.path)
+    with contextlib.closing(reader):
+        progress = Progress(f"{poses.source.name}: drawn", poses.n_frames)
+        for frame, (_, time_s, people) in zip(reader, poses.frames(), strict=False):
+            draw.write(draw_people(frame.image, people, poses.source), time_s)
+            progress.step()
+    return poses.n_frames / progress.rate
 
 
 def open_moving(path: str) -> VideoFile | AnimatedPicture:
@@ -101,10 +116,7 @@ class _Follower:
         if self._smoother is None:
             return dataclasses.replace(people, person=person)
         poses3d = self._smoother.update(time_s, person, people.poses3d)
-        normalized = poses3d[..., :2] / np.maximum(poses3d[..., 2:], 1.0)
-        K, lens = np.asarray(self._source.intrinsic_matrix, np.float64), self._source.lens
-        poses2d = distort_points(normalized.reshape(-1, 2).astype(np.float64), K, lens).reshape(normalized.shape)
-        return dataclasses.replace(people, person=person, poses3d=poses3d, poses2d=poses2d)
+        return dataclasses.replace(people, person=person, poses3d=poses3d, poses2d=project(poses3d, self._source))
 
 
 def _summary(result: DemoResult, fps: float, n_damaged: int, interrupted: bool) -> str:

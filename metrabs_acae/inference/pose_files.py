@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,9 @@ class Source:
         tracked: whether a person has the same number in all frames.
         detected: whether boxes have scores.
         camera_from: in words, how the camera is known.
+        refined: whether the poses are those of `refinement.refine_log`.
+        up: [3] the world's upward direction in the camera frame.
+        more: {key: array} that files of poses hold too.
     """
 
     name: str
@@ -45,6 +48,9 @@ class Source:
     detected: bool = True
     lens: Lens = PINHOLE
     camera_from: str = ""
+    refined: bool = False
+    up: Sequence[float] = (0.0, -1.0, 0.0)
+    more: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,14 +81,27 @@ class People:
 PEOPLE_FIELDS = tuple(People.__dataclass_fields__)
 
 
+def nobody(n_joints: int) -> People:
+    """Of a frame without people."""
+    of_joints = {"poses3d": (n_joints, 3), "poses2d": (n_joints, 2), "uncertainty": (n_joints,), "entropy": (n_joints,)}
+    shapes = {"boxes": (4,), "scores": ()} | of_joints
+    return People(np.zeros(0, np.int32), **{name: np.zeros((0, *shape), np.float32) for name, shape in shapes.items()})
+
+
 class PoseLog:
     """Collects the poses of frame after frame outside of memory; then writes them to files.
 
     A context manager: what was collected is gone when it ends.
+
+    Attributes:
+        raw: the log of the same people in the same frames whose poses were refined, if they were.
+        more: {key: shape for a person} of float32 arrays that files of poses hold too.
     """
 
-    def __init__(self, source: Source):
-        self.source = source
+    def __init__(
+        self, source: Source, *, raw: PoseLog | None = None, more: Mapping[str, tuple[int, ...]] | None = None
+    ):
+        self.source, self.raw, self.more = source, raw, dict(more or {})
         self._folder = tempfile.TemporaryDirectory(prefix="metrabs_acae.")
         n_joints = len(source.joint_names)
         kinds = {
@@ -97,6 +116,7 @@ class PoseLog:
             "poses2d": (np.float32, (n_joints, 2)),
             "uncertainty": (np.float32, (n_joints,)),
             "entropy": (np.float32, (n_joints,)),
+            **{name: (np.float32, shape) for name, shape in self.more.items()},
         }
         self._columns = {name: GrowingArray(Path(self._folder.name, name), *kind) for name, kind in kinds.items()}
 
@@ -108,10 +128,10 @@ class PoseLog:
             column.close()
         self._folder.cleanup()
 
-    def add(self, frame: int, time_s: float, people: People) -> None:
-        """Appends one frame, with or without people."""
+    def add(self, frame: int, time_s: float, people: People, **more: np.ndarray) -> None:
+        """Appends one frame, with or without people; `more`: [P, ...] by the keys that the log was made with."""
         values = {"frames": frame, "times_s": time_s, "n_people": len(people), "frame": np.full(len(people), frame)}
-        values |= {name: getattr(people, name) for name in PEOPLE_FIELDS}
+        values |= {name: getattr(people, name) for name in PEOPLE_FIELDS} | more
         for name, value in values.items():
             self._columns[name].append(value)
 
@@ -152,11 +172,19 @@ def write_json(path: str | Path, log: PoseLog) -> None:
         "joint_names": list(source.joint_names),
         "edges": [list(map(int, e)) for e in source.edges],
         "tracked": source.tracked,
+        "refined": source.refined,
+        **{name: np.asarray(value).tolist() for name, value in source.more.items()},
     }
+    more = {name: log.column(name) for name in log.more}
+    row = 0
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(json.dumps(head)[:-1] + ', "frames": [')
         for i, (frame, time_s, people) in enumerate(log.frames()):
-            entry = {"frame": frame, "time_s": round(time_s, 6), "people": list(map(_person, _rows(people)))}
+            found = list(map(_person, _rows(people)))
+            for person in found:
+                person |= {name: _plain(values[row]) for name, values in more.items()}
+                row += 1
+            entry = {"frame": frame, "time_s": round(time_s, 6), "people": found}
             file.write(("," if i else "") + "\n" + json.dumps(entry, allow_nan=False))
         file.write("\n]}\n")
 
@@ -190,7 +218,7 @@ def write_poses_npz(path: str | Path, log: PoseLog) -> None:
     """The poses as arrays with one row per person and frame."""
     source = log.source
     metadata = {"format": FORMAT, "skeleton": source.skeleton, "tracked": source.tracked, "lens": source.lens.to_json()}
-    metadata["camera_from"] = source.camera_from
+    metadata |= {"camera_from": source.camera_from, "refined": source.refined}
     arrays = {
         "poses3d_mm": log.column("poses3d"),
         "joint_names": np.array(source.joint_names, str),
@@ -209,6 +237,9 @@ def write_poses_npz(path: str | Path, log: PoseLog) -> None:
     }
     if not np.isnan(log.column("entropy")).all():
         arrays["entropy"] = log.column("entropy")
+    if log.raw is not None:
+        arrays |= {"raw_poses3d_mm": log.raw.column("poses3d"), "raw_poses2d_px": log.raw.column("poses2d")}
     if source.detected:
         arrays["score"] = log.column("scores")
+    arrays |= {name: log.column(name) for name in log.more} | {k: np.asarray(v) for k, v in source.more.items()}
     write_npz(path, arrays)

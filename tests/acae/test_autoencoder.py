@@ -7,6 +7,8 @@ from metrabs_acae.acae import Acae, convert_poses
 from metrabs_acae.acae import convert as conversion
 from metrabs_acae.acae.__main__ import main
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.predictions import load_predictions
+from metrabs_acae.inference.pose_files import People, PoseLog, Source, write_json, write_poses_npz
 from metrabs_acae.layers import blocks
 from metrabs_acae.skeletons import get_skeleton
 from tests.golden import golden
@@ -182,3 +184,34 @@ def test_conversion_by_command(acae, poses, tmp_path, capsys):
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     assert not (tmp_path / "bad_out.npz").exists()
+
+
+@pytest.mark.parametrize("suffix", ["npz", "json"])
+def test_conversion_of_the_demo_s_own_files(acae, poses, tmp_path, suffix, capsys):
+    acae.save(tmp_path / "acae.npz")
+    names = tuple(n.removesuffix("_h36m") for n in get_skeleton("h36m_17").joint_names)
+    source = Source("walk.mp4", (640, 480), np.eye(3), "h36m_17", names, ((0, 1),), tracked=True)
+    given = poses[:, :17].astype(np.float32)
+    with PoseLog(source) as log:
+        for i, pose in enumerate(given):
+            one = [np.array([value]) for value in (3, np.ones(4), 0.5, pose, pose[:, :2], pose[:, 0], pose[:, 0])]
+            log.add(2 * i, i / 10, People(*one))
+        (write_json if suffix == "json" else write_poses_npz)(tmp_path / f"walk.{suffix}", log)
+    files = [str(tmp_path / name) for name in ("acae.npz", f"walk.{suffix}", "out.npz")]
+    assert main(["convert", "--to", "smpl_24", "--acae", *files]) == 0
+    predictions = load_predictions(tmp_path / "out.npz")
+    h36m, smpl = (get_skeleton(name).joint_names for name in ("h36m_17", "smpl_24"))
+    expected = convert_poses(given, acae, from_joints=h36m, to_joints=smpl)
+    np.testing.assert_allclose(predictions.poses3d_mm, expected, atol=0.02)  # JSON rounds to 0.01 mm
+    assert predictions.joint_names == smpl and predictions.metadata["skeleton"] == "smpl_24"
+    assert predictions.frame.tolist() == list(range(0, 14, 2)) and set(predictions.person) == {3}
+    assert set(predictions.sequence) == {"walk.mp4"} and predictions.score.tolist() == [0.5] * 7
+    with np.load(tmp_path / "out.npz") as arrays:
+        np.testing.assert_allclose(arrays["times_s"], np.arange(7) / 10)
+
+    (tmp_path / "other.json").write_text('{"frames": 3}')
+    assert main(["convert", "--to", "smpl_24", "--acae", files[0], str(tmp_path / "other.json"), files[2]]) == 2
+    np.savez(tmp_path / "plain.npz", poses=given)
+    assert main(["convert", "--to", "smpl_24", "--acae", files[0], str(tmp_path / "plain.npz"), files[2]]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert "is not a file of poses as --demo writes them" in errors[0] and "name it with --from" in errors[1]

@@ -119,6 +119,20 @@ def test_smoothing_moves_both_kinds_of_poses(clip, tmp_path):
     np.testing.assert_allclose(smooth["poses2d_px"], projected[..., :2] / projected[..., 2:], atol=1e-3)
 
 
+def test_refined_poses_and_those_of_the_frames(clip, tmp_path):
+    run(clip, tmp_path / "raw", outputs=("npz",), refine=False)
+    run(clip, tmp_path / "refined", outputs=("npz",))
+    raw, refined = (np.load(tmp_path / name / "clip.npz") for name in ("raw", "refined"))
+    assert json.loads(str(refined["metadata"]))["refined"] and not json.loads(str(raw["metadata"]))["refined"]
+    np.testing.assert_array_equal(refined["raw_poses3d_mm"], raw["poses3d_mm"])
+    np.testing.assert_array_equal(refined["raw_poses2d_px"], raw["poses2d_px"])
+    assert "raw_poses3d_mm" not in raw
+    for key in ("frame", "person", "boxes_ltwh_px", "times_s"):
+        np.testing.assert_array_equal(refined[key], raw[key])
+    projected = refined["poses3d_mm"] @ refined["intrinsic_matrix"].T
+    np.testing.assert_allclose(refined["poses2d_px"], projected[..., :2] / projected[..., 2:], atol=1e-3)
+
+
 def test_given_boxes_are_those_of_the_frame(clip, tmp_path):
     given = []
     estimator = SpotEstimator()
