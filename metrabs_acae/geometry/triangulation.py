@@ -19,6 +19,8 @@ N_ITERATIONS = 10
 PRIOR_MM = 300.0
 """Standard deviation along an axis of a joint in a single view's own pose, moved and scaled to where it belongs."""
 N_ALIGNMENTS = 2
+LEAST_DETERMINANT = 1e-9
+"""By the third power of the trace; that of two rays that meet at a tenth of a degree."""
 MAX_PAIRS = 45
 """Pairs of views that are tried as a start: all of ten views."""
 
@@ -87,46 +89,44 @@ def triangulate(centers_mm, directions, sigma_mm, *, prior_mm=None, prior_sigma_
     seen = np.isfinite(directions).all(-1) & np.isfinite(sigma_mm)
     directions = np.where(seen[..., np.newaxis], directions, (0.0, 0.0, 1.0))
     weights = np.where(seen, 1 / np.where(seen, sigma_mm, 1) ** 2, 0)
+    across = np.eye(3) - directions[..., :, np.newaxis] * directions[..., np.newaxis, :]
+    across_center = (across @ centers[..., np.newaxis])[..., 0]
     prior = np.full((directions.shape[1], 3), np.nan) if prior_mm is None else np.asarray(prior_mm, np.float64)
-
-    def robust(points):
-        """Shares [V, N] left to the rays, and costs [N]; of unknown points 1 and infinity."""
-        squares = weights * ray_distances(points, centers, directions) ** 2 / INLIER**2
-        known = np.isfinite(squares).all(0)
-        squares = np.where(known, squares, 0)
-        return seen / (1 + squares) ** 2, np.where(known, (squares / (1 + squares)).sum(0), np.inf)
+    of_prior = np.isfinite(prior).all(-1) / prior_sigma_mm**2
 
     def solve(shares):
-        return _solve(centers, directions, weights * shares, prior, prior_sigma_mm)
+        """Points [..., N, 3] and covariances [..., N, 3, 3] with shares [..., V, N] of the weights; NaN where the
+        system does not tell the point."""
+        normal = np.einsum("...vn,vnij->...nij", weights * shares, across)
+        normal += of_prior[:, np.newaxis, np.newaxis] * np.eye(3)
+        right = np.einsum("...vn,vni->...ni", weights * shares, across_center)
+        right += of_prior[:, np.newaxis] * np.nan_to_num(prior)
+        # rays that are parallel, or one alone, tell no point
+        told = np.linalg.det(normal) > LEAST_DETERMINANT * np.trace(normal, axis1=-2, axis2=-1) ** 3
+        inverse = np.linalg.inv(np.where(told[..., np.newaxis, np.newaxis], normal, np.eye(3)))
+        inverse[~told] = np.nan
+        return (inverse @ right[..., np.newaxis])[..., 0], inverse
 
-    points, _ = solve(seen)
-    _, cost = robust(points)
-    for pair in itertools.islice(itertools.combinations(range(len(centers)), 2), MAX_PAIRS):
-        chosen = seen & np.isin(np.arange(len(centers)), pair)[:, np.newaxis]
-        candidate, _ = solve(chosen)
-        _, candidate_cost = robust(candidate)
-        better = (chosen.sum(0) == 2) & (candidate_cost < cost)
-        points, cost = np.where(better[:, np.newaxis], candidate, points), np.where(better, candidate_cost, cost)
+    def robust(points):
+        """Shares [..., V, N] left to the rays, and costs [..., N]; of unknown points 1 and infinity."""
+        distances = ray_distances(points[..., np.newaxis, :, :], centers, directions)
+        squares = weights * distances**2 / INLIER**2
+        known = np.isfinite(points).all(-1)
+        squares = np.where(known[..., np.newaxis, :], squares, 0)
+        return seen / (1 + squares) ** 2, np.where(known, (squares / (1 + squares)).sum(-2), np.inf)
+
+    pairs = list(itertools.islice(itertools.combinations(range(len(centers)), 2), MAX_PAIRS))
+    chosen = np.array([np.ones(len(centers), bool), *([i in pair for i in range(len(centers))] for pair in pairs)])
+    chosen = chosen[:, :, np.newaxis] & seen
+    candidates, _ = solve(chosen)
+    costs = np.where((chosen.sum(1) > 1) | (np.arange(len(chosen)) == 0)[:, np.newaxis], robust(candidates)[1], np.inf)
+    points = candidates[costs.argmin(0), np.arange(candidates.shape[1])]
     for _ in range(N_ITERATIONS):
         shares, _ = robust(points)
         points, covariance = solve(shares)
     known = np.isfinite(points).all(-1)
     sigma = np.sqrt(np.trace(covariance, axis1=-2, axis2=-1))
     return Triangulation(points, np.where(known, sigma, np.nan), np.where(known, shares, 0))
-
-
-def _solve(centers, directions, weights, prior, prior_sigma):
-    """Points [N, 3] and covariances [N, 3, 3]; NaN where the system does not tell the point."""
-    across = np.eye(3) - directions[..., :, np.newaxis] * directions[..., np.newaxis, :]
-    across = weights[..., np.newaxis, np.newaxis] * across
-    of_prior = np.isfinite(prior).all(-1, keepdims=True) / prior_sigma**2
-    normal = across.sum(0) + of_prior[..., np.newaxis] * np.eye(3)
-    right = (across @ centers[..., np.newaxis])[..., 0].sum(0) + of_prior * np.nan_to_num(prior)
-    values = np.linalg.eigvalsh(normal)
-    fixed = values[:, 0] > 1e-6 * np.maximum(values[:, 2], 1e-12)  # else rays are parallel, or there is one only
-    inverse = np.linalg.inv(np.where(fixed[:, np.newaxis, np.newaxis], normal, np.eye(3)))
-    inverse = np.where(fixed[:, np.newaxis, np.newaxis], inverse, np.nan)
-    return (inverse @ right[..., np.newaxis])[..., 0], inverse
 
 
 @dataclass(frozen=True)

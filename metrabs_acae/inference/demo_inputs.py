@@ -81,11 +81,16 @@ def find_inputs(items: Iterable[str], *, out_dir: Path | None = None, suffixes: 
         raise UserError(f"{what}; give image or video files, folders of them, or a webcam's number.")
     is_free = lambda stem: True  # noqa: E731
     if out_dir is not None and out_dir.resolve() in {Path(path).parent.resolve() for _, path, _ in found}:
-        own = OwnFiles.of_folders([out_dir])
-        others = {p.name.casefold() for p in out_dir.iterdir() if p not in own}
-        is_free = lambda stem: not any((stem + suffix).casefold() in others for suffix in suffixes)  # noqa: E731
+        is_free = free_stems(out_dir, suffixes)
     stems = unique_stems([printable(stem) for _, _, stem in found], is_free=is_free)
     return [DemoInput(kind, path, stem) for (kind, path, _), stem in zip(found, stems, strict=True)]
+
+
+def free_stems(folder: Path, suffixes: Sequence[str]) -> Callable[[str], bool]:
+    """Whether results may begin with a stem: no file there has such a name but earlier results."""
+    own = OwnFiles.of_folders([folder])
+    others = {p.name.casefold() for p in folder.iterdir() if p not in own}
+    return lambda stem: not any((stem + suffix).casefold() in others for suffix in suffixes)
 
 
 def skipped_files(items: Iterable[str], inputs: Sequence[DemoInput]) -> list[str]:

@@ -46,7 +46,6 @@ def estimate_each(
         distortion_coeffs=np.stack([camera.lens.estimator_coefficients for _, _, camera in views]),
         extrinsic_matrix=extrinsics,
         world_up_vector=np.float32(UPWARDS),
-        batch_size=len(views),
         **settings,
     )
     for result, turn in zip(results, turns, strict=True):

@@ -54,14 +54,16 @@ def run_multiview(
     given = demo_inputs.parse_boxes(settings.boxes)
     boxes = [demo_inputs.boxes_for(given, item) for item in items]
     require_writable(out_dir)
+    name = NAME
     if out_dir.resolve() in {Path(item.path).parent.resolve() for item in items}:
-        claim(out_dir, [stem + s for stem in (NAME, *(item.stem for item in items)) for s in RESULT_SUFFIXES])
+        (name,) = demo_inputs.unique_stems([NAME], is_free=demo_inputs.free_stems(out_dir, RESULT_SUFFIXES))
+        claim(out_dir, [stem + s for stem in (name, *(item.stem for item in items)) for s in RESULT_SUFFIXES])
     with contextlib.closing(Moments(items, settings.multiview)) as moments:
         model = (load or load_saved_model)(saved_model_path)
         if None in boxes:
             require_detector(model, saved_model_path)
         estimator = Estimator(model, None, settings)
-        return _run(items, moments, Posing(moments.views, estimator, boxes, settings), out_dir, settings, log)
+        return _run(items, moments, Posing(moments.views, estimator, boxes, settings), out_dir / name, settings, log)
 
 
 def _check_settings(settings: Demo) -> None:
@@ -76,8 +78,8 @@ def _check_settings(settings: Demo) -> None:
         raise UserError("--calibration follows people over time: leave out --no-track.")
 
 
-def _run(items, moments: Moments, posing: Posing, out_dir: Path, settings: Demo, log) -> DemoResult:
-    views = moments.views
+def _run(items, moments: Moments, posing: Posing, stem: Path, settings: Demo, log) -> DemoResult:
+    views, out_dir = moments.views, stem.parent
     with contextlib.ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
         found = stack.enter_context(FusedLog(views, posing.sources[0]))
@@ -99,14 +101,14 @@ def _run(items, moments: Moments, posing: Posing, out_dir: Path, settings: Demo,
         if "overlay" in settings.outputs:
             files = _draw(items, posing.sources, poses, out_dir, settings)
             picture = files[0].name
-        files += write_pose_files(out_dir / NAME, poses, settings, picture=picture)
+        files += write_pose_files(stem, poses, settings, picture=picture)
         result = DemoResult(NAME, poses.n_frames, poses.n_rows, tuple(files))
         for line in _report(views, poses):
             log(line)
     frames = f"{result.n_frames} frames, {result.n_people / max(result.n_frames, 1):.1f} people a frame, {fps:.1f} fps"
     damaged = f", {moments.n_damaged} damaged pieces skipped" if moments.n_damaged else ""
     log(frames + damaged + (", stopped early" if interruption.requested else ""))
-    log(f"Wrote {NAME} and the overlays of {len(views)} views to {out_dir}")
+    log(f"Wrote {', '.join(file.name for file in files)} to {out_dir}")
     if interruption.requested:
         raise KeyboardInterrupt
     return result

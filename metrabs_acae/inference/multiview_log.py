@@ -33,7 +33,9 @@ class FusedLog:
             "view_weights": (n_views, n_joints),
         }
         self._views = views
-        self._log = PoseLog(dataclasses.replace(first, name=NAME), more=shapes)
+        camera = views[0].camera
+        world = np.column_stack([camera.R.T, camera.optical_center_mm])
+        self._log = PoseLog(dataclasses.replace(first, name=NAME, world=world), more=shapes)
 
     def __enter__(self) -> FusedLog:
         return self
@@ -92,7 +94,7 @@ class FusedLog:
         log = self._log
         world, person = np.array(log.column("world_mm"), np.float64), log.column("person")
         times_s = log.column("times_s")[np.searchsorted(log.column("frames"), log.column("frame"))]
-        sigma = np.maximum(log.column("uncertainty"), LEAST_SIGMA_MM)
+        sigma = log.column("uncertainty")
         for number in np.unique(person):
             rows = np.flatnonzero(person == number)
             if settings.smooth:
@@ -105,7 +107,7 @@ class FusedLog:
 
 def smooth_poses(times_s: np.ndarray, world_mm: np.ndarray, sigma_mm: np.ndarray) -> np.ndarray:
     """The likeliest paths [N, J, 3] of joints that were found at [N, J, 3] with standard deviations [N, J]."""
-    precisions = 3 / np.square(sigma_mm)[..., np.newaxis, np.newaxis] * np.eye(3)
+    precisions = 3 / np.square(np.maximum(sigma_mm, LEAST_SIGMA_MM))[..., np.newaxis, np.newaxis] * np.eye(3)
     settings = {"acceleration": JOINT_ACCELERATION, "correlation_s": ERRORS_LAST_S}
     paths = [smooth_path(times_s, world_mm[:, j], precisions[:, j], **settings)[0] for j in range(world_mm.shape[1])]
     return np.stack(paths, axis=1)

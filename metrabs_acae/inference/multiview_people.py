@@ -116,10 +116,7 @@ def _groups(left: Mapping[int, Sequence[int]], seen) -> list[dict[int, int]]:
     for view in sorted(left, key=lambda v: -len(left[v])):
         of_view = list(left[view])
         costs = np.array(
-            [
-                [np.mean([_affinity(seen[v][k], seen[view][j]) for v, k in group.items()]) for j in of_view]
-                for group in groups
-            ]
+            [[max(_affinity(seen[v][k], seen[view][j]) for v, k in group.items()) for j in of_view] for group in groups]
         ).reshape(len(groups), len(of_view))
         found = {j: i for i, j in _best_pairs(costs)}
         for place, j in enumerate(of_view):

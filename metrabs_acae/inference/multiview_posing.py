@@ -19,6 +19,8 @@ SINGLE_CROP_MM, LEAST_MM, OF_SPREAD = 45.0, 20.0, 0.5
 spread."""
 OUTSIDE = 3.0
 """By how much less certain a joint is that a view places outside of its picture."""
+MARGIN, WIDER = 0.12, 0.4
+"""Of boxes for the second look: around the joints, by their extent; most that is added to a detected box's sides."""
 LEAST_SINE = 0.3
 """Of the angle between a trunk and the line of sight, for the trunk to say which way up a crop is."""
 
@@ -40,7 +42,8 @@ class Posing:
         self.sources = [_source(view, estimator, of_view) for view, of_view in zip(views, boxes_of, strict=True)]
         self._estimator, self._boxes_of = estimator, boxes_of
         self._followed = PeopleInViews(min_views=settings.multiview.min_views)
-        self._trunk = _trunk(estimator.joint_names) if settings.multiview.second_look else None
+        self._trunk = _trunk(estimator.joint_names)
+        self._more_looks = settings.multiview.looks - 1 if self._trunk else 0
         self._nobody = nobody(len(estimator.joint_names))
 
     def __call__(self, batch: Sequence[tuple]) -> list[FusedPeople]:
@@ -50,7 +53,7 @@ class Posing:
             self._followed.update(time_s, self._observations(of_views))
             for (_, time_s, _), of_views in zip(batch, seen, strict=True)
         ]
-        if self._trunk:
+        for _ in range(self._more_looks):
             self._look_again(batch, found, seen)
         return [
             as_arrays(people, of_views, len(self._estimator.joint_names))
@@ -78,18 +81,15 @@ class Posing:
     def _look_again(self, batch, found: list[list[Person]], seen: list[list[People]]) -> None:
         """Poses the people found once more in crops in which their trunks are upright, and fuses them anew."""
         for view, source in enumerate(self.sources):
-            asked = [
-                (moment, person.views[view], self.views[view].camera.R @ self._upwards(person, view))
-                for moment, people in enumerate(found)
-                for person in people
-                if view in person.views
-            ]
-            if not asked:
-                continue
+            asked = [(i, p, p.views[view]) for i, people in enumerate(found) for p in people if view in p.views]
             images = [batch[moment][2][view].image for moment, _, _ in asked]
-            boxes = [seen[moment][view].boxes[place] for moment, place, _ in asked]
-            poses = self._estimator.turned(images, boxes, [up for _, _, up in asked], source)
-            for (moment, place, _), pose in zip(asked, poses, strict=True):
+            boxes = [
+                _box_around(self.views[view].project(person.points_mm), seen[moment][view].boxes[place])
+                for moment, person, place in asked
+            ]
+            ups = [self.views[view].camera.R @ self._upwards(person, view) for _, person, _ in asked]
+            poses = self._estimator.turned(images, boxes, ups, source)
+            for (moment, _, place), pose in zip(asked, poses, strict=True):
                 seen[moment][view] = _with_pose(seen[moment][view], place, pose)
         for people, of_views in zip(found, seen, strict=True):
             observations = self._observations(of_views)
@@ -111,6 +111,20 @@ def _trunk(joint_names: Sequence[str]) -> tuple[list[int], list[int]] | None:
     codes = [code(name) for name in joint_names]
     ends = tuple([codes.index(side + part) for side in "lr" if side + part in codes] for part in ("hip", "sho"))
     return ends if all(len(end) == 2 for end in ends) else None
+
+
+def _box_around(pose2d: np.ndarray, detected: np.ndarray) -> np.ndarray:
+    """[4] around the joints [J, 2] (NaN: not in view) with a margin, but not far outside of the detected box [4]."""
+    pose2d = pose2d[np.isfinite(pose2d).all(-1)]
+    if not len(pose2d):
+        return detected
+    margin = MARGIN * np.ptp(pose2d, axis=0).max()
+    low, size = detected[:2], detected[2:]
+    low, high = (
+        np.clip(corner, low - size * WIDER, low + size * (1 + WIDER))
+        for corner in (pose2d.min(0) - margin, pose2d.max(0) + margin)
+    )
+    return np.concatenate([low, np.maximum(high - low, 1.0)]).astype(np.float32)
 
 
 def _with_pose(people: People, place: int, pose: People) -> People:

@@ -25,5 +25,6 @@ class Multiview:
     together."""
     min_views: int = setting(2, above=0)
     """A person counts from when so many cameras see them at once."""
-    second_look: bool = setting(True)
-    """Pose everybody once more in crops that are turned until the trunk, as all cameras together see it, is upright."""
+    looks: int = setting(2, above=0)
+    """How often everybody is posed: from the second time on in crops that are turned until the trunk, as all cameras
+    together see it, is upright."""

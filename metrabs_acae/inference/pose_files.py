@@ -35,6 +35,7 @@ class Source:
         camera_from: in words, how the camera is known.
         refined: whether the poses are those of `refinement.refine_log`.
         up: [3] the world's upward direction in the camera frame.
+        world: [3, 4] from the camera's frame to the world's, mm, where that is known.
         more: {key: array} that files of poses hold too.
     """
 
@@ -50,6 +51,7 @@ class Source:
     camera_from: str = ""
     refined: bool = False
     up: Sequence[float] = (0.0, -1.0, 0.0)
+    world: npt.NDArray[np.float64] | None = None
     more: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 

@@ -37,7 +37,8 @@ def write_viewer(path: str | Path, log: PoseLog, *, picture: str = "") -> None:
         "image_size_wh": list(source.image_size_wh),
         "intrinsic_matrix": np.asarray(source.intrinsic_matrix, float).tolist(),
         "tracked": source.tracked,
-        "floor_mm": floor_mm(log.column("poses3d")),
+        "floor_mm": floor_mm(log.column("poses3d"), source.up),
+        "level": level(source.up).tolist(),
         "colors": ["#{:02x}{:02x}{:02x}".format(*c) for c in pose_colors(N_COLORS)],
         "picture": picture,
         "picture_kind": "video" if picture.lower().endswith(".mp4") else "image",
@@ -56,12 +57,22 @@ def write_viewer(path: str | Path, log: PoseLog, *, picture: str = "") -> None:
                 file.writelines(_base64(log.column(name), _COLUMNS[name]))
 
 
-def floor_mm(poses3d: np.ndarray) -> float:
-    """Height (y, mm) of a horizontal floor under the people: their lowest joints' 95th percentile.
+def level(up) -> np.ndarray:
+    """[3, 3], the rotation that turns the upward direction [3] in the camera's frame to -y, by the shortest way."""
+    from scipy.spatial.transform import Rotation
 
-    The camera is taken to be level. poses3d: [P, J, 3] of all frames, may be mapped from a file.
+    return Rotation.align_vectors([[0.0, -1.0, 0.0]], [up])[0].as_matrix()
+
+
+def floor_mm(poses3d: np.ndarray, up=(0.0, -1.0, 0.0)) -> float:
+    """How far (mm) below the camera a horizontal floor under the people is: their lowest joints' 95th percentile.
+
+    Args:
+        poses3d: [P, J, 3] of all frames, may be mapped from a file.
+        up: [3] the upward direction in the camera's frame; by default the camera is taken to be level.
     """
-    lowest = [poses3d[i : i + _CHUNK_ROWS, :, 1].max(axis=1) for i in range(0, len(poses3d), _CHUNK_ROWS)]
+    down = -np.asarray(up, np.float64) / np.linalg.norm(up)
+    lowest = [(poses3d[i : i + _CHUNK_ROWS] @ down).max(axis=1) for i in range(0, len(poses3d), _CHUNK_ROWS)]
     lowest = np.concatenate([*lowest, np.zeros(0)])
     lowest = lowest[np.isfinite(lowest)]
     return float(np.percentile(lowest, 95)) if len(lowest) else FLOOR_WITHOUT_PEOPLE_MM

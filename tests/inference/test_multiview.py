@@ -183,7 +183,7 @@ def run(folder, tmp_path, names="abd", *, outputs=("overlay", "json", "npz", "vi
     estimator = BodyEstimator(lambda n: bodies_of(n - 1), VIEWS)
     posing = multiview_posing.Posing(moments.views, estimator, [None] * len(items), settings)
     lines = []
-    result = multiview._run(items, moments, posing, tmp_path, settings, lines.append)
+    result = multiview._run(items, moments, posing, tmp_path / "multiview", settings, lines.append)
     return result, lines, estimator
 
 

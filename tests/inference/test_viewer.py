@@ -17,6 +17,9 @@ K = np.array([[900, 0, 330], [0, 900, 250], [0, 0, 1.0]])
 BODY = np.array([[0, 0, 0], [-150, 850, 0], [150, 850, 100], [0, -850, 0.0]])
 
 
+UP = (0.0, -np.cos(0.2), -np.sin(0.2))
+
+
 def people(*positions_mm) -> People:
     poses3d = (BODY + np.array(positions_mm, float).reshape(-1, 1, 3)).astype(np.float32)
     image = poses3d @ K.T
@@ -37,9 +40,11 @@ FRAMES = [people((-500, 100, 4000), (600, 100, 5000)), people(), people((300, 10
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
+    """Of a camera that looks down a little."""
     name = "</script><b>walk.mp4"
     path = tmp_path_factory.mktemp("viewer") / "walk.html"
-    with PoseLog(Source(name, (640, 480), K, "small", NAMES, ((0, 1), (0, 2), (0, 3)), tracked=True)) as log:
+    source = Source(name, (640, 480), K, "small", NAMES, ((0, 1), (0, 2), (0, 3)), tracked=True, up=UP)
+    with PoseLog(source) as log:
         for i, frame in enumerate(FRAMES):
             log.add(i, i / 10, frame)
         viewer.write_viewer(path, log, picture="picture that is not there.png")
@@ -84,6 +89,10 @@ def test_floor():
     stray = poses.copy()
     stray[0, 0] = np.nan
     assert viewer.floor_mm(stray) == pytest.approx(950)
+    pitched = viewer.level([0, -np.cos(0.3), -np.sin(0.3)])  # a camera that looks down
+    np.testing.assert_allclose(pitched @ [0, -np.cos(0.3), -np.sin(0.3)], [0, -1, 0], atol=1e-12)
+    np.testing.assert_allclose(pitched[0], [1, 0, 0], atol=1e-12)
+    assert viewer.floor_mm(poses @ pitched, [0, -np.cos(0.3), -np.sin(0.3)]) == pytest.approx(950, abs=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +123,8 @@ def test_browser_shows_the_camera_view_as_the_photograph(tab):
     width, height = tab.evaluate("[canvas.clientWidth, canvas.clientHeight]")
     scale = min(width / 640, height / 480)
     seen = np.array(tab.evaluate("[0, 1].map(row => [0, 1, 2, 3].map(j => viewer.project(viewer.joint(row, j))))"))
+    levelled = np.array(tab.evaluate("[0, 1].map(row => [0, 1, 2, 3].map(j => viewer.joint(row, j)))"))
+    np.testing.assert_allclose(levelled[..., 1], FRAMES[0].poses3d @ -np.array(UP), atol=0.01)
     expected = (FRAMES[0].poses2d - [639 / 2, 479 / 2]) * scale + [width / 2, height / 2]
     np.testing.assert_allclose(seen[..., :2], expected, atol=0.01)
     np.testing.assert_allclose(seen[..., 2], FRAMES[0].poses3d[..., 2], atol=0.1)
