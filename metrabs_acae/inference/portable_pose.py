@@ -1,7 +1,7 @@
 """The whole way from one picture to poses as an ONNX graph around the network.
 
-What is computed is that of `PoseEstimator.estimate_poses` with one sample a crop pixel, for all crops at once, without a
-loop. Of the picture only the part that is seen is made smaller. That method stops where an argument is wrong; a graph
+What is computed is that of `PoseEstimator.estimate_poses` with one sample a crop pixel, for all crops at once, without
+a loop. Of the picture only the part that is seen is made smaller. That method stops where an argument is wrong; a graph
 cannot, so the poses concerned are NaN.
 """
 

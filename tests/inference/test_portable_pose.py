@@ -1,4 +1,4 @@
-"""The ONNX graph from picture to poses against `numpy_runtime`, around a network that looks at the colours of its crop."""
+"""The ONNX graph from picture to poses against `numpy_runtime`, around a network that sees colours."""
 
 import json
 
