@@ -73,8 +73,9 @@ def video_views(path: Path | None) -> Iterator[View]:
                 )
 
 
-def find_videos(path: Path | None, scratch: Path) -> list[Path]:
-    """cam01.mp4 to cam04.mp4 in a folder, a wheel (unpacked into `scratch`) or, by None, the installed package."""
+def find_videos(path: Path | None, scratch: Path, *, demo: str = "Demo_SinglePerson") -> list[Path]:
+    """cam01.mp4 to cam04.mp4 of one of the package's demos: in a folder, a wheel (unpacked into `scratch`) or, by None,
+    the installed package."""
     if path is None:
         spec = importlib.util.find_spec("Pose2Sim")
         if spec is None:
@@ -86,10 +87,10 @@ def find_videos(path: Path | None, scratch: Path) -> list[Path]:
     if zipfile.is_zipfile(path):
         folder = scratch
         with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder, [n for n in archive.namelist() if "Demo_SinglePerson/videos/" in n])
+            archive.extractall(folder, [n for n in archive.namelist() if f"{demo}/videos/" in n])
     names = [f"cam0{i}.mp4" for i in range(1, 5)]
     # the package has videos of these names of its other demos, too
-    found = [sorted(folder.rglob(name), key=lambda p: "Demo_SinglePerson" not in p.parts) for name in names]
+    found = [sorted(folder.rglob(name), key=lambda p: demo not in p.parts) for name in names]
     if not all(found):
         raise UserError(f"{path} has not the videos {', '.join(names)}; {HOW_TO_GET}.")
     return [paths[0] for paths in found]

@@ -132,6 +132,8 @@ def _check_variant(config: Config) -> None:
         raise UserError(f"--acae needs --variant {', '.join(needing[:-1])} or {needing[-1]}.")
     if variant.needs_acae and not files.acae:
         raise UserError(f"--variant {variant.name} needs --acae FILE, which --train-acae makes.")
+    if model.latent_start != "random" and "latents" not in variant.points:
+        raise UserError(f"--latent-start is for variants that predict latents, which {variant.name} does not.")
     if variant.learning_rates == "finetune" and not files.init_path:
         raise UserError(f"--variant {variant.name} needs --init-path RUN, the run of the model to fine-tune.")
     if variant.needs_acae and model.merge_joints:

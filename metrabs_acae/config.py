@@ -45,7 +45,7 @@ class Verbs:
     export: bool = setting(False)
     """Write the model of --load-path as a SavedModel to --export-file."""
     pack: str = setting("")
-    """Write the run of --load-path, weights in half precision, as a small run folder without the state of training."""
+    """Write the run of --load-path, weights in 16 bits, as a small run folder without the state of training."""
     demo: tuple[str, ...] = setting(())
     """Draw the poses in these photographs, videos, folders of them, webcams (by number) or a video on a pipe (-) with
     the model of --load-path (a run folder or a SavedModel)."""

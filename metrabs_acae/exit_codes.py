@@ -30,5 +30,6 @@ def exit_code(work: Callable[[], int | None], *, interrupted: str = "Interrupted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:  # a place that cannot be written to, a full disk: the system's words say it best
-        print(f"Error: {error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
+        of_file = f"{error.filename}: " if error.filename else ""
+        print(f"Error: {of_file}{error.strerror or error}.", file=sys.stderr)
         return 2

@@ -33,10 +33,10 @@ PRESETS: dict[str, tuple[str, dict]] = {
     "default": (
         "a first model, from a network that has seen real people, minutes on two cores",
         {
-            "backbone": "blazepose-full",
+            "backbone": "blazepose-full-multiscale",
             "backbone_weights": "pretrained",
-            "trained_convolutions": 8,
-            "proc_side": 256,
+            "trained_convolutions": 30,
+            "proc_side": 192,
             "training_steps": 1500,
             "base_learning_rate": 1.5e-3,
             "validate_period": 750,

@@ -180,8 +180,8 @@ def test_stores_with_splits(text, parts):
 def test_another_backbone_starts_as_itself_and_not_as_the_presets():
     default = parse("--train").model
     assert (default.backbone, default.backbone_weights, default.trained_convolutions) == (
-        *("blazepose-full", "pretrained"),
-        8,
+        *("blazepose-full-multiscale", "pretrained"),
+        30,
     )
     other = parse("--train --backbone mobilenetv3-small").model
     assert (other.backbone_weights, other.trained_convolutions) == ("", None)

@@ -13,6 +13,7 @@ from metrabs_acae.data.bones import BoneStatistics, bone_statistics
 from metrabs_acae.data.settings import store_and_count
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
+from metrabs_acae.inference import error_map
 from metrabs_acae.models.kinds import require_absolute
 from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.plugins import import_named
@@ -45,6 +46,7 @@ def estimator_of(folder: RunFolder, *, detector: str = ""):
         detector=load_detector(detector),
         mean_bone_lengths_mm=BoneStatistics.load(bones).means_of(skeleton) if bones.exists() else None,
         augmentation_ranges=augmentation_ranges(settings.augmentation),
+        error_map=error_map.of_run(folder.path, pose_model),
     )
 
 
@@ -86,6 +88,7 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
         bone_lengths=None if bones is None else bones.means_of(skeleton),
         rotation_mode=settings.rotation_mode,
         augmentation_ranges=ranges,
+        error_map=None if transform else error_map.of_run(folder.path, pose_model),
         model_card=card,
         archive=settings.archive,
         serving=settings.serving,

@@ -1,4 +1,4 @@
-"""--pack: a finished run as a small run folder with nothing but what its users need, weights in half precision."""
+"""--pack: a finished run as a small run folder with nothing but what its users need, weights in 16 bits."""
 
 from __future__ import annotations
 
@@ -106,9 +106,9 @@ def compare(first, second, skeleton, settings: Config, compared_on: Sequence[Pos
 
 def describe(moved: dict) -> str:
     return (
-        f"Half precision moves the joints of {moved['n_poses']} poses by {moved['mean_mm']:.2f} mm on average, 99 % of "
-        f"them by less than {moved['p99_mm']:.2f} mm and all by less than {moved['largest_mm'] + 0.005:.2f} mm: joints "
-        "at the border of a crop may change over to the other way of being placed in space."
+        f"Storage in 16 bits moves the joints of {moved['n_poses']} poses by {moved['mean_mm']:.2f} mm on average, "
+        f"99 % by less than {moved['p99_mm']:.2f} mm and all by less than {moved['largest_mm'] + 0.005:.2f} mm: "
+        "joints at the border of a crop may change over to the other way of being placed in space."
     )
 
 

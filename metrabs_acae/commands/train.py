@@ -165,7 +165,8 @@ def train_on(used: Distribution, config: Config, folder: RunFolder, mixture: Mix
     if used.engine is not None:
         folder.log(f"Training on {used.n_devices} devices ({used.kind}).")
     if config.files.init_path and not checkpoints.list_checkpoints(folder.checkpoints):
-        for line in warm_start.initialize(pose_model, config.files.init_path, stores_3d):
+        encoded = config.model.latent_start == "encoder"
+        for line in warm_start.initialize(pose_model, config.files.init_path, stores_3d, encoded_latents=encoded):
             folder.log(line)
     finished = fit(config, folder, mixture, pose_model, used, began)
     used.any_host(True)  # all wait here until the first host has written its checkpoint

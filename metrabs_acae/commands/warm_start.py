@@ -40,10 +40,13 @@ def check(config: Config) -> None:
         raise UserError(f"{run.path} has a model of variant {theirs.variant}; start from a {expected} one.")
 
 
-def initialize(pose_model, init_path: str, stores: Sequence[PoseStore] = ()) -> list[str]:
+def initialize(
+    pose_model, init_path: str, stores: Sequence[PoseStore] = (), *, encoded_latents: bool = False
+) -> list[str]:
     """Gives a model the weights of the newest checkpoint of a run; lines for the log.
 
-    `stores` are the 3D stores to be trained on, needed where they have joints that the run does not (`new_joints`).
+    `stores` are the 3D stores to be trained on, needed where they have joints that the run does not (`new_joints`);
+    `encoded_latents`: see `Metrabs.initialize_from`.
     """
     from metrabs_acae.training import checkpoints
 
@@ -56,5 +59,5 @@ def initialize(pose_model, init_path: str, stores: Sequence[PoseStore] = ()) -> 
         predict = evaluate.predictor(initial)
         weights, lines = new_joints.combinations(predict, theirs, pose_model.skeleton, stores, image_size=size)
         said += lines
-    pose_model.initialize_from(initial, joints=weights)
+    pose_model.initialize_from(initial, joints=weights, encoded_latents=encoded_latents)
     return said

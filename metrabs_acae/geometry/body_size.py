@@ -26,7 +26,7 @@ UNITS_MM = {
     "tenths of a millimetre": 0.1,
     "micrometres": 0.001,
 }
-_SAMPLE = 500
+_MOST = 500
 
 
 def require_mm(what: str, coords: np.ndarray, joint_names: Sequence[str]) -> None:
@@ -47,7 +47,9 @@ def likely_unit(coords: np.ndarray, joint_names: Sequence[str]) -> str:
         coords: [N, J, 3] in any frame, relative or absolute; NaN where not labelled.
         joint_names: J names, in any spelling.
     """
-    size = relative_size(coords, joint_names)
+    coords = _sample(coords)
+    at_zero = ~np.any(coords, axis=-1, keepdims=True)  # joints that nobody saw, in some files
+    size = relative_size(np.where(at_zero, np.nan, coords), joint_names)
     if not size > POINT or PLAUSIBLE[0] < size < PLAUSIBLE[1]:
         return "millimetres"
     return min(UNITS_MM, key=lambda unit: abs(np.log(size * UNITS_MM[unit])))
@@ -55,8 +57,7 @@ def likely_unit(coords: np.ndarray, joint_names: Sequence[str]) -> str:
 
 def relative_size(coords: np.ndarray, joint_names: Sequence[str]) -> float:
     """How many times as large as a grown-up in millimetres the median body is; NaN if that cannot be said."""
-    rows = np.unique(np.linspace(0, len(coords) - 1, min(_SAMPLE, len(coords))).round().astype(np.int64))
-    sample = np.asarray(coords[rows], np.float64)
+    sample = _sample(coords)
     sample = np.where(np.isfinite(sample).all(-1, keepdims=True), sample, np.nan)
     if not sample.size:
         return float("nan")
@@ -71,6 +72,12 @@ def relative_size(coords: np.ndarray, joint_names: Sequence[str]) -> float:
     if not len(several):
         return float("nan")
     return float(np.median((np.nanmax(several, 1) - np.nanmin(several, 1)).max(1)) / EXTENT_MM)
+
+
+def _sample(coords: np.ndarray) -> np.ndarray:
+    """Some bodies, evenly from all."""
+    rows = np.unique(np.linspace(0, len(coords) - 1, min(_MOST, len(coords))).round().astype(np.int64))
+    return np.asarray(coords[rows], np.float64)
 
 
 def limbs(joint_names: Sequence[str]) -> list[tuple[tuple[str, str], int, int]]:

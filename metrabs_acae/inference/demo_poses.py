@@ -207,7 +207,7 @@ def draw_poses(image: np.ndarray, person, poses2d, boxes, scores, source: Source
     of_known = {"colors": [colors[i] for i in known], "labels": [labels[i] for i in known]}
     drawn = overlay.draw_boxes(image, boxes[known], **of_known)
     for pose, color in zip(poses2d, colors, strict=True):
-        drawn = overlay.draw_pose_2d(drawn, pose, source.edges, color=color)
+        overlay.draw_pose_2d(drawn, pose, source.edges, color=color, copy=False)
     return drawn
 
 

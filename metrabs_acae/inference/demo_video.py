@@ -15,12 +15,15 @@ from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people, write_pose_files
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.pose_files import People, PoseLog, Source
+from metrabs_acae.inference.read_ahead import read_ahead
 from metrabs_acae.inference.refinement import project, refine_log
 from metrabs_acae.inference.smoothing import PoseSmoother
 from metrabs_acae.inference.tracking import PoseTracker
 from metrabs_acae.inference.video import VideoFile, VideoWriter, Webcam
 from metrabs_acae.interruption import Interruption
 from metrabs_acae.progress import Progress
+
+FRAMES_AHEAD = 4
 
 
 def run_video(
@@ -35,6 +38,8 @@ def run_video(
     # A live picture is worth most at once.
     batch_size = 1 if item.kind == "webcam" else settings.frames_per_batch
     frames = itertools.islice(reader, settings.max_frames or None)
+    if item.kind != "webcam":
+        frames = read_ahead(frames, batch_size)
     batches = iter(lambda: list(itertools.islice(frames, batch_size)), [])
     n_expected = reader.n_frames
     if settings.max_frames:
@@ -42,6 +47,8 @@ def run_video(
 
     with contextlib.ExitStack() as stack:
         stack.callback(reader.close)
+        if item.kind != "webcam":
+            stack.enter_context(contextlib.closing(frames))
         interruption = stack.enter_context(Interruption())
         first_batch = next(batches, None)
         if not first_batch:
@@ -90,9 +97,9 @@ def run_video(
 def _draw_again(item: DemoInput, poses: PoseLog, draw: VideoWriter) -> float:
     """Reads the video a second time and writes its frames with the poses drawn in; gives the seconds it took."""
     reader = open_moving(item.path)
-    with contextlib.closing(reader):
+    with contextlib.closing(reader), contextlib.closing(read_ahead(reader, FRAMES_AHEAD)) as frames:
         progress = Progress(f"{poses.source.name}: drawn", poses.n_frames)
-        for frame, (_, time_s, people) in zip(reader, poses.frames(), strict=False):
+        for frame, (_, time_s, people) in zip(frames, poses.frames(), strict=False):
             draw.write(draw_people(frame.image, people, poses.source), time_s)
             progress.step()
     return poses.n_frames / progress.rate

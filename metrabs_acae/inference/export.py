@@ -37,6 +37,7 @@ def export_saved_model(
     transformed_skeleton: Skeleton | None = None,
     rotation_mode: str = "limited",
     augmentation_ranges: AugmentationRanges = REFERENCE_RANGES,
+    error_map=None,
     model_card: Mapping | None = None,
     archive: bool = False,
     serving: Sequence[str] = (),
@@ -58,7 +59,7 @@ def export_saved_model(
         output_skeletons: by name, what the `skeleton` argument of the methods offers.
         detector: `detectors.PersonDetector`; None: the file has only the estimate methods.
         bone_lengths: [E] mean lengths in mm of the output's edges, NaN = unknown, for the plausibility filter.
-        joint_transform, transformed_skeleton, rotation_mode, augmentation_ranges: see `PoseEstimator`.
+        joint_transform, transformed_skeleton, rotation_mode, augmentation_ranges, error_map: see `PoseEstimator`.
         model_card: more entries for the card: values are text, numbers or nested dicts.
         archive: also write `path` + ".tar.gz".
         serving: "tensorflow", "triton", "tfhub": more, for servers, see `write_serving`.
@@ -87,6 +88,7 @@ def export_saved_model(
         mean_bone_lengths_mm=bone_lengths,
         rotation_mode=rotation_mode,
         augmentation_ranges=augmentation_ranges,
+        error_map=error_map,
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.inference import augmentation, cameras, checks, plausibility
 from metrabs_acae.inference.crop_model import CropModel, edge_variable, string_variable
 from metrabs_acae.inference.crop_poses import CropPoses
+from metrabs_acae.inference.error_map import ErrorMap
 from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.skeletons import Skeleton, shown
 
@@ -37,7 +38,8 @@ class PoseEstimator(tf.Module):
     """Absolute 3D poses of people in images.
 
     All methods take uint8 RGB images and give a dict: `poses3d` (mm, world frame), `poses2d` (px in the given image),
-    `uncertainty` (mm per joint: the spread over the augmentations, all axes together; zero for one augmentation),
+    `uncertainty` (mm per joint: with an `error_map` the error to expect; else the spread over the augmentations, all
+    axes together; zero for one augmentation),
     `entropy` (if the network tells: how undecided each joint's heatmap is, from 0, all in one cell, to 1, the same in
     every cell; the mean over the augmentations, and with one augmentation the measure of uncertainty),
     for the detect methods also `boxes` (left, top, width, height, score). Batched methods give
@@ -52,6 +54,7 @@ class PoseEstimator(tf.Module):
         joint_transform: [J, J'] applied to the network's joints; then `transformed_skeleton` names the J' joints.
         mean_bone_lengths_mm: [E] one for each edge of the output, NaN = unknown; None: bones are not checked.
         rotation_mode, augmentation_ranges: of the test-time augmentation, see `augmentation.crop_augmentations`.
+        error_map: of the network's joints, for `uncertainty`.
         center_offset_px: principal points of crops and of unknown cameras are at size / 2 + this.
 
     Attributes:
@@ -73,6 +76,7 @@ class PoseEstimator(tf.Module):
         mean_bone_lengths_mm: np.ndarray | None = None,
         rotation_mode: str = "limited",
         augmentation_ranges: AugmentationRanges = REFERENCE_RANGES,
+        error_map: ErrorMap | None = None,
         center_offset_px: float = -0.5,
     ):
         super().__init__(name="pose_estimator")
@@ -80,7 +84,10 @@ class PoseEstimator(tf.Module):
             raise UserError(f"rotation_mode is {rotation_mode!r}, expected one of {augmentation.ROTATION_MODES}.")
         if (joint_transform is None) != (transformed_skeleton is None):
             raise UserError("joint_transform and transformed_skeleton go together: give both or neither.")
+        if error_map is not None and (joint_transform is not None or error_map.joint_names != skeleton.joint_names):
+            raise UserError("error_map is of other joints than the output's.")
         self.crop_model = CropModel(network, skeleton, image_size)
+        self._error_map = error_map
         self.detector = detector
         self._center_offset_px = center_offset_px
         self._augmentation = {"rotation_mode": rotation_mode, "ranges": augmentation_ranges}
@@ -262,7 +269,9 @@ class PoseEstimator(tf.Module):
             n_people = tf.math.bincount(image_ids, minlength=n_images, maxlength=n_images)
 
         poses3d, poses2d, entropy = (tf.gather(x, joints, axis=2) for x in (poses3d, poses2d, entropy))
-        spread = plausibility.point_spread(poses3d)
+        uncertainty = self._expected_errors(tf.reduce_mean(entropy, axis=1), joints)
+        if uncertainty is None:
+            uncertainty = plausibility.point_spread(poses3d)
         # Row vectors: p_world = (p_camera - t) R, exactly inverse even if R is only nearly a rotation.
         to_world = tf.linalg.inv(extrinsics)[:, tf.newaxis]
         poses3d = cameras.product(poses3d, cameras.transposed(to_world[..., :3, :3]))
@@ -272,10 +281,20 @@ class PoseEstimator(tf.Module):
             "boxes": boxes,
             "poses3d": mean(poses3d),
             "poses2d": mean(poses2d),
-            "uncertainty": spread,
+            "uncertainty": uncertainty,
             "entropy": tf.reduce_mean(entropy, axis=1),
             "n_people": n_people,
         }
+
+    def _expected_errors(self, entropy, joints):
+        """[P, J] mm by the error map, of the joints with these indices; None without one."""
+        if self._error_map is None:
+            return None
+        of_joints = lambda x: tf.gather(tf.constant(x, tf.float32), joints)  # noqa: E731
+        levels, slopes, centers = map(
+            of_joints, (self._error_map.levels_mm, self._error_map.slopes, self._error_map.centers)
+        )
+        return levels * tf.exp(slopes * (entropy - centers))
 
     def _joints_of(self, skeleton):
         """Indices of the joints of a skeleton's name (string scalar)."""

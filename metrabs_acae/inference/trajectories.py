@@ -48,7 +48,7 @@ def smooth_path(
     share = _share_of_time(steps, correlation_s) if len(steps) else np.ones(1)
     known = np.isfinite(places_mm).all(axis=1)
     places = np.where(known[:, np.newaxis], places_mm, 0.0)
-    precisions = precisions * known[:, np.newaxis, np.newaxis]
+    precisions = np.where(known[:, np.newaxis, np.newaxis], precisions, 0.0)
     band = _prior(steps, acceleration)
     if stillness is not None:
         band[0].reshape(-1, _STATE)[:, 3:] += (stillness * share)[:, np.newaxis]

@@ -16,6 +16,8 @@ DISPLAY_GAMMA = 2.2
 N_LEVELS = 3
 OUTSIDE = -2.0
 """A pixel coordinate that is black in every image."""
+MARGIN_PX = 8
+"""Around what crops see of an image: more than the neighbours of its pixels in the most reduced level."""
 
 
 def power(base, exponent):
@@ -40,26 +42,63 @@ def _halve(image):
     return tf.nn.avg_pool2d(image[tf.newaxis], 2, 2, "VALID")[0]
 
 
-def pyramid(images, needed):
+def pyramid(images, needed, regions):
     """The reduced levels [[N, H/2, W/2, 3], [N, H/4, W/4, 3]] of images [N, H, W, 3] uint8, linear light.
 
-    needed: [N] the highest level that each image is sampled from; levels above it are left zero.
+    Args:
+        needed: [N] the highest level that each image is sampled from; levels above it are left zero.
+        regions: [N, 4] left, top, right, bottom px, multiples of 4 or the image's end: what is needed of each image;
+            the rest is left zero.
     """
     h, w = tf.shape(images)[1], tf.shape(images)[2]
 
+    def in_place(part, left, top, size_h, size_w):
+        after_h, after_w = size_h - top - tf.shape(part)[0], size_w - left - tf.shape(part)[1]
+        return tf.ensure_shape(tf.pad(part, [(top, after_h), (left, after_w), (0, 0)]), [None, None, 3])
+
     def levels_of(args):
-        image, level = args
-        half = tf.cond(level > 0, lambda: _halve(linear_light(image)), lambda: tf.zeros([h // 2, w // 2, 3]))
-        quarter = tf.cond(level > 1, lambda: _halve(half), lambda: tf.zeros([h // 4, w // 4, 3]))
-        return half, quarter
+        image, level, region = args
+        left, top, right, bottom = tf.unstack(region)
+        part = image[top:bottom, left:right]
+        half = tf.cond(level > 0, lambda: _halve(linear_light(part)), lambda: tf.zeros([0, 0, 3]))
+        quarter = tf.cond(level > 1, lambda: _halve(half), lambda: tf.zeros([0, 0, 3]))
+        return (
+            in_place(half, left // 2, top // 2, h // 2, w // 2),
+            in_place(quarter, left // 4, top // 4, h // 4, w // 4),
+        )
 
     signature = tuple(tf.TensorSpec([None, None, 3], tf.float32) for _ in range(2))
     empty = lambda: (tf.zeros([tf.shape(images)[0], 0, 0, 3]),) * 2  # noqa: E731
     return tf.cond(
         tf.reduce_any(needed > 0),
-        lambda: tf.map_fn(levels_of, (images, needed), fn_output_signature=signature),
+        lambda: tf.map_fn(levels_of, (images, needed, regions), fn_output_signature=signature),
         empty,
     )
+
+
+def seen_regions(homographies, intrinsics, distortion, image_ids, is_reduced, images_shape, size):
+    """[N, 4] left, top, right, bottom px of what crops see of each image, with `MARGIN_PX` around it.
+
+    Lines stay lines without a lens, so a crop's corners bound it; an image seen through a lens, or from behind, counts
+    whole. Arguments as in `render_crops`; is_reduced: [C], whether a crop is taken from a reduced level.
+    """
+    n_images, h, w = images_shape[0], images_shape[1], images_shape[2]
+    ends = tf.constant([[x, y, 1.0] for x in (-0.5, size - 0.5) for y in (-0.5, size - 0.5)])
+    rays = cameras.product(ends[tf.newaxis], cameras.transposed(homographies))
+    is_plain = tf.reduce_all(rays[..., 2] > 1e-6, axis=1) & tf.reduce_all(distortion == 0, axis=-1)
+    points = cameras.to_homogeneous(rays[..., :2] / tf.maximum(rays[..., 2:], 1e-6))
+    points = cameras.product(points, cameras.transposed(intrinsics))[..., :2]
+    is_plain &= tf.reduce_all(tf.math.is_finite(points), axis=(1, 2))
+    whole = tf.cast(tf.stack([w, h]), tf.float32)
+    choose = lambda value, other: tf.where(is_plain[:, tf.newaxis], tf.clip_by_value(value, 0, whole), other)  # noqa: E731
+    low = choose(tf.reduce_min(points, axis=1) - MARGIN_PX, tf.zeros(2))
+    high = choose(tf.reduce_max(points, axis=1) + MARGIN_PX, whole)
+    of_reduced = tf.where(is_reduced, image_ids, n_images)  # others are left out
+    low = tf.math.unsorted_segment_min(low, of_reduced, n_images + 1)[:-1]
+    high = tf.math.unsorted_segment_max(high, of_reduced, n_images + 1)[:-1]
+    low, high = tf.clip_by_value(low, 0, whole), tf.clip_by_value(high, 0, whole)
+    low, high = tf.cast(low, tf.int32) // 4 * 4, -(-tf.cast(tf.math.ceil(high), tf.int32) // 4) * 4
+    return tf.concat([low, tf.minimum(high, tf.stack([w, h]))], axis=1)
 
 
 def _neighbours(coords, size):
@@ -145,10 +184,11 @@ def render_crops(
     # An image of one row or column has no reduced level.
     levels = tf.minimum(levels, tf.where(tf.minimum(h, w) >= 4, 2, 0))
     needed = tf.math.unsorted_segment_max(levels, image_ids, n_images)
-    half, quarter = pyramid(images, needed)
+    homographies = cameras.product(cameras.transposed(rotations), tf.linalg.inv(crop_intrinsics))
+    seen = (homographies, intrinsics, distortion, image_ids, levels > 0)
+    half, quarter = pyramid(images, needed, seen_regions(*seen, tf.shape(images), size))
     grid_x, grid_y = tf.range(size, dtype=tf.float32)[tf.newaxis], tf.range(size, dtype=tf.float32)[:, tf.newaxis]
     factor = tf.cast(antialias_factor, tf.float32)
-    homographies = cameras.product(cameras.transposed(rotations), tf.linalg.inv(crop_intrinsics))
 
     def render_one(args):
         image_id, level, intrinsics, distortion, homography, gamma = args

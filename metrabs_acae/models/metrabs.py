@@ -250,13 +250,17 @@ class Metrabs(keras.Model):
         )
         return total, terms, points
 
-    def initialize_from(self, other: Metrabs, *, joints: np.ndarray | None = None) -> None:
+    def initialize_from(
+        self, other: Metrabs, *, joints: np.ndarray | None = None, encoded_latents: bool = False
+    ) -> None:
         """Starts fine-tuning: copies the backbone of a trained model and those channels of its head that the variant
         `copies`. The others keep their random start.
 
         Args:
             joints: [J of other, J] weights by which the joints' channels are combined from the other's, columns that
                 sum to one, or are NaN for joints that keep their random start; None: the joints are the same.
+            encoded_latents: whether channels of latents start as those of the other's joints, combined as the encoder
+                combines joints.
         """
         if other.variant.name not in self.variant.starts_from:
             expected = " or ".join(self.variant.starts_from)
@@ -276,6 +280,17 @@ class Metrabs(keras.Model):
                 if name == "joints" and joints is not None:
                     weights = self.head.combined(weights, joints, self.head.point_weights(part))
                 self.head.set_point_weights(part, *weights)
+        if encoded_latents and "latents" in self.parts and "latents" not in self.variant.copies:
+            encoder = ops.convert_to_numpy(self.encoder.matrix())
+            shares = encoder if joints is None else joints @ encoder
+            same = joints is not None or other.skeleton.joint_names == self.skeleton.joint_names
+            if not same or np.isnan(shares).any():
+                raise UserError(
+                    "The encoder needs joints that the initial model does not know: start latents at random."
+                )
+            part = self.parts["latents"]
+            theirs, mine = other.head.point_weights(other.parts["joints"]), self.head.point_weights(part)
+            self.head.set_point_weights(part, *self.head.combined(theirs, shares, mine))
 
     def get_config(self):
         layers = {"encoder": self.encoder, "decoder": self.decoder} if self.encoder else None

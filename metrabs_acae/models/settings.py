@@ -22,6 +22,9 @@ class NetworkSettings:
     flag again whenever its checkpoint is used."""
     stop_gradient_features: bool = setting(False)
     """Variant hybrid: keep the losses of the latents from reaching the backbone."""
+    latent_start: Literal["random", "encoder"] = setting("random")
+    """Variants latent and hybrid: what the latents' heatmaps start from: random (as the paper has it), or encoder (the
+    heatmaps of the joints, combined as the encoder combines joints)."""
     merge_joints: bool = setting(False)
     """Predict one joint for all like-named joints of the skeletons (a baseline)."""
     backbone: str = setting("mobilenetv3-small", used_by=_ANY_WITH_A_MODEL, of_weights=True)

@@ -27,12 +27,15 @@ def number_color(number: int) -> tuple[int, int, int]:
     return pose_colors(N_COLORS)[number % N_COLORS]
 
 
-def draw_pose_2d(image, coords2d, edges, *, color=(255, 128, 0), thickness: int | None = None, joints: bool = True):
+def draw_pose_2d(
+    image, coords2d, edges, *, color=(255, 128, 0), thickness: int | None = None, joints: bool = True, copy: bool = True
+):
     """A copy of `image` [H, W, 3] uint8 RGB with one pose [J, 2] px (NaN = absent) drawn over it.
 
-    Joints that no edge touches are drawn as dots. thickness: of the bones, px; by default 1/250 of the image.
+    Joints that no edge touches are drawn as dots. thickness: of the bones, px; by default 1/250 of the image. Without
+    `copy` the image itself, in C order, is drawn upon.
     """
-    image = np.ascontiguousarray(image).copy()
+    image = np.ascontiguousarray(image).copy() if copy else image
     if thickness is None:
         thickness = max(1, round(max(image.shape[:2]) / 250))
     points = np.asarray(coords2d, np.float64)

@@ -76,7 +76,7 @@ def test_packed_run_is_small_and_tells_nothing_of_the_machine(folder):
     [weights, rounded] = [checkpoints.read(folder / name / "checkpoints" / "ckpt-00000005") for name in ("run", "box")]
     assert weights.keys() == rounded.keys()
     for name, array in weights.items():
-        np.testing.assert_allclose(rounded[name], array, rtol=1e-3, atol=1e-7, err_msg=name)
+        np.testing.assert_allclose(rounded[name], array, atol=np.abs(array).max(initial=0) / 65000, err_msg=name)
 
 
 def test_demo_takes_it_where_there_is_no_run(box, capsys):
@@ -135,11 +135,10 @@ def test_the_real_box(tmp_path, monkeypatch):
     [(_, path)] = checkpoints.list_checkpoints(run.checkpoints)
     arrays = checkpoints.read(path)
     assert all(name.startswith("model/") for name in arrays)
-    known, stored = packed._assets(), {}
-    for part in path.glob("*.npz"):
-        stored.update(np.load(part))
-    assert not [n for n, a in stored.items() if packed._content(packed._single(a)) in known]
+    of_asset = json.loads((path / packed.INDEX).read_text())["of_asset"]
+    assert len(of_asset) == 2 * 41  # kernels and biases of what was not trained
+    assert not [name for part in path.glob("*.npz") for name in np.load(part).files if name in of_asset]
     assert "/" not in "".join(map(str, run_folder.by_name(run.read_json("config.json")).values()))
-    assert json.loads((run_folder.BOX / "packed.json").read_text())["p99_mm"] < 5
+    assert json.loads((run_folder.BOX / "packed.json").read_text())["p99_mm"] < 0.5
     cv2.imwrite("photo.jpg", np.full((96, 96, 3), 127, np.uint8))
     assert main(["--demo", "photo.jpg", "--load-path", "pretrained", "--boxes", "10,10,60,80"]) == 0

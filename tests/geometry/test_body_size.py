@@ -30,6 +30,12 @@ def test_a_newborn_child_is_in_millimetres_and_a_point_in_no_unit():
         assert likely_unit(nothing, NAMES) == "millimetres"
 
 
+def test_joints_at_zero_are_none():
+    poses = np.repeat(POSE[None] + 9000, 10, axis=0)
+    poses[:, ::2] = 0
+    assert likely_unit(poses, NAMES) == "millimetres"
+
+
 def test_the_median_of_the_limbs_that_are_there():
     names = ("lhip_a", "lkne_a", "lank_a", "rhip_a", "rkne_a", "lhip_b", "rkne_c")
     assert body_size.limbs(names) == [(("lhip", "lkne"), 0, 1), (("lkne", "lank"), 1, 2), (("rhip", "rkne"), 3, 4)]

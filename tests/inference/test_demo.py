@@ -166,7 +166,7 @@ def test_a_video_gives_the_poses_of_its_frames_as_photographs(model, tmp_path):
     boxes |= {f"{i}.png": b for i, b in enumerate(boxes["clip.mp4"])}
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
     inputs = [tmp_path / name for name in ("clip.mp4", "0.png", "1.png", "2.png")]
-    settings = Demo(boxes=str(tmp_path / "boxes.json"), outputs=("json",), frames_per_batch=2)
+    settings = Demo(boxes=str(tmp_path / "boxes.json"), outputs=("json",), frames_per_batch=2, refine=False)
     demo.run_demo(model, inputs, out_dir=tmp_path / "out", settings=settings, log=lambda line: None)
     frames = people_in(tmp_path / "out" / "clip.json")
     assert [len(f) for f in frames] == [1, 0, 2]

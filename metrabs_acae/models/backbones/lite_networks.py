@@ -9,7 +9,7 @@ those of the source.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class LiteNetwork:
         folded: whether normalization is folded into kernels and biases; if not, it is batch normalization.
         symmetric: whether strided layers pad alike on all sides; if not, one row more on the right and bottom.
         stochastic_depth: block i of n is dropped with this probability times i / n, in training.
+        coarser: how many residual blocks follow each further halving of the map of stride 32; its features and
+            those of the coarser maps are put side by side.
+        border: black pixels around the picture, (left and top, right and bottom), multiples of 32 in all. Cells that
+            look at them are cut off.
     """
 
     stem: int
@@ -44,11 +48,19 @@ class LiteNetwork:
     folded: bool
     symmetric: bool
     stochastic_depth: float = 0.0
+    coarser: tuple[int, ...] = ()
+    border: tuple[int, int] = (0, 0)
+
+    @property
+    def cells_cut_off(self) -> tuple[int, int]:
+        """Cells of the map that look at the border: at left and top, at right and bottom."""
+        before = -(-self.border[0] // 32)
+        return before, sum(self.border) // 32 - before
 
     @property
     def cells_at(self) -> int:
         """The pixel that cell 0 of the map of stride 32 looks at: a stride that pads on one side adds its step."""
-        return 0 if self.symmetric else 31
+        return (0 if self.symmetric else 31) + 32 * self.cells_cut_off[0] - self.border[0]
 
 
 def _rows(*rows: tuple[int, int, int | None, int, int]) -> tuple[Block, ...]:
@@ -97,6 +109,9 @@ BLAZEPOSE = {
         symmetric=True,
     ),
 }
+
+BLAZEPOSE["full-multiscale"] = replace(BLAZEPOSE["full"], coarser=(4, 5), border=(16, 48))
+"""With the maps of its landmark branch, and with the room around a person that it was trained with."""
 
 # Kernel, expansion ratio, channels, stride and number of blocks of EfficientNet-B0's stages (ICML 2019, table 1).
 _STAGES = (

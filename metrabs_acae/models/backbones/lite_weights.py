@@ -11,6 +11,8 @@ import numpy as np
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import write_npz
 
+N_WORLD_LANDMARKS = 39
+
 
 def fill(network: keras.Model, path: str | Path) -> keras.Model:
     """Gives a network of `lite_networks` the weights of a file, which is read by its suffix; returns it.
@@ -56,16 +58,19 @@ def _from_npz(path: Path, network: keras.Model) -> Iterator[np.ndarray]:
 
 
 def _from_tflite(path: Path, network: keras.Model) -> Iterator[np.ndarray]:
-    """Up to the one convolution that is shaped as the network's last."""
+    """Up to the one convolution that is shaped as the network's last, or that follows its coarsest map."""
     from metrabs_acae.models.backbones.tflite import TfliteFile, convolution_weights
 
     file = TfliteFile(path)
-    last = [w for w in network.weights if w.name == "kernel"][-1]
-    shape = (last.shape[-1], *last.shape[:-1])
+    kernels = [w for w in network.weights if w.name == "kernel"]
+    last = kernels[-1].shape
+    shape = (last[-1], *last[:-1])
+    if kernels[-1].path.startswith("coarser"):
+        shape = (3 * N_WORLD_LANDMARKS, 2, 2, last[-1])
     ends = [o.outputs[0] for o in file.operators if o.kind == "CONV_2D" and file.shape(o.inputs[1]) == shape]
     if len(ends) != 1:
-        raise UserError(f"{path} is not the file of {network.name}: it has {len(ends)} layers like that one's last.")
-    for kernel, bias in convolution_weights(file, ends[0]):
+        raise UserError(f"{path} is not the file of {network.name}: it has {len(ends)} layers of shape {shape}.")
+    for kernel, bias in convolution_weights(file, ends[0])[: len(network.weights) // 2]:
         yield from (kernel, bias)
 
 

@@ -60,6 +60,8 @@ class Backbone:
             `WeightsMissing` if those are not at hand. "pretrained" stands for the first that are.
         read: (file, side of the crops) -> network with the file's weights; None: a Keras weights file.
         constrained: whether the norms of kernels are limited, except those of squeeze-and-excite.
+        n_exact: how many of the features, from the first on, look where the cell is said to look; the others come from
+            coarser maps and look somewhere near. None: all.
         size_multiple: the side of the crops must be a multiple of it, px.
     """
 
@@ -70,6 +72,7 @@ class Backbone:
     weights: Mapping[str, Network] = field(default_factory=dict)
     read: Callable[[Path, int], keras.Model] | None = None
     constrained: bool = False
+    n_exact: int | None = None
     size_multiple: int = 32
 
     def __post_init__(self):
