@@ -94,6 +94,8 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
         serving=settings.serving,
         crop_formats=settings.crop_formats,
         crop_batch_size=settings.crop_batch_size,
+        portable=settings.portable,
+        portable_precisions=settings.portable_precisions,
         photographs=photographs_of(training_stores) if settings.crop_formats else (),
         **transform,
     )

@@ -19,6 +19,7 @@ from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, Augmentation
 from metrabs_acae.skeletons import Skeleton, shown
 
 CROP_MODEL_FOLDER = "crop_model"
+PORTABLE_FOLDER = "portable"
 CARD_FILE = "model_card.md"
 CHECKSUMS_FILE = "SHA256SUMS"
 
@@ -43,6 +44,8 @@ def export_saved_model(
     crop_formats: Sequence[str] = (),
     crop_batch_size: int = 1,
     photographs: Sequence = (),
+    portable: Sequence[str] = (),
+    portable_precisions: Sequence[str] = ("float32",),
     log=print,
 ) -> Path:
     """Writes the SavedModel folder `path`; it appears only when complete and then replaces an older one.
@@ -62,6 +65,7 @@ def export_saved_model(
         serving: "tensorflow", "triton", "tfhub": more, for servers, see `write_serving`.
         crop_formats: "onnx", "litert": also the network alone, in `crop_model/`, see `crop_export`; its report goes to
             `log`, into the folder and into the card. crop_batch_size, photographs: for that.
+        portable, portable_precisions: "onnx": also the whole way and the detector, in `portable/`, see `portable`.
 
     Returns:
         `path`.
@@ -118,6 +122,21 @@ def export_saved_model(
                 log=log,
             )
             parity = crop_export.render_parity(report)
+        if portable:
+            from metrabs_acae.inference.portable import export_portable
+
+            export_portable(
+                model,
+                skeleton,
+                temporary / PORTABLE_FOLDER,
+                image_size=image_size,
+                output_skeletons=skeletons,
+                precisions=portable_precisions,
+                joint_transform=joint_transform,
+                rotation_mode=rotation_mode,
+                augmentation_ranges=augmentation_ranges,
+                with_detector=detector is not None and detector.portable,
+            )
         card = render_card(
             image_size=image_size,
             skeletons=skeletons,

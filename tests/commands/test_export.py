@@ -108,11 +108,13 @@ def test_everything_asked_for_is_handed_on(run, tmp_path):
     acae = Acae(encoder / encoder.sum(0), decoder / decoder.sum(0), SKELETON.joint_names, ("l0", "r0", "c0"))
     acae.save(tmp_path / "acae.npz")
     flags = ["--acae", str(tmp_path / "acae.npz"), "--crop-formats", "onnx", "litert", "--crop-batch-size", "4"]
+    flags += ["--portable", "onnx", "--portable-precisions", "int8"]
     flags += ["--archive", "--tta-rotation", "full", "--licence-notes", "Research only."]
     assert export_command(folder, "--detector", "none", *flags) == 0
     np.testing.assert_allclose(call["joint_transform"], acae.encoder @ acae.decoder)
     assert call["transformed_skeleton"] == SKELETON and call["rotation_mode"] == "full" and call["archive"]
     assert call["crop_formats"] == ("onnx", "litert") and call["crop_batch_size"] == 4
+    assert call["portable"] == ("onnx",) and call["portable_precisions"] == ("int8",)
     assert call["model_card"]["licence_notes"] == "Research only." and "3 latents" in call["model_card"]["output"]
     (photograph,) = call["photographs"]
     assert photograph.image.shape == (96, 96, 3) and photograph.boxes.shape == (1, 4)
