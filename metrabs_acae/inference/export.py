@@ -149,7 +149,7 @@ def export_saved_model(
         (temporary / CARD_FILE).write_text(card)
         write_checksums(temporary)
         os.chmod(temporary, 0o755)
-        _replace_folder(temporary, path)
+        replace_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     if archive:
@@ -172,7 +172,7 @@ def write_serving(path: Path, kind: str, *, has_detector: bool) -> None:
         write = serving.write_triton if kind == "triton" else serving.write_tensorflow_serving
         write(path, temporary, has_detector=has_detector)
         os.chmod(temporary, 0o755)
-        _replace_folder(temporary, target, mark=f"{path.name}/{serving.VERSION}")
+        replace_folder(temporary, target, mark=f"{path.name}/{serving.VERSION}")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -243,18 +243,23 @@ def write_archive(path: Path, name: str = "", *, inside: str | None = None) -> P
     return target
 
 
-def _replace_folder(source: Path, target: Path, *, mark: str = "saved_model.pb") -> None:
+def replace_folder(source: Path, target: Path, *, mark: str = "saved_model.pb") -> None:
     """Renames `source` to `target`; what was there is removed last. Refuses to replace a folder without `mark`."""
+    require_replaceable(target, mark)
     old = None
     if target.exists():
-        if not target.is_dir() or (any(target.iterdir()) and not (target / mark).exists()):
-            raise UserError(f"{target} exists and is not an exported model; choose another path or remove it.")
         old = target.with_name(f".{target.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
     source.rename(target)
     if old is not None:
         shutil.rmtree(old)
+
+
+def require_replaceable(target: Path, mark: str) -> None:
+    """UserError if something without `mark` stands there, which is then no older export."""
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / mark).exists())):
+        raise UserError(f"{target} exists and is not an exported model; choose another path or remove it.")
 
 
 def _require_tensorflow_weights(model) -> None:
