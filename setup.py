@@ -45,7 +45,7 @@ setup(
         "data_processing": ["assets/*"],
         "data_processing.synthetic": ["assets/*"],
         "experiments": ["readings/*"],
-        "metrabs_acae": ["py.typed", "pretrained/**"],
+        "metrabs_acae": ["py.typed", "pretrained/**", "web/*"],
         "metrabs_acae.inference": ["viewer.html", "assets/*"],
         "metrabs_acae.models.backbones": ["assets/*"],
     },

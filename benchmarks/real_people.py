@@ -10,6 +10,7 @@ count: shoulders, elbows, wrists, hips, knees, ankles, by their COCO names or el
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
@@ -58,7 +59,7 @@ class Settings:
     """Errors of models and of MediaPipe's BlazePose on real people."""
 
     models: tuple[str, ...] = setting(("box=pretrained",))
-    """NAME=PATH each: a run folder, an exported model, or 'pretrained'."""
+    """NAME=PATH each: a run folder, an exported model, 'pretrained', or a `pose*.onnx` of its `portable/`."""
     video: str = setting("")
     """The wheel of pose2sim 0.10.49 or a folder with its videos; empty: the installed package."""
     mediapipe: str = setting("")
@@ -106,6 +107,34 @@ class ModelEstimator:
             num_aug=1,
         )
         poses3d, poses2d = (np.asarray(result[key])[0] for key in ("poses3d", "poses2d"))
+        return Estimate(poses3d[index], poses2d[index], time.process_time() - start)
+
+
+class PortableEstimator:
+    """A file of an exported model that does the whole way."""
+
+    tracks = False
+
+    def __init__(self, path: str):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._names = tuple(json.loads(self._session.get_modelmeta().custom_metadata_map["joint_names"]))
+
+    def __call__(self, view: View) -> Estimate:
+        index = [self._names.index(name) for name in joint_names(view, self._names)]
+        start = time.process_time()
+        inputs = {
+            "image": view.image,
+            "boxes": np.float32(view.box)[np.newaxis],
+            "intrinsic_matrix": np.float32(view.intrinsics),
+            "distortion_coeffs": np.pad(np.float32(view.distortion), (0, 12 - len(view.distortion))),
+            "world_up_vector": np.float32(view.up),
+            "num_aug": np.array(1, np.int32),
+        }
+        poses3d, poses2d = (p[0] for p in self._session.run(["poses3d", "poses2d"], inputs))
         return Estimate(poses3d[index], poses2d[index], time.process_time() - start)
 
 
@@ -224,7 +253,7 @@ def make_estimators(values: Settings) -> dict:
         name, equals, path = model.partition("=")
         if not (name and equals and path):
             raise UserError(f"--models takes NAME=PATH, not '{model}'; for example default=runs/default-1.")
-        estimators[name] = ModelEstimator(path)
+        estimators[name] = PortableEstimator(path) if path.endswith(".onnx") else ModelEstimator(path)
     for name, content in networks.items():
         network = blazepose.BlazePose(content, threads=1)
         estimators[f"BlazePose {name}, given boxes"] = BlazePoseEstimator(network, tracks=False)

@@ -23,12 +23,21 @@ from metrabs_acae.training.run_folder import RunFolder
 
 def run(config: Config) -> None:
     """Writes the SavedModel of a run to --export-file, or to the run's own model folder."""
+    from metrabs_acae.inference import web_export
+
     folder = models.find_run(config.files.load_path)
     require_absolute(models.settings_of(folder).model.model, "--export")
+    settings = config.export_settings
+    if settings.web:
+        web_export.require_possible(settings.web, settings.detector or "movenet")
+        web_runtime = web_export.read_runtime(settings.web_runtime)
     pose_model, skeleton, _ = models.load_pose_model(folder)
     target = Path(config.files.export_file) if config.files.export_file else folder.model
     export_run(pose_model, skeleton, folder, target, config)
-    print(f"Wrote {target}" + (f" and {target}.tar.gz" if config.export_settings.archive else ""))
+    print(f"Wrote {target}" + (f" and {target}.tar.gz" if settings.archive else ""))
+    if settings.web:
+        web_export.write_page(settings.web, target, runtime=web_runtime, name=folder.path.name)
+        print(f"Wrote {settings.web}: try it with `python -m http.server --directory {settings.web}`")
 
 
 def estimator_of(folder: RunFolder, *, detector: str = ""):
@@ -94,6 +103,8 @@ def export_run(pose_model, skeleton: Skeleton, folder: RunFolder, target: Path, 
         serving=settings.serving,
         crop_formats=settings.crop_formats,
         crop_batch_size=settings.crop_batch_size,
+        portable=settings.portable or (("onnx",) if settings.web else ()),
+        portable_precisions=settings.portable_precisions,
         photographs=photographs_of(training_stores) if settings.crop_formats else (),
         **transform,
     )

@@ -78,10 +78,10 @@ def export_crop_model(
     unknown = sorted(set(formats) - set(writers))
     if unknown:
         raise UserError(f"Unknown format {', '.join(unknown)}; the crop model can be written as onnx or litert.")
-    _require_packages(formats)
+    require_packages(formats)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    function, names = _frozen_function(model, image_size, batch_size)
+    function, names = frozen_function(model, image_size, batch_size)
     description = _describe(model, skeleton, output_skeletons, image_size, batch_size, names)
     description |= {"rotation_mode": rotation_mode, "center_offset_px": center_offset_px}
     description["augmentation_ranges"] = augmentation_ranges._asdict()
@@ -157,8 +157,8 @@ def _describe(model, skeleton, output_skeletons, image_size, batch_size, names) 
     return description
 
 
-def _frozen_function(model, image_size: int, batch_size: int):
-    """(the forward pass with its weights as constants, the names of its outputs in order)."""
+def frozen_function(model, image_size: int, batch_size: int | None):
+    """(the forward pass with its weights as constants, the names of its outputs in order); batch_size None: any."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -181,6 +181,11 @@ def _frozen_function(model, image_size: int, batch_size: int):
 
 
 def _write_onnx(function, names, path: Path) -> None:
+    path.write_bytes(to_onnx(function, names).SerializeToString())
+
+
+def to_onnx(function, names):
+    """The ONNX model of what `frozen_function` gives."""
     import tensorflow as tf
     import tf2onnx
 
@@ -196,7 +201,7 @@ def _write_onnx(function, names, path: Path) -> None:
     tf.get_logger().setLevel(level)
     outputs = zip((t.name for t in graph.outputs), names, strict=True)
     _rename(model.graph, {t.name: t.op.name for t in graph.inputs} | dict(outputs))
-    path.write_bytes(model.SerializeToString())
+    return model
 
 
 def _rename(graph, names: dict[str, str]) -> None:
@@ -278,7 +283,7 @@ def _timed(function, repeats: int = 5):
     return result, best
 
 
-def _require_packages(formats) -> None:
+def require_packages(formats) -> None:
     import importlib.util
 
     needed = [p for p in ("onnx", "tf2onnx", "onnxruntime") if "onnx" in formats]

@@ -31,11 +31,12 @@ class PersonDetector(tf.Module):
     Args:
         candidates: see the module. resources: trackable objects that it needs, so that they are saved with it.
         packable: whether the detector can be saved in a SavedModel.
+        portable: whether `portable_detector` is the same.
     """
 
-    def __init__(self, candidates: Callable, resources=(), *, packable: bool = True):
+    def __init__(self, candidates: Callable, resources=(), *, packable: bool = True, portable: bool = False):
         super().__init__(name="detector")
-        self.packable = packable
+        self.packable, self.portable = packable, portable
         self._resources = list(resources)
         self._candidates = candidates
 
@@ -110,7 +111,7 @@ def movenet_detector() -> PersonDetector:
     from metrabs_acae.inference.movenet import MoveNet
 
     network = MoveNet()
-    return PersonDetector(network.candidates, [network])
+    return PersonDetector(network.candidates, [network], portable=True)
 
 
 def ssdlite_available() -> bool:

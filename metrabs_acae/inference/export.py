@@ -19,6 +19,7 @@ from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, Augmentation
 from metrabs_acae.skeletons import Skeleton, shown
 
 CROP_MODEL_FOLDER = "crop_model"
+PORTABLE_FOLDER = "portable"
 CARD_FILE = "model_card.md"
 CHECKSUMS_FILE = "SHA256SUMS"
 
@@ -43,6 +44,8 @@ def export_saved_model(
     crop_formats: Sequence[str] = (),
     crop_batch_size: int = 1,
     photographs: Sequence = (),
+    portable: Sequence[str] = (),
+    portable_precisions: Sequence[str] = ("float32",),
     log=print,
 ) -> Path:
     """Writes the SavedModel folder `path`; it appears only when complete and then replaces an older one.
@@ -62,6 +65,7 @@ def export_saved_model(
         serving: "tensorflow", "triton", "tfhub": more, for servers, see `write_serving`.
         crop_formats: "onnx", "litert": also the network alone, in `crop_model/`, see `crop_export`; its report goes to
             `log`, into the folder and into the card. crop_batch_size, photographs: for that.
+        portable, portable_precisions: "onnx": also the whole way and the detector, in `portable/`, see `portable`.
 
     Returns:
         `path`.
@@ -118,6 +122,21 @@ def export_saved_model(
                 log=log,
             )
             parity = crop_export.render_parity(report)
+        if portable:
+            from metrabs_acae.inference.portable import export_portable
+
+            export_portable(
+                model,
+                skeleton,
+                temporary / PORTABLE_FOLDER,
+                image_size=image_size,
+                output_skeletons=skeletons,
+                precisions=portable_precisions,
+                joint_transform=joint_transform,
+                rotation_mode=rotation_mode,
+                augmentation_ranges=augmentation_ranges,
+                with_detector=detector is not None and detector.portable,
+            )
         card = render_card(
             image_size=image_size,
             skeletons=skeletons,
@@ -130,7 +149,7 @@ def export_saved_model(
         (temporary / CARD_FILE).write_text(card)
         write_checksums(temporary)
         os.chmod(temporary, 0o755)
-        _replace_folder(temporary, path)
+        replace_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     if archive:
@@ -153,7 +172,7 @@ def write_serving(path: Path, kind: str, *, has_detector: bool) -> None:
         write = serving.write_triton if kind == "triton" else serving.write_tensorflow_serving
         write(path, temporary, has_detector=has_detector)
         os.chmod(temporary, 0o755)
-        _replace_folder(temporary, target, mark=f"{path.name}/{serving.VERSION}")
+        replace_folder(temporary, target, mark=f"{path.name}/{serving.VERSION}")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -224,18 +243,23 @@ def write_archive(path: Path, name: str = "", *, inside: str | None = None) -> P
     return target
 
 
-def _replace_folder(source: Path, target: Path, *, mark: str = "saved_model.pb") -> None:
+def replace_folder(source: Path, target: Path, *, mark: str = "saved_model.pb") -> None:
     """Renames `source` to `target`; what was there is removed last. Refuses to replace a folder without `mark`."""
+    require_replaceable(target, mark)
     old = None
     if target.exists():
-        if not target.is_dir() or (any(target.iterdir()) and not (target / mark).exists()):
-            raise UserError(f"{target} exists and is not an exported model; choose another path or remove it.")
         old = target.with_name(f".{target.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
     source.rename(target)
     if old is not None:
         shutil.rmtree(old)
+
+
+def require_replaceable(target: Path, mark: str) -> None:
+    """UserError if something without `mark` stands there, which is then no older export."""
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / mark).exists())):
+        raise UserError(f"{target} exists and is not an exported model; choose another path or remove it.")
 
 
 def _require_tensorflow_weights(model) -> None:

@@ -20,6 +20,15 @@ class Export:
     """Write the network alone in these formats too, with what runs them on NumPy, into crop_model/ in the model."""
     crop_batch_size: int = setting(1, above=0)
     """Crops per call of those files."""
+    portable: tuple[Literal["onnx"], ...] = setting(())
+    """Write the whole way from picture to poses, and the detector, as one file each in this format, into portable/ in
+    the model."""
+    portable_precisions: tuple[Literal["float32", "float16", "int8"], ...] = setting(("float32",))
+    """Of the weights in those files: one file for each, beside that in float32."""
+    web: str = setting("")
+    """Folder to write a web page into that runs the model in the browser, for any file server (see docs/web.md)."""
+    web_runtime: str = setting("")
+    """The npm package onnxruntime-web, which the page runs on, as a folder or .tgz; empty: npm fetches it."""
     archive: bool = setting(False)
     """Write a .tar.gz of the folder too."""
     serving: tuple[Literal["tensorflow", "triton", "tfhub"], ...] = setting(())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from metrabs_acae.config import Config
 from metrabs_acae.data.augmentation.augmentations import Augmentations
 from metrabs_acae.data.settings import Data
 from metrabs_acae.inference import export as inference_export
+from metrabs_acae.inference import web_export
 from metrabs_acae.main import main
 from metrabs_acae.settings import with_values
 from metrabs_acae.skeletons import Skeleton
@@ -108,20 +110,35 @@ def test_everything_asked_for_is_handed_on(run, tmp_path):
     acae = Acae(encoder / encoder.sum(0), decoder / decoder.sum(0), SKELETON.joint_names, ("l0", "r0", "c0"))
     acae.save(tmp_path / "acae.npz")
     flags = ["--acae", str(tmp_path / "acae.npz"), "--crop-formats", "onnx", "litert", "--crop-batch-size", "4"]
+    flags += ["--portable", "onnx", "--portable-precisions", "int8"]
     flags += ["--archive", "--tta-rotation", "full", "--licence-notes", "Research only."]
     assert export_command(folder, "--detector", "none", *flags) == 0
     np.testing.assert_allclose(call["joint_transform"], acae.encoder @ acae.decoder)
     assert call["transformed_skeleton"] == SKELETON and call["rotation_mode"] == "full" and call["archive"]
     assert call["crop_formats"] == ("onnx", "litert") and call["crop_batch_size"] == 4
+    assert call["portable"] == ("onnx",) and call["portable_precisions"] == ("int8",)
     assert call["model_card"]["licence_notes"] == "Research only." and "3 latents" in call["model_card"]["output"]
     (photograph,) = call["photographs"]
     assert photograph.image.shape == (96, 96, 3) and photograph.boxes.shape == (1, 4)
     assert photograph.intrinsics.shape == (3, 3)
 
 
+def test_web_page_is_made_of_the_portable_files(run, monkeypatch, tmp_path):
+    folder, call = run
+    pages = []
+    monkeypatch.setattr(web_export, "read_runtime", lambda given: given)
+    monkeypatch.setattr(web_export, "write_page", lambda *paths, **settings: pages.append((*paths, settings)))
+    page = str(tmp_path / "page")
+    assert export_command(folder, "--bone-lengths", "none", "--web", page, "--web-runtime", "a.tgz") == 0
+    assert "onnx" in call["portable"] and call["detector"] is not None
+    assert pages == [(page, Path("out"), {"runtime": "a.tgz", "name": "run"})]
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [
+        (["--web", "page", "--detector", "none"], "The web page finds people with MoveNet"),
+        (["--web", "page", "--web-runtime", "nowhere"], "is not the npm package onnxruntime-web"),
         (["--detector", "yolo"], "no detector 'yolo'"),
         (["--crop-batch-size", "0"], "--crop-batch-size must be greater than zero"),
         (["--crop-formats", "coreml"], "--crop-formats"),

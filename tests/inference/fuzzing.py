@@ -48,7 +48,7 @@ def candidates(images):
     return boxes, tf.tile(tf.constant([[0.9, 0.8, 0.7, 0.6]]), [n, 1])
 
 
-def export_model(path, crop_formats=()):
+def export_model(path, crop_formats=(), portable=()):
     """Writes the SavedModel that is fuzzed: users have it saved and loaded."""
     return export.export_saved_model(
         Network(),
@@ -59,6 +59,7 @@ def export_model(path, crop_formats=()):
         detector=detectors.PersonDetector(candidates),
         bone_lengths=np.full(len(SKELETON.edges), 800, np.float32),
         crop_formats=crop_formats,
+        portable=portable,
         log=lambda text: None,
     )
 

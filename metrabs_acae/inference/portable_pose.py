@@ -1,0 +1,387 @@
+"""The whole way from one picture to poses as an ONNX graph around the network.
+
+What is computed is that of `PoseEstimator.estimate_poses` with one sample a crop pixel, for all crops at once, without
+a loop. Of the picture only the part that is seen is made smaller. That method stops where an argument is wrong; a graph
+cannot, so the poses concerned are NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+
+from metrabs_acae.inference.onnx_graph import Graph, Value
+from metrabs_acae.numpy_runtime import lens, rules
+from metrabs_acae.numpy_runtime.crop_views import MIN_DEPTH_MM, AugmentationRanges
+from metrabs_acae.numpy_runtime.resampling import DISPLAY_GAMMA, N_LEVELS, OUTSIDE
+
+USUAL_FOV_DEGREES = 55.0
+MARGIN_PX = 8
+"""By which the part that is made smaller is larger than what is seen: two pixels of the smallest level."""
+_COARSEST = 2 ** (N_LEVELS - 1)
+
+
+class Crops(NamedTuple):
+    """How the crops are taken: N people, A crops each.
+
+    Attributes:
+        rotation: 3 rows of 3 entries [N, A]: from the picture's camera frame to the crop's.
+        scale: [N, A] crop px per px of the picture.
+        gammas, mirrored: [A] exponents of the display values; bool.
+    """
+
+    rotation: list[list[Value]]
+    scale: Value
+    gammas: Value
+    mirrored: Value
+
+
+def pose_graph(
+    network: onnx.ModelProto,
+    *,
+    image_size: int,
+    mirror: Sequence[int],
+    joint_transform: np.ndarray | None,
+    rotation_mode: str,
+    ranges: AugmentationRanges,
+    center_offset_px: float,
+    notes: Mapping[str, str],
+) -> onnx.ModelProto:
+    """The file whose inputs and outputs docs/use-the-model.md lists.
+
+    Args:
+        network: of any number of crops, with the inputs and outputs of `crop_export`.
+        mirror: [J] the mirror map of its joints. joint_transform: [J, J'] applied to them.
+        rotation_mode, ranges, center_offset_px: as of `PoseEstimator`.
+        notes: text by name, kept in the file.
+    """
+    g = Graph()
+    image = g.input("image", "uint8", ["H", "W", 3])
+    given_boxes = g.input("boxes", "float32", ["N", 4])
+    given_intrinsics = g.input("intrinsic_matrix", "float32", [3, 3])
+    distortion = g.input("distortion_coeffs", "float32", [12])
+    up = g.input("world_up_vector", "float32", [3])
+    num_aug = g.maximum(g.input("num_aug", "int32", []), 1).cast("int64")
+
+    size = image.shape[1], image.shape[0]
+    (intrinsics, distortion, up), camera_is_valid = _camera(g, given_intrinsics, distortion, up, size, center_offset_px)
+    n_given = given_boxes.shape[0]
+    # The network always sees somebody: not every runtime can compute with no crops.
+    filling = g.op("Expand", np.float32(1), g.vector([g.maximum(1 - n_given, 0), 4]), rank=2)
+    boxes = g.concat([given_boxes, filling], 0)
+    are_boxes = _are_boxes(g, boxes, size)
+    boxes = g.where(are_boxes[:, None], boxes, [[0.0, 0.0, 1.0, 1.0]])
+    crops = _crops(g, boxes, intrinsics, distortion, up, image_size, _augmentations(g, num_aug, rotation_mode, ranges))
+
+    pictures = _render(g, image, size, intrinsics, distortion, crops, image_size, center_offset_px)
+    inputs = {
+        "image": pictures,
+        "intrinsics": _crop_intrinsics(g, crops.scale, intrinsics, image_size, center_offset_px),
+    }
+    outputs = g.include(network, inputs, "network/")
+    poses, entropy = _in_camera(g, outputs, crops, num_aug, mirror, joint_transform)
+
+    poses2d = _project(g, poses, intrinsics, distortion)
+    mean = poses.reduce("Mean", [1])
+    deviation = poses - mean[:, None]
+    found = {
+        "poses3d": mean,
+        "poses2d": poses2d.reduce("Mean", [1]),
+        "uncertainty": (deviation * deviation).reduce("Mean", [1]).reduce("Sum", [2]) ** 0.5,
+        "entropy": entropy.reduce("Mean", [1]),
+    }
+    is_valid = are_boxes & camera_is_valid
+    n_joints = len(mirror) if joint_transform is None else joint_transform.shape[1]
+    results = {}
+    for name, value in found.items():
+        valid = is_valid[(slice(None),) + (None,) * (value.rank - 1)]
+        more = {"poses3d": [3], "poses2d": [2]}.get(name, [])
+        results[name] = g.where(valid, value, float("nan"))[0:n_given], ["N", n_joints, *more]
+    return g.model(results, notes)
+
+
+def _camera(g: Graph, given: Value, distortion: Value, up: Value, size, center_offset_px: float):
+    """Intrinsics, lens and up vector, those of a usual camera in the place of what is unknown or cannot be, and whether
+    the given camera can be."""
+    width, height = (s.cast("float32") for s in size)
+    focal = g.maximum(width, height) / (2 * math.tan(math.radians(USUAL_FOV_DEGREES) / 2))
+    rows = [[focal, 0.0, width / 2 + center_offset_px], [0.0, focal, height / 2 + center_offset_px], [0.0, 0.0, 1.0]]
+    usual = g.stack([g.stack(row) for row in rows[:2]] + [g.constant(rows[2])], axis=0)
+    intrinsics = g.where(given.equals(-1.0).all(), usual, given)
+    conditions, require = _collector()
+    rules.view(rules.intrinsics(intrinsics, require), width, height, require)
+    rules.distortion(distortion, intrinsics, g.minimum(width, height), require)
+    length = (up * up).reduce("Sum") ** 0.5
+    require(up, (length > 1e-6) & (length < float("inf")), "")
+    is_valid = g.stack([c.all() for c in conditions]).all()
+    pairs = (intrinsics, usual), (distortion, [0.0] * 12), (up, [0.0, -1.0, 0.0])
+    return [g.where(is_valid, value, other) for value, other in pairs], is_valid
+
+
+def _are_boxes(g: Graph, boxes: Value, size) -> Value:
+    """[N] bool"""
+    conditions, require = _collector()
+    rules.boxes_in_picture(rules.boxes(boxes, require), *(s.cast("float32") for s in size), require)
+    return g.stack([c if c.rank == 1 else c.all([1]) for c in conditions]).all([1])
+
+
+def _collector() -> tuple[list[Value], Callable]:
+    """A `require` for `rules`, and the list in which it puts the conditions."""
+    conditions = []
+
+    def require(value, condition, message):
+        conditions.append(condition)
+        return value
+
+    return conditions, require
+
+
+def _linspace(g: Graph, start: float, stop, count: Value, *, endpoint: bool = True) -> Value:
+    """As `crop_views.linspace`; `stop` may be a value."""
+    numbers = g.arange(count).cast("float32")
+    span = stop - start
+    if not endpoint:
+        return numbers * (span / g.maximum(count, 1).cast("float32")) + start
+    spread = numbers * (span / g.maximum(count - 1, 1).cast("float32")) + start
+    return g.where(count.equals(1), g.as_value((start + stop) / 2, "float32"), spread)
+
+
+def _augmentations(g: Graph, num_aug: Value, rotation_mode: str, ranges: AugmentationRanges):
+    """As `crop_views.augmentations`: gammas, angles (radians), zooms, and whether mirrored, [A] each."""
+    half = num_aug // 2
+    limit = math.radians(ranges.rotation_degrees)
+    if rotation_mode == "limited":
+        angles = _linspace(g, -limit, limit, num_aug)
+    elif rotation_mode == "full":
+        end = math.pi * (1 - 1 / num_aug.cast("float32"))
+        angles = g.arange(num_aug).cast("float32") * (2 * end / g.maximum(num_aug - 1, 1).cast("float32")) - end
+    else:
+        around = 2 * math.pi * (g.arange(half) + 1).cast("float32") / (half + 1).cast("float32")
+        around = g.where(around > math.pi, around - 2 * math.pi, around)
+        angles = _sorted(g, g.concat([_linspace(g, -limit, limit, num_aug - half), around], 0))
+    zooms = [
+        _linspace(g, ranges.zoom_out, 1.0, half, endpoint=False),
+        _linspace(g, 1.0, ranges.zoom_in, num_aug - half),
+    ]
+    gammas = _linspace(g, ranges.gamma, 1.0, num_aug)
+    return gammas, angles, g.concat(zooms, 0), ((g.arange(num_aug) - half) % 2).equals(1)
+
+
+def _sorted(g: Graph, values: Value) -> Value:
+    """[K], smallest first."""
+    # an angle's rank is the number of those below it; equal ones do not come up
+    rank = (values[:, None] > values).cast("int64").reduce("Sum", [1])
+    return g.op("ScatterElements", values, rank, values, rank=1, axis=0)
+
+
+def _inverse_2x2(m: Value):
+    """Entries of the inverse of a matrix's upper left, row by row."""
+    a, b, c, d = m[0, 0], m[0, 1], m[1, 0], m[1, 1]
+    determinant = a * d - b * c
+    return d / determinant, -b / determinant, -c / determinant, a / determinant
+
+
+def _norm(*components: Value) -> Value:
+    return sum((c * c for c in components[1:]), components[0] * components[0]) ** 0.5
+
+
+def _unit(g: Graph, components):
+    length = g.maximum(_norm(*components), 1e-6)
+    return [c / length for c in components]
+
+
+def _cross(a, b):
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+
+
+def _upright(g: Graph, forward, up: Value):
+    """As `crop_views.look_at_rotation`: 3 rows of 3 entries [N], from the components of `forward`, [N] each."""
+    z = _unit(g, forward)
+    x = _cross(z, _unit(g, [up[0], up[1], up[2]]))
+    other = [z[2], z[0] * 0.0, -z[0]]  # z x (0, -1, 0)
+    fallback = _cross(z, [z[0] * 0.0, -z[2], z[1]])
+    fallback = [g.where(_norm(*other) > 1e-3, a, b) for a, b in zip(other, fallback, strict=True)]
+    x = _unit(g, [g.where(_norm(*x) > 1e-4, a, b) for a, b in zip(x, fallback, strict=True)])
+    return [x, _cross(z, x), z]
+
+
+def _crops(g: Graph, boxes: Value, intrinsics, distortion, up, image_size: int, augmentations) -> Crops:
+    """As `crop_views.crop_cameras`, of all people at once."""
+    x, y, w, h = (boxes[:, i] for i in range(4))
+    cx, cy = x + w / 2, y + h / 2
+    px, py = g.stack([cx, cx, cx, x, x + w]) - intrinsics[0, 2], g.stack([cy, y, y + h, cy, cy]) - intrinsics[1, 2]
+    a, b, c, d = _inverse_2x2(intrinsics)
+    seen = px * a + py * b, px * c + py * d
+    coefficients = [distortion[i] for i in range(12)]
+    found = lens.undistort(*seen, coefficients)
+    converged = lens.is_inverse(*lens.distort(*found, coefficients), *seen)
+    u, v = (g.where(converged, f, s) for f, s in zip(found, seen, strict=True))  # [N, 5]
+    rows = _upright(g, [u[:, 0], v[:, 0], u[:, 0] * 0.0 + 1.0], up)
+    side_x, side_y, side_z = (r[0][:, None] * u[:, 1:] + (r[1][:, None] * v[:, 1:] + r[2][:, None]) for r in rows)
+    depth = g.maximum(side_z, 1e-6)
+    side_x, side_y = side_x / depth, side_y / depth
+    side_x, side_y = (intrinsics[i, 0] * side_x + intrinsics[i, 1] * side_y for i in range(2))
+    lengths = [_norm(side_x[:, i] - side_x[:, i + 1], side_y[:, i] - side_y[:, i + 1]) for i in (0, 2)]
+    side = g.maximum(*lengths)
+
+    gammas, angles, zooms, mirrored = augmentations
+    cosine, sine = (angles.unary(kind) for kind in ("Cos", "Sin"))
+    sign = g.where(mirrored, g.constant(-1.0), g.constant(1.0))
+    across, down, ahead = ([entry[:, None] for entry in row] for row in rows)
+    rotation = [
+        [(cosine * i + sine * j) * sign for i, j in zip(across, down, strict=True)],
+        [cosine * j - sine * i for i, j in zip(across, down, strict=True)],
+        [i + zooms * 0.0 for i in ahead],
+    ]
+    return Crops(rotation, zooms * (image_size / g.maximum(side, 1e-3))[:, None], gammas, mirrored)
+
+
+def _crop_intrinsics(g: Graph, scale: Value, intrinsics: Value, image_size: int, center_offset_px: float) -> Value:
+    """[C, 3, 3]"""
+    scale = scale.reshape(-1)
+    center = scale * 0.0 + (image_size / 2 + center_offset_px)
+    rows = [g.stack([scale * intrinsics[i, 0], scale * intrinsics[i, 1], center]) for i in range(2)]
+    last = g.stack([scale * 0.0, scale * 0.0, scale * 0.0 + 1.0])
+    return g.concat([r[:, None] for r in (*rows, last)], 1)
+
+
+def _render(g: Graph, image: Value, size, intrinsics, distortion, crops: Crops, side: int, offset: float) -> Value:
+    """The crops [C, S, S, 3], as of `warping.render_crops`."""
+    width, height = size
+    scale = crops.scale.reshape(-1)
+    levels = (-scale.unary("Log") / math.log(2)).unary("Floor")
+    levels = g.minimum(g.maximum(levels, 0.0), N_LEVELS - 1.0)
+    levels = g.where(g.minimum(width, height) < 4, levels * 0.0, levels).cast("int32")[:, None]
+
+    x, y = _image_coords(g, intrinsics, distortion, crops, side, offset)
+    full = _bilinear(g, image.reshape(-1, 3), *(s.cast("int32") for s in size), x, y, None, lambda p: _linear(p))
+    reduced = _from_reduced(g, image, size, x, y, levels)
+    linear = g.where(levels[:, :, None].equals(0), full, reduced).reshape(-1, side, side, 3)
+    gammas = (crops.scale * 0.0 + crops.gammas).reshape(-1)[:, None, None, None]
+    return _power(linear, gammas / DISPLAY_GAMMA)
+
+
+def _power(base: Value, exponent) -> Value:
+    return (base.unary("Log") * exponent).unary("Exp")
+
+
+def _linear(pixels: Value) -> Value:
+    """uint8 display values to linear intensities in 0..1."""
+    return _power(pixels.cast("float32") / 255.0, DISPLAY_GAMMA)
+
+
+def _image_coords(g: Graph, intrinsics, distortion, crops: Crops, side: int, offset: float) -> tuple[Value, Value]:
+    """Where the crops' pixels are in the picture, px: [C, P] each; `OUTSIDE` if behind the camera."""
+    center = side / 2 + offset
+    a, b, c, d = _inverse_2x2(intrinsics)
+    a, b, c, d = (entry / crops.scale for entry in (a, b, c, d))
+    shift_x, shift_y = -(a + b) * center, -(c + d) * center
+    pixels = np.arange(side, dtype=np.float32)
+    rays = []
+    for i in range(3):
+        r0, r1, r2 = (row[i] for row in crops.rotation)
+        entries = (r0 * a + r1 * c, r0 * b + r1 * d, r0 * shift_x + r1 * shift_y + r2)
+        of_x, of_y, rest = (e.reshape(-1, 1, 1) for e in entries)
+        rays.append(of_x * pixels + (of_y * pixels[:, np.newaxis] + rest))
+    is_ahead = rays[2] > 1e-9
+    inverse_depth = g.where(is_ahead, 1.0 / g.where(is_ahead, rays[2], 1.0), 0.0)
+    u, v = lens.distort(rays[0] * inverse_depth, rays[1] * inverse_depth, [distortion[i] for i in range(12)])
+    found = (intrinsics[i, 0] * u + (intrinsics[i, 1] * v + intrinsics[i, 2]) for i in range(2))
+    x, y = (g.where(is_ahead & (abs(f) < float("inf")), f, OUTSIDE).reshape(-1, side * side) for f in found)
+    return x, y
+
+
+def _from_reduced(g: Graph, image: Value, size, x: Value, y: Value, levels: Value) -> Value:
+    """Samples [C, P, 3] at (x, y) px of the picture for the crops whose level [C, 1] is above zero."""
+    is_reduced = levels > 0
+    left, right = _range_seen(g, g.where(is_reduced, x, 0.0), size[0])
+    top, bottom = _range_seen(g, g.where(is_reduced, y, 0.0), size[1])
+    half = _halve(g, _linear(image[top:bottom, left:right]))
+    quarter = _halve(g, half)
+    # For the crops of level 0 a picture of one black pixel.
+    flat = g.concat([np.zeros((1, 3), np.float32), half.reshape(-1, 3), quarter.reshape(-1, 3)], 0)
+    one = g.constant(1, "int64")
+    heights, widths = (g.stack([one, half.shape[i], quarter.shape[i]]).cast("int32") for i in range(2))
+    firsts = g.stack([0, 1, heights[1] * widths[1] + 1])
+    height, width, first, reduction = (
+        g.gather(of_level, levels) for of_level in (heights, widths, firsts, g.constant([1.0, 2.0, 4.0]))
+    )
+    x, y = ((c - (start.cast("float32") + (reduction - 1.0) / 2)) / reduction for c, start in ((x, left), (y, top)))
+    return _bilinear(g, flat, width, height, x, y, first, lambda p: p)
+
+
+def _range_seen(g: Graph, coords: Value, size: Value) -> tuple[Value, Value]:
+    """First pixel and end, on an axis of `size` px, of what is seen at `coords`, in whole pixels of all levels."""
+    coords = g.minimum(g.maximum(coords, 0.0), (size - 1).cast("float32"))
+    first = g.maximum(coords.reduce("Min").cast("int64") - MARGIN_PX, 0) // _COARSEST * _COARSEST
+    end = (coords.reduce("Max").cast("int64") + (MARGIN_PX + _COARSEST)) // _COARSEST * _COARSEST
+    # At least one pixel of the smallest level, should all that is seen lie in the last rows.
+    last = g.maximum(size // _COARSEST * _COARSEST - _COARSEST, 0)
+    return g.minimum(first, last), g.minimum(end, size)
+
+
+def _halve(g: Graph, image: Value) -> Value:
+    """[H, W, 3] -> means of 2x2 pixels [H // 2, W // 2, 3]."""
+    height, width = (image.shape[i] // 2 * 2 for i in range(2))
+    rows = image[0:height:2] + image[1:height:2]
+    return (rows[:, 0:width:2] + rows[:, 1:width:2]) * 0.25
+
+
+def _bilinear(g: Graph, flat: Value, width, height, x: Value, y: Value, first: Value | None, convert) -> Value:
+    """Samples [C, P, 3] at (x, y), [C, P] px each, of pictures whose pixels begin in row `first` of [M, 3].
+
+    width, height, first: int32, scalars or [C, 1]. Black, softly, outside.
+    """
+    (left, right), across = _neighbours(g, x, width)
+    (top, bottom), down = _neighbours(g, y, height)
+    tops, bottoms = (t * width if first is None else t * width + first for t in (top, bottom))
+    corners = ((tops, left, down[0] * across[0]), (tops, right, down[0] * across[1]))
+    corners += ((bottoms, left, down[1] * across[0]), (bottoms, right, down[1] * across[1]))
+    samples = [convert(g.gather(flat, row + column)) * weight[:, :, None] for row, column, weight in corners]
+    return samples[0] + samples[1] + samples[2] + samples[3]
+
+
+def _neighbours(g: Graph, coords: Value, size: Value):
+    """As `resampling._neighbours`: the two pixels around each coordinate on an axis, clipped, and their weights."""
+    coords = g.minimum(g.maximum(coords, OUTSIDE), size.cast("float32") + 1.0)
+    floor = coords.unary("Floor")
+    fraction, first, last = coords - floor, floor.cast("int32"), size - 1
+    weights = (
+        g.where((first >= 0) & (first <= last), 1.0 - fraction, 0.0),
+        g.where((first >= -1) & (first < last), fraction, 0.0),
+    )
+    return tuple(g.minimum(g.maximum(i, 0), last) for i in (first, first + 1)), weights
+
+
+def _in_camera(g: Graph, outputs, crops: Crops, num_aug: Value, mirror, joint_transform):
+    """Poses [N, A, J, 3] in the picture's camera frame and entropies [N, A, J], zero if the network knows none."""
+    poses = outputs["coords3d_mm"]
+    entropy = outputs.get("entropy", poses[:, :, 0] * 0.0)[:, :, None]
+    values = g.concat([poses, entropy], 2)
+    values = values.reshape(-1, num_aug, len(mirror), 4)
+    mirrored = crops.mirrored[:, None, None]
+    values = g.where(mirrored, g.gather(values, np.asarray(mirror, np.int64), axis=2), values)
+    x, y, z = (values[..., i] for i in range(3))
+    rotation = [[entry[:, :, None] for entry in row] for row in crops.rotation]
+    turned = [x * rotation[0][k] + y * rotation[1][k] + z * rotation[2][k] for k in range(3)]
+    poses, entropy = g.stack(turned), values[..., 3:]
+    if joint_transform is not None:
+        shares = np.abs(joint_transform) / np.abs(joint_transform).sum(0)
+        poses, entropy = (
+            g.op("MatMul", np.float32(weights.T), v, rank=4, dtype="float32")
+            for weights, v in ((joint_transform, poses), (shares, entropy))
+        )
+    return poses, entropy[..., 0]
+
+
+def _project(g: Graph, poses: Value, intrinsics: Value, distortion: Value) -> Value:
+    """As `crop_views.project`."""
+    depth = g.maximum(poses[..., 2], MIN_DEPTH_MM)
+    u, v = poses[..., 0] / depth, poses[..., 1] / depth
+    seen = lens.distort(u, v, [distortion[i] for i in range(12)])
+    u, v = (g.where(abs(s) < float("inf"), s, n) for s, n in zip(seen, (u, v), strict=True))
+    return g.stack([intrinsics[i, 0] * u + (intrinsics[i, 1] * v + intrinsics[i, 2]) for i in range(2)])

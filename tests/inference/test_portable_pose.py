@@ -1,0 +1,136 @@
+"""The ONNX graph from picture to poses against `numpy_runtime`, around a network that sees colours."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from metrabs_acae import numpy_runtime
+from metrabs_acae.numpy_runtime.crop_views import AugmentationRanges
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from metrabs_acae.inference import portable_pose  # noqa: E402
+from metrabs_acae.inference.onnx_graph import Graph  # noqa: E402
+
+SIZE, MIRROR = 32, (1, 0, 2, 3)
+RANGES = AugmentationRanges(15.0, 0.85, 1.1, 0.7)
+TRANSFORM = np.eye(4) * 0.8 + 0.05
+NOISE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+IMAGE = np.kron(NOISE, np.ones((8, 8, 1), np.uint8))  # 480 x 640
+LENS = np.array([0.05, -0.02, 0.003, -0.002, 0.01, 0, 0, 0, 0.001, 0, 0, 0], np.float32)
+K = np.array([[500, 2, 330], [0, 510, 250], [0, 0, 1]], np.float32)
+SMALL, LARGE, HUGE = [300, 200, 24, 30], [200, 100, 70, 110], [-50, -20, 500, 480]
+TOLERANCE = {"poses3d": 0.1, "poses2d": 0.1, "uncertainty": 0.1, "entropy": 1e-4}
+
+
+def network():
+    rng = np.random.default_rng(1)
+    g = Graph()
+    image = g.input("image", "float32", ["C", SIZE, SIZE, 3])
+    g.input("intrinsics", "float32", ["C", 3, 3])
+    means = image.reshape(-1, 4, 8, 4, 8, 3).reduce("Mean", [2, 4]).reshape(-1, 48)
+    weights = np.float32(rng.normal(0, 1000, (48, 12)) / np.sqrt(48))
+    poses = g.op("MatMul", means, weights, rank=2).reshape(-1, 4, 3) + np.float32([0, 0, 3000])
+    entropy = means[:, :4]
+    return g.model({"coords3d_mm": (poses, ["C", 4, 3]), "entropy": (entropy, ["C", 4])}, {})
+
+
+@pytest.fixture(scope="module", params=["limited", "half_full"])
+def pair(request, tmp_path_factory):
+    """(function of the ONNX file, `numpy_runtime`'s estimator of the same network)"""
+    folder = tmp_path_factory.mktemp("network")
+    description = {"image_size": SIZE, "batch_size": 1, "outputs": ["coords3d_mm", "entropy"], "mirror": MIRROR}
+    description |= {"rotation_mode": request.param, "center_offset_px": -0.5, "augmentation_ranges": RANGES._asdict()}
+    joints = {"joint_names": list("abcd"), "edges": [], "indices": [0, 1, 2, 3]}
+    (folder / "crop_model.json").write_text(json.dumps({**description, "skeletons": {"": joints}}))
+    onnx.save(network(), folder / "crop_model.onnx")
+    transform = TRANSFORM if request.param == "half_full" else None
+    if transform is not None:
+        np.savez(folder / "matrices.npz", joint_transform=np.float32(transform))
+    model = portable_pose.pose_graph(
+        network(),
+        image_size=SIZE,
+        mirror=MIRROR,
+        joint_transform=transform,
+        rotation_mode=request.param,
+        ranges=RANGES,
+        center_offset_px=-0.5,
+        notes={"joints": "abcd"},
+    )
+    onnx.checker.check_model(model)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+
+    def run(image, boxes, K=None, lens=None, up=(0, -1, 0), num_aug=1):
+        given = {"image": image, "boxes": np.float32(boxes).reshape(-1, 4), "num_aug": np.array(num_aug, np.int32)}
+        given["intrinsic_matrix"] = np.full((3, 3), -1, np.float32) if K is None else K
+        given["distortion_coeffs"] = np.zeros(12, np.float32) if lens is None else lens
+        return dict(zip(names, session.run(names, {**given, "world_up_vector": np.float32(up)}), strict=True))
+
+    return run, numpy_runtime.PoseEstimator(folder, "onnx")
+
+
+CASES = {
+    "one small person": {"boxes": [SMALL]},
+    "people of all sizes": {"boxes": [LARGE, SMALL, HUGE]},
+    "people of all sizes, augmented": {"boxes": [LARGE, SMALL, HUGE], "num_aug": 4},
+    "nobody": {"boxes": []},
+    "a camera with a lens": {"boxes": [SMALL, HUGE], "K": K, "lens": LENS, "num_aug": 2},
+    "a camera held askew": {"boxes": [LARGE], "up": (0.7, -1.0, 0.4)},
+    "a camera that looks up": {"boxes": [[300, 220, 40, 40]], "up": (0.0, 0.0, 1.0), "num_aug": 5},
+    "partly outside": {"boxes": [[-100, 300, 300, 400], [600, -90, 200, 100]]},
+    "in the last corner": {"boxes": [[636, 476, 60, 60], [320, 440, 400, 400]]},
+    "one pixel": {"boxes": [[0, 0, 1, 1]], "image": IMAGE[:1, :1]},
+    "three rows": {"boxes": [[0, 0, 640, 3], [0, 0, 5, 3]], "image": IMAGE[:3]},
+    "odd sizes": {"boxes": [[-20, 30, 250, 250], [10, 10, 90, 200]], "image": IMAGE[:333, :215]},
+    "portrait": {"boxes": [[20, 30, 250, 500]], "image": np.ascontiguousarray(IMAGE.transpose(1, 0, 2))},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_agrees_with_the_numpy_runtime(pair, case):
+    run, estimator = pair
+    given = {"image": IMAGE, **CASES[case]}
+    found = run(**given)
+    expected = estimator.estimate_poses(
+        given["image"],
+        given["boxes"],
+        given.get("K"),
+        given.get("lens", np.zeros(12)),
+        world_up_vector=given.get("up", (0, -1, 0)),
+        num_aug=given.get("num_aug", 1),
+    )
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=TOLERANCE[name], rtol=1e-4, err_msg=name)
+
+
+def test_what_cannot_be_is_nan(pair):
+    """The poses of the box concerned, or for a camera all; the others as without it."""
+    run, _ = pair
+    boxes = [SMALL, [5, 5, 0, 30], [700, 10, 30, 30], [np.nan, 1, 20, 20], [3, 3, 0.5, 20], LARGE]
+    found, alone = run(IMAGE, boxes), run(IMAGE, [SMALL, LARGE])
+    for name in TOLERANCE:
+        assert np.isnan(found[name][1:5]).all()
+        np.testing.assert_allclose(found[name][[0, 5]], alone[name], atol=1e-3)
+    for wrong in (
+        {"K": K * [[0], [1], [1]]},
+        {"K": K * np.float32(np.nan)},
+        {"lens": np.float32([-5] + 11 * [0])},
+        {"up": (0, 0, 0)},
+    ):
+        assert np.isnan(run(IMAGE, [SMALL], **{k: np.float32(v) for k, v in wrong.items()})["poses3d"]).all()
+    assert np.isfinite(run(IMAGE, [SMALL], num_aug=0)["poses3d"]).all()
+
+
+def test_turning_the_up_vector_turns_the_crop(pair):
+    """What the network sees of a camera that is rolled by 90 degrees is what it saw before, so poses turn with it."""
+    run, _ = pair
+    square = np.ascontiguousarray(IMAGE[:480, :480])
+    upright = run(square, [[140, 140, 200, 200]])["poses3d"]
+    rolled = run(np.ascontiguousarray(np.rot90(square)), [[140, 139, 200, 200]], up=(-1, 0, 0))["poses3d"]
+    turn = Rotation.from_euler("z", -90, degrees=True).as_matrix()
+    np.testing.assert_allclose(rolled, upright @ turn.T, atol=1)
