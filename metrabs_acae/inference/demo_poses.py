@@ -10,7 +10,7 @@ import numpy as np
 
 from metrabs_acae.data.lens import Lens
 from metrabs_acae.errors import UserError
-from metrabs_acae.inference import demo_inputs
+from metrabs_acae.inference import demo_inputs, motion_files
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.exif import Focal
@@ -18,7 +18,10 @@ from metrabs_acae.inference.image_list import detect_poses_list, estimate_poses_
 from metrabs_acae.inference.pose_files import People, PoseLog, Source, write_json, write_poses_npz
 from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
 
-RESULT_SUFFIXES = (".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html")
+RESULT_SUFFIXES = (
+    *(".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html", ".glb", ".csv"),
+    *(".0.bvh", ".1.bvh", ".0.trc", ".1.trc"),  # the first person's, of a photograph and of a video
+)
 PREFERRED_SKELETONS = ("smpl+head_30", "h36m_17", "h36m_25", "smpl_24")
 
 
@@ -152,12 +155,13 @@ def draw_people(image: np.ndarray, people: People, source: Source) -> np.ndarray
 
 
 def write_pose_files(stem: Path, poses: PoseLog, settings: Demo, *, picture: str) -> list[Path]:
-    """JSON, NPZ and 3D view, as far as `settings.outputs` asks for them; gives their paths."""
+    """JSON, NPZ, 3D view and files of motion, as far as `settings.outputs` asks for them; gives their paths."""
     from metrabs_acae.inference.viewer import write_viewer
 
+    motions = motion_files.fit_motions(poses, floor=settings.floor) if motion_files.wanted(settings) else None
     writers = {
         "json": (".json", write_json),
-        "npz": (".npz", write_poses_npz),
+        "npz": (".npz", lambda path, poses: write_poses_npz(path, poses, motions.arrays(poses) if motions else {})),
         "viewer": (".html", lambda path, poses: write_viewer(path, poses, picture=picture)),
     }
     files = []
@@ -166,4 +170,6 @@ def write_pose_files(stem: Path, poses: PoseLog, settings: Demo, *, picture: str
             suffix, write = writers[name]
             files.append(stem.with_name(stem.name + suffix))
             write(files[-1], poses)
+    if motions:
+        files += motion_files.write_motion_files(stem, motions, settings.outputs)
     return files

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,8 +192,8 @@ def _plain(array: np.ndarray, digits: int = DIGITS) -> list:
     return np.where(np.isfinite(rounded), rounded, None).tolist()
 
 
-def write_poses_npz(path: str | Path, log: PoseLog) -> None:
-    """The poses as arrays with one row per person and frame."""
+def write_poses_npz(path: str | Path, log: PoseLog, more: Mapping[str, np.ndarray] | None = None) -> None:
+    """The poses as arrays with one row per person and frame, and more arrays."""
     source = log.source
     metadata = {"format": FORMAT, "skeleton": source.skeleton, "tracked": source.tracked, "lens": source.lens.to_json()}
     metadata |= {"camera_from": source.camera_from, "refined": source.refined}
@@ -219,4 +219,4 @@ def write_poses_npz(path: str | Path, log: PoseLog) -> None:
         arrays |= {"raw_poses3d_mm": log.raw.column("poses3d"), "raw_poses2d_px": log.raw.column("poses2d")}
     if source.detected:
         arrays["score"] = log.column("scores")
-    write_npz(path, arrays)
+    write_npz(path, arrays | dict(more or {}))
