@@ -24,7 +24,7 @@ FLOORS = (
         "settings",
         "skeletons",
     ),
-    ("flags", "geometry"),
+    ("flags", "geometry", "motion"),
     ("layers",),
     ("models", "data", "visualization"),
     ("training", "evaluation"),

@@ -53,7 +53,9 @@ def _read_demo_json(path: Path) -> dict[str, np.ndarray]:
     try:
         rows = [(frame, person) for frame in data["frames"] for person in frame["people"]]
         poses = np.array([person["pose3d"] for _, person in rows], np.float32)
-        metadata = {key: data[key] for key in ("format", "skeleton", "tracked", "lens", "camera_from") if key in data}
+        metadata = {
+            key: data[key] for key in ("format", "skeleton", "tracked", "refined", "lens", "camera_from") if key in data
+        }
         arrays = {
             "poses3d_mm": poses.reshape(-1, len(data["joint_names"]), 3),
             "joint_names": np.array(data["joint_names"], str),

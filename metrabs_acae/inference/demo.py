@@ -11,7 +11,7 @@ import numpy as np
 from metrabs_acae.data.images import write_image
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
-from metrabs_acae.inference import demo_inputs
+from metrabs_acae.inference import demo_inputs, motion_files
 from metrabs_acae.inference.demo_cameras import DemoCameras
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_poses import (
@@ -75,6 +75,7 @@ def run_demo(
         if None in boxes.values():
             require_detector(model, saved_model_path)
         estimator = Estimator(model, cameras, settings)
+        motion_files.check(settings, estimator.joint_names)
     for item in items:
         if item in failures:
             continue

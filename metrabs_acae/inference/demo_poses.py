@@ -11,7 +11,7 @@ import numpy as np
 
 from metrabs_acae.data.lens import Lens
 from metrabs_acae.errors import UserError
-from metrabs_acae.inference import demo_inputs
+from metrabs_acae.inference import demo_inputs, motion_files
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.each_person import estimate_each
@@ -28,7 +28,10 @@ from metrabs_acae.inference.pose_files import (
 )
 from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
 
-RESULT_SUFFIXES = (".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html")
+RESULT_SUFFIXES = (
+    *(".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html", ".glb", ".csv"),
+    *(".0.bvh", ".1.bvh", ".0.trc", ".1.trc"),  # the first person's, of a photograph and of a video
+)
 PREFERRED_SKELETONS = ("smpl+head_30", "h36m_17", "h36m_25", "smpl_24")
 
 
@@ -212,12 +215,13 @@ def draw_poses(image: np.ndarray, person, poses2d, boxes, scores, source: Source
 
 
 def write_pose_files(stem: Path, poses: PoseLog, settings: Demo, *, picture: str) -> list[Path]:
-    """JSON, NPZ and 3D view, as far as `settings.outputs` asks for them; gives their paths."""
+    """JSON, NPZ, 3D view and files of motion, as far as `settings.outputs` asks for them; gives their paths."""
     from metrabs_acae.inference.viewer import write_viewer
 
+    motions = motion_files.fit_motions(poses, floor=settings.floor) if motion_files.wanted(settings) else None
     writers = {
         "json": (".json", write_json),
-        "npz": (".npz", write_poses_npz),
+        "npz": (".npz", lambda path, poses: write_poses_npz(path, poses, motions.arrays(poses) if motions else {})),
         "viewer": (".html", lambda path, poses: write_viewer(path, poses, picture=picture)),
     }
     files = []
@@ -226,4 +230,6 @@ def write_pose_files(stem: Path, poses: PoseLog, settings: Demo, *, picture: str
             suffix, write = writers[name]
             files.append(stem.with_name(stem.name + suffix))
             write(files[-1], poses)
+    if motions:
+        files += motion_files.write_motion_files(stem, motions, settings.outputs)
     return files

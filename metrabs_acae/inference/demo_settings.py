@@ -32,8 +32,13 @@ class Demo:
     """Of two detections that overlap more (intersection over union) the one with the lower score is dropped."""
     suppress_implausible_poses: bool = setting(False)
     """Drop poses that do not look like the detected person, as detect_poses does; a weak model then loses people."""
-    outputs: tuple[Literal["overlay", "json", "npz", "viewer"], ...] = setting(("overlay", "json", "npz", "viewer"))
-    """What to write: pictures or video with the poses drawn in, files of poses, an interactive 3D page."""
+    outputs: tuple[Literal["overlay", "json", "npz", "viewer", "bvh", "glb", "trc", "csv"], ...] = setting(
+        ("overlay", "json", "npz", "viewer")
+    )
+    """What to write: pictures or video with the poses drawn in, files of poses, an interactive 3D page; motion for
+    Blender (bvh, glb), for OpenSim (trc), joint angles (csv)."""
+    floor: bool = setting(False)
+    """Files of motion: put the floor, estimated from where feet are lowest, at height 0; else the camera is there."""
     track: bool = setting(True)
     """Videos: give a person the same number and colour in all frames."""
     refine: bool = setting(True)

@@ -216,8 +216,8 @@ def _plain(array: np.ndarray, digits: int = DIGITS) -> list:
     return np.where(np.isfinite(rounded), rounded, None).tolist()
 
 
-def write_poses_npz(path: str | Path, log: PoseLog) -> None:
-    """The poses as arrays with one row per person and frame."""
+def write_poses_npz(path: str | Path, log: PoseLog, more: Mapping[str, np.ndarray] | None = None) -> None:
+    """The poses as arrays with one row per person and frame, and more arrays."""
     source = log.source
     metadata = {"format": FORMAT, "skeleton": source.skeleton, "tracked": source.tracked, "lens": source.lens.to_json()}
     metadata |= {"camera_from": source.camera_from, "refined": source.refined}
@@ -244,4 +244,4 @@ def write_poses_npz(path: str | Path, log: PoseLog) -> None:
     if source.detected:
         arrays["score"] = log.column("scores")
     arrays |= {name: log.column(name) for name in log.more} | {k: np.asarray(v) for k, v in source.more.items()}
-    write_npz(path, arrays)
+    write_npz(path, arrays | dict(more or {}))

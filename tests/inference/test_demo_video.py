@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.inference import demo_inputs, demo_video, video
+from metrabs_acae.inference import demo_inputs, demo_video, motion_files, video
 from metrabs_acae.inference.demo_settings import Demo
-from metrabs_acae.inference.pose_files import People, Source
+from metrabs_acae.inference.pose_files import People, PoseLog, Source
 
 SIZE_WH = (96, 64)
 N_FRAMES = 10
@@ -108,6 +108,56 @@ def test_chosen_outputs_and_a_limit(clip, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["clip.npz"] and result.n_frames == 6
     with np.load(tmp_path / "clip.npz") as arrays:
         assert set(arrays["person"]) == {0, 1}
+
+
+def test_files_of_motion(clip, tmp_path):
+    run(clip, tmp_path, outputs=("csv", "npz", "bvh", "glb", "trc"), refine=False)
+    names = ["clip.1.bvh", "clip.1.trc", "clip.2.bvh", "clip.2.trc", "clip.csv", "clip.glb", "clip.npz"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+    with np.load(tmp_path / "clip.npz") as arrays:
+        assert arrays["fitted_poses3d_mm"].shape == arrays["poses3d_mm"].shape
+        np.testing.assert_allclose(arrays["residual_mm"], arrays["poses3d_mm"] - arrays["fitted_poses3d_mm"], atol=1e-3)
+        np.testing.assert_array_equal(arrays["world_from_camera_mm"], [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 0]])
+        first = arrays["poses3d_mm"][arrays["person"] == 1] * [1, -1, -1]
+        times = arrays["times_s"]
+    rows = np.array([line.split("\t") for line in (tmp_path / "clip.1.trc").read_text().splitlines()[6:]], float)
+    np.testing.assert_allclose(rows[:, 2:].reshape(-1, 4, 3), first, atol=1e-3)
+    np.testing.assert_allclose(rows[:, 1], times, atol=1e-6)
+    # 10 frames, and 3 at the steps that the clip leaves out
+    assert "Frames: 13\nFrame Time: 0.1" in (tmp_path / "clip.1.bvh").read_text()
+
+
+def test_what_files_of_motion_need():
+    motion_files.check(Demo(outputs=("bvh",), floor=True), ("pelv", "lank"))
+    motion_files.check(Demo(outputs=("npz",), floor=True, track=False), ("pelv",))
+    with pytest.raises(UserError, match="need tracked people"):
+        motion_files.check(Demo(outputs=("glb",), track=False), ("pelv", "lank"))
+    with pytest.raises(UserError, match="no feet"):
+        motion_files.check(Demo(outputs=("csv",), floor=True), ("pelv", "head"))
+
+
+def test_people_without_a_joint_have_no_skeleton(tmp_path):
+    names = ("pelv", "lank", "rank", "head")
+    source = Source("a.mp4", SIZE_WH, np.eye(3), "small", names, ((0, 1), (0, 2)), tracked=True)
+    pose = np.array([[0, 0, 3000], [90, 900, 3000], [-90, 900, 3000], [0, -700, 3000.0]])
+    with PoseLog(source) as log:
+        for i in range(3):
+            poses = np.stack([pose, pose, pose])
+            poses[1, 0] = np.nan
+            poses[2:, :, 0] += 10 * i
+            zeros = np.zeros((3, 4))
+            log.add(i, i / 25, People(np.arange(3), zeros, np.ones(3), poses, poses[..., :2], zeros, zeros))
+        motions = motion_files.fit_motions(log, floor=True)
+        arrays = motions.arrays(log)
+    assert [m.person for m in motions.people] == [0, 2]
+    known = np.isfinite(arrays["fitted_poses3d_mm"]).all(axis=(1, 2))
+    assert known.tolist() == [True, False, True] * 3
+    assert np.abs(arrays["residual_mm"][known]).max() < 0.5
+    world = arrays["world_from_camera_mm"]
+    assert (world[:, :3] @ [90, 900, 3000] + world[:, 3])[1] == pytest.approx(70, abs=1)  # ankles over the floor
+    with PoseLog(source) as nobody:
+        nobody.add(0, 0.0, People(*(np.zeros((0, *s)) for s in ((), (4,), (), (4, 3), (4, 2), (4,), (4,)))))
+        assert motion_files.fit_motions(nobody, floor=True).people == ()
 
 
 def test_smoothing_moves_both_kinds_of_poses(clip, tmp_path):
