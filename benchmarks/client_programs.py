@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--skeleton", default="smpl_24")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        python = environment(args.environment or Path(temporary, "neuropose"))
+        python = environment(args.environment or Path(temporary, "neuropose"), "neuropose")
         found = run_client(python, args.model, args.video, args.skeleton)
     people = found["people"]
     print(
@@ -50,13 +50,18 @@ def main() -> int:
     return int(not people or not all(people))
 
 
-def environment(folder: Path) -> Path:
-    """The Python of an environment with neuropose; made if it is not there."""
+def environment(folder: Path, *packages: str) -> Path:
+    """The Python of an environment with the packages; made if it is not there."""
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "neuropose"], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
     return python
+
+
+def settings_of_clients() -> dict[str, str]:
+    """The environment's variables, so that no client sees this project."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def run_client(python: Path, model: Path, video: Path, skeleton: str) -> dict:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference.demo_settings import Demo
-from metrabs_acae.inference.pose_files import PoseLog
+from metrabs_acae.inference.pose_files import PoseLog, Source
 from metrabs_acae.motion.angles import write_angles_csv
 from metrabs_acae.motion.bvh import write_bvh
 from metrabs_acae.motion.fit import Motion, fit_motion
@@ -65,7 +66,7 @@ def check(settings: Demo, joint_names: Sequence[str]) -> None:
 
 
 def fit_motions(log: PoseLog, *, floor: bool) -> Motions:
-    """The motion of each person, in axes x right, y up, z towards the camera.
+    """The motion of each person, in axes x right, y up, z towards the camera, or the world's where that is known.
 
     Args:
         floor: whether y = 0 is the floor, estimated from everybody's feet; else, and without feet, the camera, taken to
@@ -74,8 +75,11 @@ def fit_motions(log: PoseLog, *, floor: bool) -> Motions:
     """
     source = log.source
     poses, person, frame = (np.asarray(log.column(name)) for name in ("poses3d", "person", "frame"))
-    found = floor_frame(source.joint_names, poses) if floor else None
-    rotation, translation = found or (CAMERA_UP, np.zeros(3))
+    rotation, translation = _y_up(source)
+    level = (poses @ rotation.T + translation) @ CAMERA_UP  # as of a level camera
+    if floor and (found := floor_frame(source.joint_names, level)):
+        turn = found[0] @ CAMERA_UP
+        rotation, translation = turn @ rotation, turn @ translation + found[1]
     joints = np.flatnonzero(np.isfinite(poses).all(axis=2).any(axis=0))
     whole = poses[:, joints][np.isfinite(poses[:, joints]).all(axis=(1, 2))]
     if not len(whole):
@@ -98,6 +102,15 @@ def fit_motions(log: PoseLog, *, floor: bool) -> Motions:
         times = np.array(times_s[span])
         people.append(fit_motion(tree, int(number), np.array(frames[span]), times, own, spread))
     return Motions(tuple(people), joints, rotation, translation)
+
+
+def _y_up(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation [3, 3] and translation [3] mm from the camera's axes to the files': the world's, with y up."""
+    if source.world is None:
+        return CAMERA_UP, np.zeros(3)
+    rotation, center = source.world[:, :3], source.world[:, 3]
+    turn = Rotation.align_vectors([[0.0, 1.0, 0.0]], [rotation @ source.up])[0].as_matrix()
+    return turn @ rotation, turn @ center
 
 
 def write_motion_files(stem: Path, motions: Motions, outputs: Iterable[str]) -> list[Path]:

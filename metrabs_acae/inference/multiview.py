@@ -11,7 +11,7 @@ import numpy as np
 
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
-from metrabs_acae.inference import demo_inputs
+from metrabs_acae.inference import demo_inputs, motion_files
 from metrabs_acae.inference.demo import require_writable
 from metrabs_acae.inference.demo_poses import (
     RESULT_SUFFIXES,
@@ -63,6 +63,7 @@ def run_multiview(
         if None in boxes:
             require_detector(model, saved_model_path)
         estimator = Estimator(model, None, settings)
+        motion_files.check(settings, estimator.joint_names)
         return _run(items, moments, Posing(moments.views, estimator, boxes, settings), out_dir / name, settings, log)
 
 
