@@ -158,7 +158,7 @@ def compare(python: str, code: str, path: Path, poses: Path, suffix: str) -> tup
     """(reader's version, number of joints compared, largest distance in mm) of one file."""
     with np.load(poses) as arrays:
         stored = dict(arrays)
-    to_world = stored["world_from_camera_mm"]
+    to_world = stored["motion_from_camera_mm"]
     key = "poses3d_mm" if suffix == "trc" else "fitted_poses3d_mm"
     places = stored[key].astype(np.float64) @ to_world[:, :3].T + to_world[:, 3]
     times = stored["times_s"][np.searchsorted(stored["frames"], stored["frame"])]

@@ -49,7 +49,7 @@ class Motions:
             at = np.searchsorted(motion.frames, frame[rows])
             fitted[np.ix_(rows, self.joints)] = (motion.fitted_mm[at] - self.translation_mm) @ self.rotation
         world = np.column_stack([self.rotation, self.translation_mm])
-        return {"fitted_poses3d_mm": fitted, "residual_mm": poses - fitted, "world_from_camera_mm": world}
+        return {"fitted_poses3d_mm": fitted, "residual_mm": poses - fitted, "motion_from_camera_mm": world}
 
 
 def wanted(settings: Demo) -> bool:

@@ -117,7 +117,7 @@ def test_files_of_motion(clip, tmp_path):
     with np.load(tmp_path / "clip.npz") as arrays:
         assert arrays["fitted_poses3d_mm"].shape == arrays["poses3d_mm"].shape
         np.testing.assert_allclose(arrays["residual_mm"], arrays["poses3d_mm"] - arrays["fitted_poses3d_mm"], atol=1e-3)
-        np.testing.assert_array_equal(arrays["world_from_camera_mm"], [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 0]])
+        np.testing.assert_array_equal(arrays["motion_from_camera_mm"], [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 0]])
         first = arrays["poses3d_mm"][arrays["person"] == 1] * [1, -1, -1]
         times = arrays["times_s"]
     rows = np.array([line.split("\t") for line in (tmp_path / "clip.1.trc").read_text().splitlines()[6:]], float)
@@ -153,7 +153,7 @@ def test_people_without_a_joint_have_no_skeleton(tmp_path):
     known = np.isfinite(arrays["fitted_poses3d_mm"]).all(axis=(1, 2))
     assert known.tolist() == [True, False, True] * 3
     assert np.abs(arrays["residual_mm"][known]).max() < 0.5
-    world = arrays["world_from_camera_mm"]
+    world = arrays["motion_from_camera_mm"]
     assert (world[:, :3] @ [90, 900, 3000] + world[:, 3])[1] == pytest.approx(70, abs=1)  # ankles over the floor
     with PoseLog(source) as nobody:
         nobody.add(0, 0.0, People(*(np.zeros((0, *s)) for s in ((), (4,), (), (4, 3), (4, 2), (4,), (4,)))))
