@@ -66,9 +66,8 @@ def settings_of_clients() -> dict[str, str]:
 
 def run_client(python: Path, model: Path, video: Path, skeleton: str) -> dict:
     """TensorFlow's version, people by frame, and the median of seconds a frame, as the program tells them."""
-    settings = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [str(python), "-c", CLIENT, str(model), str(video), skeleton]
-    done = subprocess.run(command, env=settings, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, env=settings_of_clients(), stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
