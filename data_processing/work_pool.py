@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.interruption import Interruption
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,15 +50,20 @@ def in_processes(
 def _results(pool, function, waiting: Iterable, at_once: int) -> Iterator:
     running = {}
     while True:
-        for item in waiting:
-            running[pool.submit(function, item)] = item
-            if len(running) >= at_once:
-                break
-        if not running:
+        with Interruption() as interruption:  # Ctrl-C inside of the pool's functions could leave a lock taken for ever
+            for item in waiting:
+                running[pool.submit(function, item)] = item
+                if len(running) >= at_once:
+                    break
+            finished = set()
+            while running and not finished and not interruption.requested:
+                finished, _ = concurrent.futures.wait(running, timeout=0.2, return_when="FIRST_COMPLETED")
+            results = [(running.pop(future), future.result()) for future in finished]
+        if interruption.requested:
+            raise KeyboardInterrupt
+        if not results:
             return
-        finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-        for future in finished:
-            yield running.pop(future), future.result()
+        yield from results
 
 
 def _start_worker() -> None:
