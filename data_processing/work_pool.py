@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -45,6 +46,21 @@ def in_processes(
                 process.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def ordered_results(pool, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """As `pool.map`, but Ctrl-C comes between the pool's functions only; see `_results`."""
+    with Interruption() as interruption:
+        futures = deque(pool.submit(function, item) for item in items)
+    while futures:
+        future = futures.popleft()  # results that were given are not kept
+        if not interruption.requested:
+            with Interruption() as interruption:
+                while not interruption.requested and not concurrent.futures.wait([future], timeout=0.2).done:
+                    pass
+        if interruption.requested:
+            raise KeyboardInterrupt
+        yield future.result()
 
 
 def _results(pool, function, waiting: Iterable, at_once: int) -> Iterator:

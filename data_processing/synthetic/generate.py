@@ -12,6 +12,7 @@ from pathlib import Path
 
 from data_processing.synthetic.box import BOX
 from data_processing.synthetic.datasets import LICENCE, SIZES, STORES, StoreSpec, image_count
+from data_processing.work_pool import ordered_results
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import load_json
 from metrabs_acae.locks import held
@@ -141,7 +142,7 @@ class _Tasks:
     def run(self, name: str, split: str, count: int, seed: int) -> Iterator[tuple[int, list]]:
         starts = range(0, count, CHUNK)
         tasks = [(name, split, start, min(start + CHUNK, count), seed) for start in starts]
-        results = map(_images, tasks) if self.pool is None else self.pool.map(_images, tasks)
+        results = map(_images, tasks) if self.pool is None else ordered_results(self.pool, _images, tasks)
         yield from zip(starts, results, strict=True)
 
 
