@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 from collections import deque
@@ -14,6 +15,8 @@ from metrabs_acae.interruption import Interruption
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_PATIENCE_S = 0.2
+"""Until a wait looks whether it is interrupted."""
 
 
 def in_processes(
@@ -49,37 +52,41 @@ def in_processes(
 
 
 def ordered_results(pool, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """As `pool.map`, but Ctrl-C comes between the pool's functions only; see `_results`."""
-    with Interruption() as interruption:
+    """As `pool.map`, but Ctrl-C comes between the pool's functions only."""
+    with _interrupted_afterwards():
         futures = deque(pool.submit(function, item) for item in items)
     while futures:
-        future = futures.popleft()  # results that were given are not kept
-        if not interruption.requested:
-            with Interruption() as interruption:
-                while not interruption.requested and not concurrent.futures.wait([future], timeout=0.2).done:
-                    pass
-        if interruption.requested:
-            raise KeyboardInterrupt
-        yield future.result()
+        with _interrupted_afterwards() as interruption:
+            while not (futures[0].done() or interruption.requested):
+                concurrent.futures.wait([futures[0]], timeout=_PATIENCE_S)
+            result = None if interruption.requested else futures.popleft().result()  # what was given is not kept
+        yield result
 
 
 def _results(pool, function, waiting: Iterable, at_once: int) -> Iterator:
     running = {}
     while True:
-        with Interruption() as interruption:  # Ctrl-C inside of the pool's functions could leave a lock taken for ever
+        finished = set()
+        with _interrupted_afterwards() as interruption:
             for item in waiting:
                 running[pool.submit(function, item)] = item
                 if len(running) >= at_once:
                     break
-            finished = set()
-            while running and not finished and not interruption.requested:
-                finished, _ = concurrent.futures.wait(running, timeout=0.2, return_when="FIRST_COMPLETED")
+            while running and not (finished or interruption.requested):
+                finished, _ = concurrent.futures.wait(running, timeout=_PATIENCE_S, return_when="FIRST_COMPLETED")
             results = [(running.pop(future), future.result()) for future in finished]
-        if interruption.requested:
-            raise KeyboardInterrupt
         if not results:
             return
         yield from results
+
+
+@contextlib.contextmanager
+def _interrupted_afterwards() -> Iterator[Interruption]:
+    """Ctrl-C in here comes at the end: inside of a pool's functions it could leave a lock taken for ever."""
+    with Interruption() as interruption:
+        yield interruption
+    if interruption.requested:
+        raise KeyboardInterrupt
 
 
 def _start_worker() -> None:

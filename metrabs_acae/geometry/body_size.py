@@ -33,7 +33,7 @@ def require_mm(what: str, coords: np.ndarray, joint_names: Sequence[str]) -> Non
     """UserError if the bodies [N, J, 3] are of a size that says another unit than millimetres; NaN are no labels."""
     unit = likely_unit(coords, joint_names)
     if unit != "millimetres":
-        size = relative_size(coords, joint_names)
+        size = relative_size(_seen(coords), joint_names)
         raise UserError(
             f"{what} looks like {unit} (the median body is {size:.2g} times as large as a grown-up in mm); "
             f"millimetres are expected: multiply by {UNITS_MM[unit]:g}."
@@ -47,9 +47,7 @@ def likely_unit(coords: np.ndarray, joint_names: Sequence[str]) -> str:
         coords: [N, J, 3] in any frame, relative or absolute; NaN where not labelled.
         joint_names: J names, in any spelling.
     """
-    coords = _sample(coords)
-    at_zero = ~np.any(coords, axis=-1, keepdims=True)  # joints that nobody saw, in some files
-    size = relative_size(np.where(at_zero, np.nan, coords), joint_names)
+    size = relative_size(_seen(coords), joint_names)
     if not size > POINT or PLAUSIBLE[0] < size < PLAUSIBLE[1]:
         return "millimetres"
     return min(UNITS_MM, key=lambda unit: abs(np.log(size * UNITS_MM[unit])))
@@ -72,6 +70,12 @@ def relative_size(coords: np.ndarray, joint_names: Sequence[str]) -> float:
     if not len(several):
         return float("nan")
     return float(np.median((np.nanmax(several, 1) - np.nanmin(several, 1)).max(1)) / EXTENT_MM)
+
+
+def _seen(coords: np.ndarray) -> np.ndarray:
+    """Some bodies; joints at exactly zero, which is what some files hold for those that nobody saw, are NaN."""
+    coords = _sample(coords)
+    return np.where(np.any(coords, axis=-1, keepdims=True), coords, np.nan)
 
 
 def _sample(coords: np.ndarray) -> np.ndarray:

@@ -20,8 +20,6 @@ from metrabs_acae.models.backbones.record import asset
 INDEX = "packed.json"
 PART_BYTES = 15_000_000
 """Largest size of a file, unless a single array is larger."""
-
-
 STEP = ":step"
 """Ending of the names of the sizes of steps."""
 STEPS = 2**15 - 1
@@ -85,8 +83,7 @@ def _smaller(array: np.ndarray) -> dict[str, np.ndarray]:
         raise UserError("The model has weights that are not finite.")
     channels = array.ndim - (2 if array.shape[-1] == 1 else 1)  # of depthwise kernels the last axis is 1
     others = tuple(axis for axis in range(array.ndim) if axis != channels)
-    largest = np.abs(array).max(axis=others, keepdims=True).astype(np.float64)
-    step = (np.where(largest > 0, largest, 1) / STEPS).astype(np.float32)
+    step = np.maximum(np.abs(array).max(axis=others, keepdims=True) / STEPS, np.finfo(np.float32).tiny)
     return {"": np.round(array / step).clip(-STEPS, STEPS).astype(np.int16), STEP: step}
 
 
