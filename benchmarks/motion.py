@@ -11,13 +11,10 @@ counted. "Raw" are the poses of single frames, "refined" those of all together.
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -25,10 +22,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from benchmarks import motion_clips, real_views
+from benchmarks.pages import made_by
 from metrabs_acae.data.lens import PINHOLE, Lens
+from metrabs_acae.evaluation.metrics import pa_mpjpe
 from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.flags import parse
-from metrabs_acae.geometry.alignment import procrustes
 from metrabs_acae.settings import setting, settings
 from metrabs_acae.tables import render
 
@@ -136,13 +134,12 @@ def errors(person: Followed, poses: np.ndarray, joint_names, fps: float) -> dict
     true, frames = person.true, person.frames
     relative = lambda p: p - p[:, hips].mean(axis=1, keepdims=True)  # noqa: E731
     length = lambda x: np.linalg.norm(x, axis=-1)  # noqa: E731
-    aligned = [length(procrustes(p, t) - t).mean() for p, t in zip(poses[::5], true[::5], strict=True)]
     off = derivative(poses, frames, 2, fps) - derivative(true, frames, 2, fps)
     stands = length(derivative(true[:, ankles], frames, 1, fps)) < STANDING_MM_S
     slid = length(derivative(poses[:, ankles], frames, 1, fps))[stands]
     return {
         "MPJPE": float(length(relative(poses) - relative(true)).mean()),
-        "PA-MPJPE": float(np.mean(aligned)),
+        "PA-MPJPE": pa_mpjpe(poses[::5], true[::5]),
         "position": float(length(poses.mean(axis=1) - true.mean(axis=1)).mean()),
         "acceleration": float(length(off).mean()) / 1e3,
         "jitter": float(length(derivative(poses, frames, 3, fps)).mean()) / 1e5,
@@ -270,9 +267,7 @@ def run(arguments: list[str]) -> None:
     text = "\n\n".join(f"**{title}**\n\n{table}" for title, table in parts.items())
     print(text)
     if values.write:
-        command = " ".join([PROGRAM, *(Path(a).name if Path(a).is_absolute() else a for a in arguments)])
-        machine = f"{date.today()}, {os.cpu_count()} cores, {platform.machine()}, no GPU"
-        RESULTS.write_text(f"# Motion\n\n`{command}`, {machine}\n\n{NOTE}\n\n{text}\n")
+        RESULTS.write_text(f"# Motion\n\n{made_by(PROGRAM, arguments)}\n\n{NOTE}\n\n{text}\n")
 
 
 def main() -> int:

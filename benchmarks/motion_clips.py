@@ -69,7 +69,7 @@ def camera() -> rigs.Camera:
 
 def rotations_at(motion: str, times_s: np.ndarray) -> np.ndarray:
     """[F, 13, 3, 3] rotations relative to the parent parts; clips that end elsewhere run to and fro."""
-    local = poses._clips()[motion]
+    local = poses.clips()[motion]
     cycle = np.arange(len(local))
     if motion not in CYCLES:
         cycle = np.concatenate([cycle, cycle[-2:0:-1]])
@@ -130,7 +130,7 @@ def frames(clip: Clip, fps: float) -> tuple[Iterator[np.ndarray], np.ndarray]:
     view = camera()
     truth = np.stack([(joints_mm - view.center_mm) @ view.R.T for _, joints_mm in people])
     rng = np.random.default_rng([*clip.name.encode()])
-    place = scene._containing(background.sample_surroundings(rng, "hall", view.size_wh), view)
+    place = scene.containing(background.sample_surroundings(rng, "hall", view.size_wh), view)
     things = props.no_props()
     for x, y, half, height in clip.obstacles:
         things += props.box(rng, [x, y, height / 2], [half, half / 2, height / 2], 0.0)
@@ -141,6 +141,6 @@ def frames(clip: Clip, fps: float) -> tuple[Iterator[np.ndarray], np.ndarray]:
         for i in range(len(times_s)):
             actors = [actor(i) for actor, _ in people]
             # The same draws in each frame: light, tone and blur do not flicker.
-            yield scene._draw(np.random.default_rng(seed), spec, place, view, actors, things)[0]
+            yield scene.draw(np.random.default_rng(seed), spec, place, view, actors, things)[0]
 
     return pictures(), truth

@@ -9,17 +9,15 @@ stands where the model places it from that view alone, by the true camera. Two a
 from __future__ import annotations
 
 import itertools
-import os
-import platform
 import sys
 import tempfile
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import real_views
+from benchmarks.pages import made_by
 from benchmarks.real_people import JOINTS, put_between_marks
 from data_processing.datasets.pose2sim_demo import camera_of, read_truth
 from metrabs_acae.errors import UserError
@@ -233,9 +231,7 @@ def run(arguments: list[str]) -> None:
     text = "\n\n".join(tables)
     print(text)
     if values.write:
-        command = " ".join([PROGRAM, *(Path(a).name if Path(a).is_absolute() else a for a in arguments)])
-        machine = f"{date.today()}, {os.cpu_count()} cores, {platform.machine()}, no GPU"
-        put_between_marks(RESULTS, f"`{command}`, {machine}\n\n{NOTE}\n\n{text}\n")
+        put_between_marks(RESULTS, f"{made_by(PROGRAM, arguments)}\n\n{NOTE}\n\n{text}\n")
         put_between_marks(PAGE, table(rows) + "\n")
 
 

@@ -11,19 +11,17 @@ count: shoulders, elbows, wrists, hips, knees, ankles, by their COCO names or el
 from __future__ import annotations
 
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import blazepose, real_views
 from benchmarks.blazepose import LANDMARKS, Region
+from benchmarks.pages import made_by
 from benchmarks.real_views import View
 from metrabs_acae.errors import UserError
 from metrabs_acae.exit_codes import exit_code
@@ -302,9 +300,7 @@ def run(arguments: list[str]) -> None:
     text = "\n\n".join(f"**{title}**\n\n{table}" for title, table in found)
     print(text)
     if values.write:
-        command = " ".join([PROGRAM, *(Path(a).name if Path(a).is_absolute() else a for a in arguments)])
-        machine = f"{date.today()}, {os.cpu_count()} cores, {platform.machine()}, no GPU"
-        put_between_marks(RESULTS, f"`{command}`, {machine}\n\n{NOTE}\n\n{text}\n")
+        put_between_marks(RESULTS, f"{made_by(PROGRAM, arguments)}\n\n{NOTE}\n\n{text}\n")
         for page in PAGES:
             put_between_marks(page, found[0][1] + "\n")
 

@@ -10,17 +10,15 @@ Errors are about the middle of the person's joints.
 
 from __future__ import annotations
 
-import os
-import platform
 import sys
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks import real_views
+from benchmarks.pages import made_by
 from benchmarks.real_people import JOINTS, joint_names
 from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.flags import parse
@@ -149,9 +147,7 @@ def run(arguments: list[str]) -> None:
     text = render(rows, "markdown", headers=headers, digits={"mean error": 0})
     print(text)
     if values.write:
-        command = " ".join([PROGRAM, *(Path(a).name if Path(a).is_absolute() else a for a in arguments)])
-        machine = f"{date.today()}, {os.cpu_count()} cores, {platform.machine()}, no GPU"
-        RESULTS.write_text(f"# Uncertainty\n\n`{command}`, {machine}\n\n{NOTE}\n\n{text}\n")
+        RESULTS.write_text(f"# Uncertainty\n\n{made_by(PROGRAM, arguments)}\n\n{NOTE}\n\n{text}\n")
 
 
 def main() -> int:

@@ -93,7 +93,7 @@ def heading_free(rotations) -> np.ndarray:
 
 
 @functools.cache
-def _clips() -> dict[str, np.ndarray]:
+def clips() -> dict[str, np.ndarray]:
     """Clip name -> local rotations [N, 13, 3, 3] of its frames."""
     with np.load(ASSETS / "poses.npz") as data:
         rotations = matrix_from_rotvec(data["rotvec"])
@@ -103,7 +103,7 @@ def _clips() -> dict[str, np.ndarray]:
 
 
 def _clip_frame(rng, name: str, held_out: bool) -> np.ndarray:
-    frames = _clips()[name]
+    frames = clips()[name]
     first_held_out = int(round(len(frames) * (1 - HELD_OUT_PART)))
     low, high = (first_held_out, len(frames)) if held_out else (0, first_held_out)
     return frames[rng.integers(low, high)].copy()

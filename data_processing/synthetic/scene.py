@@ -44,8 +44,8 @@ def _attempt(rng, spec: StoreSpec, split: str):
         return None
     props = _props(rng, spec, actors, camera)
     place = background.sample_surroundings(rng, spec.place, camera.size_wh)
-    place = _containing(place, camera)
-    image, owner, whole_area = _draw(rng, spec, place, camera, actors, props)
+    place = containing(place, camera)
+    image, owner, whole_area = draw(rng, spec, place, camera, actors, props)
     if (owner == 0).sum() < MIN_VISIBLE * whole_area:
         return None
     rows = []
@@ -174,7 +174,7 @@ def _props(rng, spec: StoreSpec, actors, camera) -> Props:
 # --- picture ----------------------------------------------------------------------------------------------------------
 
 
-def _containing(place: background.Surroundings, camera) -> background.Surroundings:
+def containing(place: background.Surroundings, camera) -> background.Surroundings:
     """The place, its walls moved back where the camera would stand outside."""
     bounds = place.bounds_mm.copy()
     bounds[:, 0] = np.minimum(bounds[:, 0], np.append(camera.center_mm[:2] - 500, 0))
@@ -200,7 +200,7 @@ def _light(rng) -> np.ndarray:
     )
 
 
-def _draw(rng, spec: StoreSpec, place, camera, actors, props: Props) -> tuple[np.ndarray, np.ndarray, float]:
+def draw(rng, spec: StoreSpec, place, camera, actors, props: Props) -> tuple[np.ndarray, np.ndarray, float]:
     """The picture [h, w, 3] uint8, who owns each pixel [h, w] uint8 (number of the actor, or more), and how many
     pixels the first actor would own alone."""
     model, fields = body.load_body(), appearance.body_fields()

@@ -50,6 +50,7 @@ def person_view(image: np.ndarray, camera: CameraParams, box_ltwh_px, side: int)
 
 def project(poses_mm: np.ndarray, camera: CameraParams) -> np.ndarray:
     """Points [..., 3] of the camera's frame -> pixels [..., 2]; depths below 1 mm count as 1 mm."""
+    poses_mm = np.asarray(poses_mm, np.float64)
     normalized = poses_mm[..., :2] / np.maximum(poses_mm[..., 2:], MIN_DEPTH_MM)
     K = np.asarray(camera.K, np.float64)
     return distort_points(normalized.reshape(-1, 2), K, camera.lens).reshape(normalized.shape)

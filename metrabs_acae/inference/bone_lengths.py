@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from metrabs_acae.joint_names import mirror_name
+
 N_ROUNDS = 40
 CLOSE_MM = 0.05
 MAX_LOG_SCALE = 0.7
@@ -25,8 +27,7 @@ def mean_lengths(poses: np.ndarray, edges: np.ndarray, joint_names: Sequence[str
 def mirrored_edges(edges: np.ndarray, joint_names: Sequence[str]) -> np.ndarray:
     """[E] number of the edge on the other side of the body; an edge without one is its own."""
     number = {name: i for i, name in enumerate(joint_names)}
-    swap = {"l": "r", "r": "l"}
-    other = [number.get(swap.get(name[:1], "") + name[1:], i) for i, name in enumerate(joint_names)]
+    other = [number.get(mirror_name(name), i) for i, name in enumerate(joint_names)]
     found = {frozenset(edge): i for i, edge in enumerate(edges.tolist())}
     return np.array([found.get(frozenset((other[a], other[b])), i) for i, (a, b) in enumerate(edges.tolist())], int)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation.views import project
 from metrabs_acae.files import replacing
 from metrabs_acae.inference.animation import AnimatedPicture, is_animated
 from metrabs_acae.inference.demo_inputs import DemoInput
@@ -16,7 +17,7 @@ from metrabs_acae.inference.demo_poses import DemoResult, Estimator, draw_people
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.pose_files import People, PoseLog, Source
 from metrabs_acae.inference.read_ahead import read_ahead
-from metrabs_acae.inference.refinement import project, refine_log
+from metrabs_acae.inference.refinement import refine_log
 from metrabs_acae.inference.smoothing import PoseSmoother
 from metrabs_acae.inference.tracking import PoseTracker
 from metrabs_acae.inference.video import VideoFile, VideoWriter, Webcam
@@ -102,6 +103,7 @@ def _draw_again(item: DemoInput, poses: PoseLog, draw: VideoWriter) -> float:
         for frame, (_, time_s, people) in zip(frames, poses.frames(), strict=False):
             draw.write(draw_people(frame.image, people, poses.source), time_s)
             progress.step()
+        progress.close()
     return poses.n_frames / progress.rate
 
 
@@ -123,7 +125,8 @@ class _Follower:
         if self._smoother is None:
             return dataclasses.replace(people, person=person)
         poses3d = self._smoother.update(time_s, person, people.poses3d)
-        return dataclasses.replace(people, person=person, poses3d=poses3d, poses2d=project(poses3d, self._source))
+        poses2d = project(poses3d, self._source.camera)
+        return dataclasses.replace(people, person=person, poses3d=poses3d, poses2d=poses2d)
 
 
 def _summary(result: DemoResult, fps: float, n_damaged: int, interrupted: bool) -> str:

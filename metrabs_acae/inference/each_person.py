@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,21 +52,18 @@ def estimate_each(
     for result, turn in zip(results, turns, strict=True):
         result["poses3d"] = result["poses3d"] @ turn.T.astype(np.float32)
         if source.lens.estimator_coefficients is None:
-            result["poses2d"] = project(result["poses3d"], _camera(source, UPWARDS)).astype(np.float32)
+            result["poses2d"] = project(result["poses3d"], source.camera).astype(np.float32)
     return results
-
-
-def _camera(source: Source, up: np.ndarray) -> CameraParams:
-    return CameraParams(np.eye(3), np.zeros(3), np.asarray(source.intrinsic_matrix, np.float64), source.lens, up)
 
 
 def _view(image, box, up, source: Source, model) -> tuple[np.ndarray, np.ndarray, CameraParams]:
     """A picture that the model can take, the person's box in it, and its camera."""
+    camera = dataclasses.replace(source.camera, world_up=up)
     if source.lens.estimator_coefficients is not None:
-        return image, box, _camera(source, up)
+        return image, box, camera
     size = model.image_size if isinstance(model, NumpyEstimator) else int(model.crop_model.input_resolution)
     try:
-        view = person_view(image, _camera(source, up), box, VIEW_SCALE * size)
+        view = person_view(image, camera, box, VIEW_SCALE * size)
     except ValueError as error:
         raise UserError(f"The box {np.round(box).tolist()} of {source.name} cannot be cropped: {error}.") from None
     return view.image, view.box_ltwh_px, view.camera

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import binary_closing, binary_opening
 
+from metrabs_acae.joint_names import code
+
 STANDING_MM_S = 300.0
 """Speed across the line of sight; along it, where speeds are less certain, twice as much is allowed."""
 SHORTEST_S = 0.1
@@ -15,8 +17,8 @@ FOOT_JOINTS = ("ank", "hee", "foo", "toe")
 
 def feet_of(joint_names: Sequence[str]) -> list[list[int]]:
     """The joints of the left and of the right foot, as far as the skeleton has them."""
-    bases = [name.split("_")[0] for name in joint_names]
-    return [[i for i, base in enumerate(bases) if base in {side + f for f in FOOT_JOINTS}] for side in "lr"]
+    codes = [code(name) for name in joint_names]
+    return [[i for i, found in enumerate(codes) if found in {side + f for f in FOOT_JOINTS}] for side in "lr"]
 
 
 def standing(times_s: np.ndarray, velocities: np.ndarray, sight: np.ndarray) -> np.ndarray:

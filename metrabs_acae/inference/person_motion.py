@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 from metrabs_acae.inference.bone_lengths import mean_lengths, with_lengths, without_scale_jitter
 from metrabs_acae.inference.foot_contacts import feet_of, standing
 from metrabs_acae.inference.trajectories import smooth_path
+from metrabs_acae.motion.fit import fill_gaps
 
 # Errors of the person's place, as shares of the distance, and of a joint's place in the pose, as shares of its
 # uncertainty. Along the line of sight both are larger; all last for about as long. As measured on real people, see
@@ -64,8 +65,7 @@ class _Motion:
     def __init__(self, times_s: np.ndarray, measured: np.ndarray, sigma: np.ndarray):
         self._times_s, self._measured, self.sigma = times_s, measured, sigma.copy()
         self._raw_place = measured.mean(axis=1)
-        known = np.isfinite(self._raw_place).all(axis=1)
-        about = np.stack([np.interp(times_s, times_s[known], axis[known]) for axis in self._raw_place.T], axis=1)
+        about = fill_gaps(times_s, self._raw_place[:, np.newaxis])[:, 0]
         distance = np.maximum(np.linalg.norm(about, axis=1, keepdims=True), 1.0)
         self._sight = about / distance
         self._place_precisions = precisions_about(

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metrabs_acae.data.lens import PINHOLE, Lens
+from metrabs_acae.data.records import CameraParams
 from metrabs_acae.files import GrowingArray, replacing, write_npz
 
 FORMAT = "metrabs_acae poses 1"
@@ -54,6 +55,12 @@ class Source:
     world: npt.NDArray[np.float64] | None = None
     more: Mapping[str, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def camera(self) -> CameraParams:
+        """In its own frame."""
+        K = np.asarray(self.intrinsic_matrix, np.float64)
+        return CameraParams(np.eye(3), np.zeros(3), K, self.lens, np.asarray(self.up, np.float64))
+
 
 @dataclass(frozen=True)
 class People:
@@ -64,8 +71,8 @@ class People:
         boxes: [P, 4] left, top, width, height, px. scores: [P], NaN where the boxes were given.
         poses3d: [P, J, 3] mm, camera frame: x right, y down, z forward.
         poses2d: [P, J, 2] px of the image, (0, 0) the centre of the top-left pixel.
-        uncertainty: [P, J] mm, spread over the test-time augmentations. entropy: [P, J] of the heatmaps, 0 to 1; NaN
-            where the model has none.
+        uncertainty: [P, J] mm, the error to expect or the spread over the augmentations, see `PoseEstimator`.
+        entropy: [P, J] of the heatmaps, 0 to 1; NaN where the model has none.
     """
 
     person: npt.NDArray[np.int32]

@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from metrabs_acae.data.lens import distort_points
+from metrabs_acae.evaluation.views import project
 from metrabs_acae.inference.person_motion import refine_motion
-from metrabs_acae.inference.pose_files import PEOPLE_FIELDS, People, PoseLog, Source
+from metrabs_acae.inference.pose_files import PEOPLE_FIELDS, People, PoseLog
 
 
 def refine_log(log: PoseLog) -> PoseLog:
@@ -31,14 +31,7 @@ def refine_log(log: PoseLog) -> PoseLog:
     for frame, time_s, n in zip(log.column("frames"), log.column("times_s"), log.column("n_people"), strict=True):
         rows = slice(start, start + int(n))
         people = People(**{name: column[rows] for name, column in columns.items()})
-        new = {"poses3d": poses3d[rows], "poses2d": project(poses3d[rows], source)}
+        new = {"poses3d": poses3d[rows], "poses2d": project(poses3d[rows], source.camera)}
         refined.add(int(frame), float(time_s), dataclasses.replace(people, **new))
         start = rows.stop
     return refined
-
-
-def project(poses3d: np.ndarray, source: Source) -> np.ndarray:
-    """Poses [P, J, 3] in the pictures of `source`, [P, J, 2] px."""
-    normalized = poses3d[..., :2] / np.maximum(poses3d[..., 2:], 1.0)
-    K, lens = np.asarray(source.intrinsic_matrix, np.float64), source.lens
-    return distort_points(normalized.reshape(-1, 2).astype(np.float64), K, lens).reshape(normalized.shape)
