@@ -53,6 +53,7 @@ def run_demo(
     settings = settings or Demo()
     if settings.smooth and not settings.track:
         raise UserError("--smooth needs tracked people: leave out --no-track.")
+    motion_files.check_tracked(settings)
     out_dir = Path(out_dir)
     items = demo_inputs.find_inputs(inputs, out_dir=out_dir, suffixes=RESULT_SUFFIXES)
     skipped = demo_inputs.skipped_files(inputs, items)
@@ -75,7 +76,7 @@ def run_demo(
         if None in boxes.values():
             require_detector(model, saved_model_path)
         estimator = Estimator(model, cameras, settings)
-        motion_files.check(settings, estimator.joint_names)
+        motion_files.check_feet(settings, estimator.joint_names)
     for item in items:
         if item in failures:
             continue

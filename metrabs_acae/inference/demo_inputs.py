@@ -13,7 +13,7 @@ import numpy as np
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import load_json
 from metrabs_acae.inference.animation import is_animated
-from metrabs_acae.inference.own_files import OwnFiles
+from metrabs_acae.inference.own_files import OwnFiles, of_first_person
 from metrabs_acae.inference.photographs import RAW_SUFFIXES
 from metrabs_acae.numpy_runtime import rules
 
@@ -89,7 +89,7 @@ def find_inputs(items: Iterable[str], *, out_dir: Path | None = None, suffixes: 
 def free_stems(folder: Path, suffixes: Sequence[str]) -> Callable[[str], bool]:
     """Whether results may begin with a stem: no file there has such a name but earlier results."""
     own = OwnFiles.of_folders([folder])
-    others = {p.name.casefold() for p in folder.iterdir() if p not in own}
+    others = {of_first_person(p.name).casefold() for p in folder.iterdir() if p not in own}
     return lambda stem: not any((stem + suffix).casefold() in others for suffix in suffixes)
 
 

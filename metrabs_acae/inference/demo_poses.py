@@ -30,7 +30,7 @@ from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
 
 RESULT_SUFFIXES = (
     *(".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html", ".glb", ".csv"),
-    *(".0.bvh", ".1.bvh", ".0.trc", ".1.trc"),  # the first person's, of a photograph and of a video
+    *(".1.bvh", ".1.trc"),  # stand for everybody's, see `own_files.of_first_person`
 )
 PREFERRED_SKELETONS = ("smpl+head_30", "h36m_17", "h36m_25", "smpl_24")
 

@@ -57,10 +57,14 @@ def wanted(settings: Demo) -> bool:
     return not set(OUTPUTS).isdisjoint(settings.outputs)
 
 
-def check(settings: Demo, joint_names: Sequence[str]) -> None:
-    """UserError where a demo cannot write the files of motion that it is asked for."""
+def check_tracked(settings: Demo) -> None:
+    """UserError where a demo is asked for files of motion of people whom it does not follow."""
     if wanted(settings) and not settings.track:
         raise UserError("Files of motion need tracked people: leave out --no-track.")
+
+
+def check_feet(settings: Demo, joint_names: Sequence[str]) -> None:
+    """UserError where a demo is asked for a floor and the skeleton has no feet."""
     if wanted(settings) and settings.floor and not feet(joint_names)[0]:
         raise UserError("The skeleton has no feet to estimate a floor from; choose another, or leave out --floor.")
 
@@ -69,15 +73,14 @@ def fit_motions(log: PoseLog, *, floor: bool) -> Motions:
     """The motion of each person, in axes x right, y up, z towards the camera, or the world's where that is known.
 
     Args:
-        floor: whether y = 0 is the floor, estimated from everybody's feet; else, and without feet, the camera, taken to
-            be level, is the origin.
-
+        floor: whether y = 0 is the floor, estimated from everybody's feet, which says what is upwards unless the world
+            does; else, and without feet, the origin is that of the world, or the camera, taken to be level.
     """
     source = log.source
     poses, person, frame = (np.asarray(log.column(name)) for name in ("poses3d", "person", "frame"))
     rotation, translation = _y_up(source)
     level = (poses @ rotation.T + translation) @ CAMERA_UP  # as of a level camera
-    if floor and (found := floor_frame(source.joint_names, level)):
+    if floor and (found := floor_frame(source.joint_names, level, level=source.world is not None)):
         turn = found[0] @ CAMERA_UP
         rotation, translation = turn @ rotation, turn @ translation + found[1]
     joints = np.flatnonzero(np.isfinite(poses).all(axis=2).any(axis=0))

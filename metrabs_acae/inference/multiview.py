@@ -63,7 +63,7 @@ def run_multiview(
         if None in boxes:
             require_detector(model, saved_model_path)
         estimator = Estimator(model, None, settings)
-        motion_files.check(settings, estimator.joint_names)
+        motion_files.check_feet(settings, estimator.joint_names)
         return _run(items, moments, Posing(moments.views, estimator, boxes, settings), out_dir / name, settings, log)
 
 

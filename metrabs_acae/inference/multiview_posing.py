@@ -44,7 +44,7 @@ class Posing:
         self._followed = PeopleInViews(min_views=settings.multiview.min_views)
         self._trunk = _trunk(estimator.joint_names)
         self._more_looks = settings.multiview.looks - 1 if self._trunk else 0
-        self._n_crops = settings.num_aug or 1
+        self._has_spread = (settings.num_aug or 1) > 1
         self._nobody = nobody(len(estimator.joint_names))
 
     def __call__(self, batch: Sequence[tuple]) -> list[FusedPeople]:
@@ -75,7 +75,7 @@ class Posing:
 
     def _observations(self, seen: Sequence[People]) -> dict[int, list[Observation]]:
         return {
-            view: [_observation(self.views[view], people, i, self._n_crops) for i in range(len(people))]
+            view: [_observation(self.views[view], people, i, self._has_spread) for i in range(len(people))]
             for view, people in enumerate(seen)
         }
 
@@ -137,10 +137,12 @@ def _with_pose(people: People, place: int, pose: People) -> People:
     return dataclasses.replace(people, **changed)
 
 
-def _observation(view: View, people: People, i: int, n_crops: int = 2) -> Observation:
-    """Of one crop there is no spread, but perhaps an expected error: weights by that make the fused pose worse."""
-    pose2d, spread = people.poses2d[i].astype(np.float64), people.uncertainty[i] * (n_crops > 1)
-    sigma = np.where(spread > 0, np.hypot(LEAST_MM, OF_SPREAD * spread), SINGLE_CROP_MM)
+def _observation(view: View, people: People, i: int, has_spread: bool) -> Observation:
+    """Person i of a view; `has_spread`: the uncertainty is a spread over crops. Of a single crop it is an expected
+    error at best, weights by which make the fused pose worse."""
+    pose2d, sigma = people.poses2d[i].astype(np.float64), np.full(len(people.uncertainty[i]), SINGLE_CROP_MM)
+    if has_spread:
+        sigma = np.hypot(LEAST_MM, OF_SPREAD * people.uncertainty[i])
     outside = (pose2d < 0).any(-1) | (pose2d > np.array(view.image_size_wh) - 1).any(-1)
     return Observation(
         view.camera.optical_center_mm,

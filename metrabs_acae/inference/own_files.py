@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,7 +23,12 @@ class OwnFiles:
         return cls(folder / name for folder in set(folders) for name in _names(folder))
 
     def __contains__(self, path: Path) -> bool:
-        return path in self._paths
+        return path in self._paths or path.with_name(of_first_person(path.name)) in self._paths
+
+
+def of_first_person(name: str) -> str:
+    """The name that the file of motion of person 1 would have; of other files their own."""
+    return re.sub(r"\.\d+(\.(bvh|trc))$", r".1\1", name, flags=re.IGNORECASE)
 
 
 def claim(folder: Path, names: Iterable[str]) -> None:

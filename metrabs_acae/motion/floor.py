@@ -30,7 +30,9 @@ def feet(joint_names: Sequence[str]) -> tuple[list[int], float]:
     return [], 0.0
 
 
-def floor_frame(joint_names: Sequence[str], poses_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def floor_frame(
+    joint_names: Sequence[str], poses_mm: np.ndarray, *, level: bool = False
+) -> tuple[np.ndarray, np.ndarray] | None:
     """(rotation [3, 3], translation [3] mm) from the camera to axes on the floor, x right, y up, z towards the camera,
     with their origin on the floor under the camera; None for a skeleton without feet.
 
@@ -40,6 +42,7 @@ def floor_frame(joint_names: Sequence[str], poses_mm: np.ndarray) -> tuple[np.nd
 
     Args:
         poses_mm: [N, J, 3] of all people and frames, in the camera's frame; NaN where there is none.
+        level: whether y is known to be upwards; then a = b = 0.
     """
     joints, height = feet(joint_names)
     points = poses_mm[:, joints] @ CAMERA_UP.T
@@ -49,7 +52,7 @@ def floor_frame(joint_names: Sequence[str], poses_mm: np.ndarray) -> tuple[np.nd
     points = points[np.arange(len(points)), np.argmin(points[..., 1], axis=1)].astype(np.float64)
     center = np.median(points, axis=0)
     x, y, z = (points - center).T
-    terms = np.stack([x, z, np.ones_like(x)], axis=1)
+    terms = np.stack([x, z, np.ones_like(x)], axis=1) * ([0, 0, 1] if level else 1)
     ridge = np.diag([1, 1, 0]) / _SLOPE**2
     plane = np.array([0, 0, np.quantile(y, _QUANTILE)])
     for reach in _REACH_MM:

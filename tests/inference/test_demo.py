@@ -15,7 +15,9 @@ from metrabs_acae.data.lens import Lens, distort_points, undistort_points
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo, demo_inputs, demo_poses, export, video
 from metrabs_acae.inference.demo_cameras import DemoCameras
+from metrabs_acae.inference.demo_poses import RESULT_SUFFIXES
 from metrabs_acae.inference.demo_settings import Demo
+from metrabs_acae.inference.own_files import claim
 from tests.inference import reference
 
 
@@ -326,6 +328,18 @@ def test_inputs(tmp_path, monkeypatch):
     for nothing in ("empty", "12x"):
         with pytest.raises(UserError, match="empty holds no image|12x does not exist"):
             demo_inputs.find_inputs([nothing])
+
+
+@pytest.mark.parametrize("theirs", ["walk.npz", "walk.0.bvh", "walk.2.bvh", "WALK.13.TRC"])
+def test_a_user_s_file_is_not_overwritten(tmp_path, theirs):
+    (tmp_path / "walk.mp4").touch()
+    find = lambda: demo_inputs.find_inputs([tmp_path], out_dir=tmp_path, suffixes=RESULT_SUFFIXES)  # noqa: E731
+    assert [item.stem for item in find()] == ["walk"]
+    (tmp_path / theirs).touch()
+    assert [item.stem for item in find()] == ["walk_2"]
+    claim(tmp_path, ["WALK.1.TRC", *("walk" + suffix for suffix in RESULT_SUFFIXES)])
+    assert [item.stem for item in find()] == ["walk"]  # an earlier result
+    assert demo_inputs.skipped_files([tmp_path], find()) == []
 
 
 def test_names_of_outputs_do_not_collide():

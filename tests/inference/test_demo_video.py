@@ -128,12 +128,13 @@ def test_files_of_motion(clip, tmp_path):
 
 
 def test_what_files_of_motion_need():
-    motion_files.check(Demo(outputs=("bvh",), floor=True), ("pelv", "lank"))
-    motion_files.check(Demo(outputs=("npz",), floor=True, track=False), ("pelv",))
+    motion_files.check_feet(Demo(outputs=("bvh",), floor=True), ("pelv", "lank"))
+    motion_files.check_feet(Demo(outputs=("npz",), floor=True, track=False), ("pelv",))
+    motion_files.check_tracked(Demo(outputs=("npz",), floor=True, track=False))
     with pytest.raises(UserError, match="need tracked people"):
-        motion_files.check(Demo(outputs=("glb",), track=False), ("pelv", "lank"))
+        motion_files.check_tracked(Demo(outputs=("glb",), track=False))
     with pytest.raises(UserError, match="no feet"):
-        motion_files.check(Demo(outputs=("csv",), floor=True), ("pelv", "head"))
+        motion_files.check_feet(Demo(outputs=("csv",), floor=True), ("pelv", "head"))
 
 
 def test_people_without_a_joint_have_no_skeleton(tmp_path):

@@ -61,7 +61,7 @@ def seen(view, bodies, rng=None, *, px=0.0, depth=1.0):
 
 
 def observations(people, view):
-    return [multiview_posing._observation(view, people, i) for i in range(len(people))]
+    return [multiview_posing._observation(view, people, i, has_spread=False) for i in range(len(people))]
 
 
 def test_a_view_projects_and_looks_back():

@@ -40,6 +40,15 @@ def test_a_tilted_camera(tilt):
     np.testing.assert_allclose(rotation @ [0, 0, 1], [0, rotation[1, 2], -np.sqrt(1 - rotation[1, 2] ** 2)], atol=1e-9)
 
 
+def test_a_known_upward_direction_is_kept():
+    """Feet that are lower at one side: the heights are moved, by what half of them are lower or higher at most."""
+    poses = camera_view(tilt_deg=10)
+    rotation, translation = floor_frame(NAMES, poses, level=True)
+    np.testing.assert_array_equal(rotation, CAMERA_UP)
+    lowest = (poses @ rotation.T + translation)[:, 1:, 1].min(axis=1)
+    assert translation[[0, 2]].tolist() == [0, 0] and 0.02 < (lowest < 0).mean() < 0.5
+
+
 def test_somebody_in_the_air_and_a_damaged_frame_do_not_tilt_it():
     poses = camera_view(tilt_deg=10)
     ghost = poses[:80] + [-2000, -1500, 3000]
