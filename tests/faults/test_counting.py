@@ -332,6 +332,9 @@ class Column:
     def tolist(self):
         return list(self.values)
 
+    def __repr__(self):
+        return "a column"
+
 
 @pytest.mark.parametrize(
     "spelled",
