@@ -6,6 +6,7 @@ people = model("photo.jpg")
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,14 +22,19 @@ from metrabs_acae.inference import demo_inputs, demo_poses, pose_files
 from metrabs_acae.inference.demo_cameras import DemoCameras
 from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_settings import Demo
-from metrabs_acae.inference.image_list import checked_image
+from metrabs_acae.inference.image_list import checked_image, has_detector
 from metrabs_acae.inference.photographs import Photograph, read_photograph
-from metrabs_acae.numpy_runtime.estimator import DESCRIPTION_FILE
-from metrabs_acae.numpy_runtime.networks import FORMATS
+from metrabs_acae.numpy_runtime import estimator, networks, portable
+from metrabs_acae.numpy_runtime.detection import DETECTORS, Detector
 from metrabs_acae.training.run_folder import open_run
 
 Picture = str | os.PathLike[str] | npt.NDArray[np.uint8]
 """A file, or [H, W, 3] uint8 RGB."""
+
+NO_DETECTOR = (
+    "This model has no detector; give the people's boxes: model(picture, boxes=...). (Without TensorFlow the detector "
+    "is detector.onnx, which --export --portable onnx writes.)"
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Model:
     """Poses of the people in pictures; made by `load`.
 
     Attributes:
-        estimator: what does the work: a loaded SavedModel, or a `PoseEstimator`, perhaps that of `numpy_runtime`.
+        estimator: what does the work: a loaded SavedModel, or a `PoseEstimator`, perhaps one of `numpy_runtime`.
         skeletons: names that the `skeleton` argument takes.
         has_detector: whether it finds people; else boxes must be given.
     """
@@ -68,7 +74,7 @@ class Model:
     def __init__(self, estimator: Any):
         self.estimator = estimator
         self.skeletons: tuple[str, ...] = tuple(filter(None, demo_poses.skeletons_of(estimator)))
-        self.has_detector: bool = hasattr(estimator, "detect_poses_batched")
+        self.has_detector: bool = has_detector(estimator)
 
     @overload  # a text is a sequence of texts, too
     def __call__(  # type: ignore[overload-overlap]
@@ -158,7 +164,7 @@ class Model:
                 photograph = read_photograph(name)
             boxes, image = demo_inputs.parse_boxes(boxes), photograph.image
             if boxes is None and not self.has_detector:
-                raise UserError("This model has no detector; give the people's boxes: model(picture, boxes=...).")
+                raise UserError(NO_DETECTOR)
             item = DemoInput("image", name, name)
             source = estimator.source(item, image, detected=boxes is None, tracked=False, focal=photograph.focal)
             (people,) = estimator([image], None if boxes is None else [boxes], source)
@@ -171,37 +177,82 @@ def load(model: str | os.PathLike[str] = "pretrained") -> Model:
     """A model for use from Python.
 
     Args:
-        model: "pretrained" (the model that comes with the project), a run folder, an exported model's folder, or the
-            ONNX or LiteRT network of an export (`crop_model/`, or a file in it), which runs without TensorFlow.
+        model: "pretrained" (the model that comes with the project), a run folder, an exported model's folder, or its
+            ONNX or LiteRT files (`portable/` or `crop_model/`, or a file in one of them), which run without TensorFlow.
+            Where TensorFlow is not installed, the files of the exported model are taken.
 
     Raises:
         UserError: if there is none.
     """
     model = os.fspath(model)
-    for runtime, name in FORMATS.items():
-        folder = model if os.path.isdir(model) else os.path.dirname(model)
-        named = os.path.isdir(model) or os.path.basename(model) == name
-        if named and all(os.path.isfile(os.path.join(folder, n)) for n in (name, DESCRIPTION_FILE)):
-            return Model(_numpy_estimator(folder, runtime))
+    path = _network_file(Path(model))
+    if path:
+        return Model(_numpy_estimator(path))
+    run = open_run(model, or_exported=True)
+    exported = Path(model) if run is None else run.model
+    if not importlib.util.find_spec("tensorflow"):
+        path = _network_file(exported / "portable") or _network_file(exported / "crop_model")
+        if path is None:
+            raise UserError(
+                f"{model} needs TensorFlow, which is not installed, or files that do without it: export the model with "
+                "--portable onnx where TensorFlow is."
+            )
+        return Model(_numpy_estimator(path))
     from metrabs_acae.backend import import_tensorflow_quietly, set_up_keras
     from metrabs_acae.commands.export import estimator_of
 
-    run = open_run(model, or_exported=True)
     import_tensorflow_quietly()
-    if run is None:
-        return Model(demo_poses.load_saved_model(model))
-    if not run.is_box and (run.model / "saved_model.pb").exists():
-        return Model(demo_poses.load_saved_model(run.model))
+    if run is None or (not run.is_box and (exported / "saved_model.pb").exists()):
+        return Model(demo_poses.load_saved_model(exported))
     os.environ["KERAS_BACKEND"] = "tensorflow"  # checkpoints of a training on JAX fit as well
     set_up_keras()
     return Model(estimator_of(run))
 
 
-def _numpy_estimator(folder: str, runtime: str):
-    from metrabs_acae.numpy_runtime import PoseEstimator
+def _network_file(model: Path) -> Path | None:
+    """The ONNX or LiteRT file that is meant by its path or its folder's; None: something else is meant.
 
+    Raises:
+        UserError: it is such a file, but none that gives poses, or its description is missing.
+    """
+    if model.is_dir():
+        usual = [*(names["float32"] for names in portable.POSE_FILES.values()), *networks.FORMATS.values()]
+        found = (model / name for name in usual if (model / _description_of(name)).is_file())
+        return next((path for path in found if path.is_file()), None)
+    if model.suffix not in networks.RUNTIMES or not model.is_file():
+        return None
+    if model.name in DETECTORS.values():
+        raise UserError(f"{model} only finds people; give the file of the poses, {model.with_name('pose.onnx')}.")
+    if not model.with_name(_description_of(model.name)).is_file():
+        raise UserError(f"{model} needs {_description_of(model.name)} beside it, which --export wrote with it.")
+    return model
+
+
+def _description_of(name: str) -> str:
+    return estimator.DESCRIPTION_FILE if name in networks.FORMATS.values() else portable.DESCRIPTION_FILE
+
+
+def _numpy_estimator(path: Path):
+    """What runs the file, with the detector that was exported with it."""
+    runtime = networks.RUNTIMES[path.suffix]
+    package = {"onnx": "onnxruntime", "litert": "ai-edge-litert"}[runtime]
     try:
-        return PoseEstimator(folder, runtime)
+        detector = _detector_beside(path, runtime)
+        if path.name in networks.FORMATS.values():
+            return estimator.PoseEstimator(path.parent, runtime, detector=detector)
+        return portable.PortableEstimator(path, detector=detector)
     except ImportError as error:
-        package = {"onnx": "onnxruntime", "litert": "ai-edge-litert"}[runtime]
-        raise UserError(f"{folder} needs {package} ({error}); install it with: pip install {package}.") from None
+        raise UserError(f"{path} needs {package} ({error}); install it with: pip install {package}.") from None
+
+
+def _detector_beside(path: Path, runtime: str) -> Detector | None:
+    """The detector that was exported with a file, best for the same runtime."""
+    for kind in sorted(DETECTORS, key=lambda kind: kind != runtime):
+        for folder in (path.parent, path.parent.parent / "portable"):
+            if (folder / DETECTORS[kind]).is_file():
+                try:
+                    return Detector(folder / DETECTORS[kind])
+                except ImportError:
+                    if kind == runtime:
+                        raise
+    return None

@@ -19,6 +19,7 @@ import numpy as np
 
 from metrabs_acae import numpy_runtime
 from metrabs_acae.errors import UserError
+from metrabs_acae.inference.error_map import ErrorMap
 from metrabs_acae.numpy_runtime import estimator as runtime
 from metrabs_acae.numpy_runtime.crop_views import REFERENCE_RANGES, AugmentationRanges
 from metrabs_acae.numpy_runtime.networks import FORMATS, load_network
@@ -52,6 +53,7 @@ def export_crop_model(
     rotation_mode: str = "limited",
     augmentation_ranges: AugmentationRanges = REFERENCE_RANGES,
     center_offset_px: float = -0.5,
+    error_map: ErrorMap | None = None,
     estimator=None,
     photographs: Sequence[Photograph] = (),
     log=print,
@@ -62,7 +64,8 @@ def export_crop_model(
         model: Keras model or other callable, see `crop_model.CropModel`.
         skeleton: joints of the network's output. output_skeletons: by name, of what comes out in the end ("": all).
         image_size: crop side, px. batch_size: of the static shapes.
-        joint_transform, rotation_mode, augmentation_ranges, center_offset_px: as of `multiperson.PoseEstimator`.
+        joint_transform, rotation_mode, augmentation_ranges, center_offset_px, error_map: as of
+            `multiperson.PoseEstimator`.
         estimator: a `multiperson.PoseEstimator` of the same model, to compare whole pictures with.
         photographs: to compare on; none: smooth noise.
 
@@ -85,6 +88,8 @@ def export_crop_model(
     description = _describe(model, skeleton, output_skeletons, image_size, batch_size, names)
     description |= {"rotation_mode": rotation_mode, "center_offset_px": center_offset_px}
     description["augmentation_ranges"] = augmentation_ranges._asdict()
+    if error_map is not None:
+        description["error_map"] = error_map.lists()
     (folder / runtime.DESCRIPTION_FILE).write_text(json.dumps(description))
     decoder = np.asarray(model.decoder.matrix()) if getattr(model, "decodes_latents", False) else None
     matrices = {"decoder": decoder, "joint_transform": joint_transform}

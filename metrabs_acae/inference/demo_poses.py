@@ -16,7 +16,7 @@ from metrabs_acae.inference.demo_inputs import DemoInput
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.each_person import estimate_each
 from metrabs_acae.inference.exif import Focal
-from metrabs_acae.inference.image_list import detect_poses_list, estimate_poses_list
+from metrabs_acae.inference.image_list import detect_poses_list, estimate_poses_list, has_detector
 from metrabs_acae.inference.pose_files import (
     PEOPLE_FIELDS,
     People,
@@ -26,7 +26,7 @@ from metrabs_acae.inference.pose_files import (
     write_json,
     write_poses_npz,
 )
-from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
+from metrabs_acae.numpy_runtime import Estimator as NumpyEstimator
 
 RESULT_SUFFIXES = (
     *(".overlay.png", ".views.png", ".overlay.mp4", ".json", ".npz", ".html", ".glb", ".csv"),
@@ -56,12 +56,12 @@ def load_saved_model(path):
 
 def require_detector(model, path) -> None:
     """UserError if the model does not find people by itself."""
-    if not hasattr(model, "detect_poses_batched"):
+    if not has_detector(model):
         raise UserError(f"{path} has no detector; give the people's boxes with --boxes LEFT,TOP,WIDTH,HEIGHT[;...].")
 
 
 def skeletons_of(model) -> list[str]:
-    """Names of the skeletons of a SavedModel or `PoseEstimator`, also that of `numpy_runtime`."""
+    """Names of the skeletons of a SavedModel or `PoseEstimator`, also one of `numpy_runtime`."""
     return list(model.skeletons if isinstance(model, NumpyEstimator) else model.per_skeleton_joint_names)
 
 

@@ -14,7 +14,7 @@ from metrabs_acae.evaluation.predict import VIEW_SCALE
 from metrabs_acae.evaluation.views import person_view, project
 from metrabs_acae.inference.image_list import estimate_poses_list
 from metrabs_acae.inference.pose_files import Source
-from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
+from metrabs_acae.numpy_runtime import Estimator as NumpyEstimator
 
 UPWARDS = np.array([0.0, -1.0, 0.0])
 

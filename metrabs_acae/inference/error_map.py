@@ -41,6 +41,10 @@ class ErrorMap:
         """Expected errors [..., J] mm."""
         return self.levels_mm * np.exp(self.slopes * (entropy - self.centers))
 
+    def lists(self) -> dict[str, list[float]]:
+        """levels_mm, slopes, centers, for JSON."""
+        return {name: np.asarray(getattr(self, name)).tolist() for name in ("levels_mm", "slopes", "centers")}
+
     def save(self, path: str | Path) -> None:
         rounded = {name: np.round(getattr(self, name), 4).tolist() for name in ("levels_mm", "slopes", "centers")}
         with replacing(path) as temporary:

@@ -65,7 +65,8 @@ def export_saved_model(
         serving: "tensorflow", "triton", "tfhub": more, for servers, see `write_serving`.
         crop_formats: "onnx", "litert": also the network alone, in `crop_model/`, see `crop_export`; its report goes to
             `log`, into the folder and into the card. crop_batch_size, photographs: for that.
-        portable, portable_precisions: "onnx": also the whole way and the detector, in `portable/`, see `portable`.
+        portable, portable_precisions: "onnx", "litert": also the whole way and the detector, in `portable/`, see
+            `portable`.
 
     Returns:
         `path`.
@@ -100,6 +101,14 @@ def export_saved_model(
             raise UserError(f"The model cannot be written to {path.parent} ({error.message}).") from error
         (temporary / "fingerprint.pb").unlink(missing_ok=True)
         skeletons = {"": transformed_skeleton or skeleton, **output_skeletons}
+        way = {
+            "image_size": image_size,
+            "output_skeletons": skeletons,
+            "joint_transform": joint_transform,
+            "rotation_mode": rotation_mode,
+            "augmentation_ranges": augmentation_ranges,
+            "error_map": error_map,
+        }
         described = {name: shown(name, s).to_dict() for name, s in skeletons.items()}
         (temporary / SKELETONS_FILE).write_text(json.dumps(described, indent=1))
         parity = ""
@@ -110,16 +119,12 @@ def export_saved_model(
                 model,
                 skeleton,
                 temporary / CROP_MODEL_FOLDER,
-                image_size=image_size,
-                output_skeletons=skeletons,
                 formats=crop_formats,
                 batch_size=crop_batch_size,
-                joint_transform=joint_transform,
-                rotation_mode=rotation_mode,
-                augmentation_ranges=augmentation_ranges,
                 estimator=estimator,
                 photographs=photographs,
                 log=log,
+                **way,
             )
             parity = crop_export.render_parity(report)
         if portable:
@@ -129,21 +134,20 @@ def export_saved_model(
                 model,
                 skeleton,
                 temporary / PORTABLE_FOLDER,
-                image_size=image_size,
-                output_skeletons=skeletons,
+                formats=portable,
                 precisions=portable_precisions,
-                joint_transform=joint_transform,
-                rotation_mode=rotation_mode,
-                augmentation_ranges=augmentation_ranges,
                 with_detector=detector is not None and detector.portable,
+                **way,
             )
         card = render_card(
             image_size=image_size,
             skeletons=skeletons,
             has_detector=detector is not None,
             has_entropy=estimator.crop_model.has_entropy,
+            has_error_map=error_map is not None,
             n_known_bones=0 if bone_lengths is None else int(np.isfinite(bone_lengths).sum()),
             parity=parity,
+            portable=sorted(p.name for p in (temporary / PORTABLE_FOLDER).glob("*") if p.suffix != ".json"),
             more=model_card or {},
         )
         (temporary / CARD_FILE).write_text(card)

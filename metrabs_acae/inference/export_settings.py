@@ -20,9 +20,9 @@ class Export:
     """Write the network alone in these formats too, with what runs them on NumPy, into crop_model/ in the model."""
     crop_batch_size: int = setting(1, above=0)
     """Crops per call of those files."""
-    portable: tuple[Literal["onnx"], ...] = setting(())
-    """Write the whole way from picture to poses, and the detector, as one file each in this format, into portable/ in
-    the model."""
+    portable: tuple[Literal["onnx", "litert"], ...] = setting(())
+    """Write the whole way from picture to poses, and the detector, as one file each in these formats, into portable/
+    in the model."""
     portable_precisions: tuple[Literal["float32", "float16", "int8"], ...] = setting(("float32",))
     """Of the weights in those files: one file for each, beside that in float32."""
     web: str = setting("")

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.numpy_runtime import PoseEstimator as NumpyEstimator
+from metrabs_acae.numpy_runtime import Estimator as NumpyEstimator
 
 PER_IMAGE_ROW_RANKS = {"intrinsic_matrix": 2, "distortion_coeffs": 1, "extrinsic_matrix": 2}
 
@@ -26,7 +26,7 @@ def estimate_poses_list(
     """Poses of the people in given boxes of each image.
 
     Args:
-        model: a loaded SavedModel or a `PoseEstimator`, also that of `numpy_runtime`.
+        model: a loaded SavedModel or a `PoseEstimator`, also one of `numpy_runtime`.
         images: [H, W, 3] uint8 RGB each, of any sizes.
         boxes: for each image [P, 4] left, top, width, height.
         batch_size: most images per call of the model.
@@ -47,8 +47,8 @@ def estimate_poses_list(
     def call(indices, batch, arguments):
         rows = [boxes[i][:, :4] for i in indices]
         if isinstance(model, NumpyEstimator):
-            of_each = (_of_image(arguments, i) for i in range(len(batch)))
-            return [model.estimate_poses(*args, **more) for *args, more in zip(batch, rows, of_each, strict=True)]
+            pairs = enumerate(zip(batch, rows, strict=True))
+            return [model.estimate_poses(image, of_it, **_of_image(arguments, i)) for i, (image, of_it) in pairs]
         import tensorflow as tf
 
         ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(rows), [len(r) for r in rows])
@@ -62,10 +62,22 @@ def detect_poses_list(model, images: Sequence, *, batch_size: int = 8, **setting
 
     Arguments as for `estimate_poses_list` and `detect_poses_batched`; the results have boxes [P, 5] too, with scores.
     """
-    if not hasattr(model, "detect_poses_batched"):
+    if not has_detector(model):
         raise UserError("This model was exported without a detector; give boxes to estimate_poses_list.")
-    return _by_size(lambda indices, batch, arguments: _rows(model.detect_poses_batched(batch, **arguments)),
-                    images, batch_size, settings)  # fmt: skip
+
+    def call(indices, batch, arguments):
+        if isinstance(model, NumpyEstimator):
+            return [model.detect_poses(image, **_of_image(arguments, i)) for i, image in enumerate(batch)]
+        return _rows(model.detect_poses_batched(batch, **arguments))
+
+    return _by_size(call, images, batch_size, settings)
+
+
+def has_detector(model) -> bool:
+    """Whether the model finds people by itself."""
+    if isinstance(model, NumpyEstimator):
+        return model.detector is not None
+    return hasattr(model, "detect_poses_batched")
 
 
 def _rows(found) -> list[dict[str, np.ndarray]]:

@@ -17,15 +17,18 @@ def render_card(
     skeletons: Mapping[str, Skeleton],
     has_detector: bool,
     has_entropy: bool = False,
+    has_error_map: bool = False,
     n_known_bones: int = 0,
     parity: str = "",
+    portable: Sequence[str] = (),
     more: Mapping,
 ) -> str:
     """The model card, Markdown.
 
     Args:
         n_known_bones: how many bones the plausibility filter checks.
-        parity: the report on the ONNX and LiteRT files; "": there are none.
+        parity: the report on the ONNX and LiteRT files of the network; "": there are none.
+        portable: names of the files in `portable/`.
         more: further sections by title: text, a list of tables' rows (dicts), or anything that JSON can hold.
     """
     methods = "`estimate_poses`, `estimate_poses_batched`"
@@ -40,7 +43,9 @@ def render_card(
     ]
     table = tables.render(listed, "markdown")
     sections = _crop_model_section(parity) if parity else ""
+    sections += _portable_section(portable) if portable else ""
     sections += "".join(f"\n## {_title(key)}\n\n{_section(value)}\n" for key, value in more.items())
+    uncertainty = "the error to expect" if has_error_map else "the spread over the test-time augmentations"
     entropy = (
         'result["entropy"]  # [people, joints], 0 to 1: how undecided the network is about each joint\n'
         if has_entropy
@@ -60,7 +65,7 @@ image = np.array(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
 result = model.estimate_poses(image, boxes=tf.constant([[100.0, 50.0, 200.0, 400.0]]))
 result["poses3d"]  # [people, joints, 3], mm, x right, y down, z away from the camera
 result["poses2d"]  # [people, joints, 2], px
-result["uncertainty"]  # [people, joints], mm: the spread over the test-time augmentations
+result["uncertainty"]  # [people, joints], mm: {uncertainty}
 {entropy}```
 
 Methods: {methods}. For crops: `crop_model.predict_multi` ({image_size} x {image_size} px).
@@ -101,6 +106,26 @@ Compared with TensorFlow when it was written (largest difference of any joint; e
 ```
 {parity}
 ```
+"""
+
+
+def _portable_section(files: Sequence[str]) -> str:
+    detector = (
+        "\n`detector.onnx` finds the people (inputs `image`, `detector_threshold`, usually 0.3, and "
+        "`detector_nms_iou_threshold`, usually 0.7;\noutputs `boxes` [people, 4] and `scores`).\n"
+        if "detector.onnx" in files
+        else ""
+    )
+    return f"""
+## From picture to poses in one file
+
+`portable/` holds {", ".join(f"`{name}`" for name in files)}. The `pose` files do the whole way, for any language:
+inputs `image` [height, width, 3] uint8, `boxes` [people, 4], `intrinsic_matrix` [3, 3] (all -1: unknown),
+`distortion_coeffs` [12], `world_up_vector` [3] (0, -1, 0: the camera is held level), `num_aug` (int32 scalar, usually
+1); outputs as above for all joints. Where the joints of a skeleton are among them, `portable.json` says. Wrong boxes
+and cameras give NaN.
+{detector}
+With these files the model also runs in the browser: `--export --web FOLDER` writes the page.
 """
 
 

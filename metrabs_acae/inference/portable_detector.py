@@ -1,45 +1,49 @@
-"""The person detector of `movenet` as an ONNX graph, with the choice of people that `detectors` makes."""
+"""The person detector of `movenet` as a graph, with the choice of people that `detectors` makes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 
-from metrabs_acae.inference.onnx_graph import Graph, Value
+from metrabs_acae.inference.graph import Graph, Value
 
 ASSET = Path(__file__).parent / "assets" / "movenet_multipose.npz"
 LONGER_SIDE_PX, STRIDE, MULTIPLE_PX = 320, 4, 32
 MAX_CANDIDATES = MAX_DETECTIONS = 150
+INPUTS = {
+    "image": ("uint8", ["H", "W", 3]),
+    "detector_threshold": ("float32", []),
+    "detector_nms_iou_threshold": ("float32", []),
+}
+"""Type and shape of each."""
 _N_BLOCKS, _STRIDED = 17, (1, 3, 6, 13)
 _LATERALS = {2: "lateral4", 5: "lateral8", 9: "lateral16"}
 
 
-def detector_graph(notes: Mapping[str, str], path: str | Path = ASSET) -> onnx.ModelProto:
-    """The file whose inputs and outputs docs/use-the-model.md lists; weights in half precision, as published."""
-    g = Graph()
-    image = g.input("image", "uint8", ["H", "W", 3])
-    threshold = g.input("detector_threshold", "float32", [])
-    iou_threshold = g.input("detector_nms_iou_threshold", "float32", [])
+def found_people(g: Graph, network: Callable[[Value], Sequence[Value]]) -> dict[str, tuple[Value, list]]:
+    """The outputs that docs/use-the-model.md lists, and their shapes, of `INPUTS`.
+
+    Args:
+        network: of `movenet.MoveNet`: [h, w, 3] in [-1, 1] -> its heads, channels first, [1 or 2, h / 4, w / 4] each.
+    """
+    image, threshold, iou_threshold = (g.input(name, *of_input) for name, of_input in INPUTS.items())
     height, width = (image.shape[i].cast("float32") for i in range(2))
     scale = LONGER_SIDE_PX / g.maximum(height, width)
     rows, columns = (g.maximum((n * scale).unary("Round"), 1.0) for n in (height, width))
-    with np.load(path, allow_pickle=False) as arrays:
-        network = _Network(g, dict(arrays))
     center, extent, offset = network(_resized(g, image, (height, width), (rows, columns)) * (2 / 255) - 1.0)
 
     heat = center.unary("Sigmoid")
-    largest = g.op("MaxPool", heat, rank=4, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1])
-    scores = g.where(heat >= largest, heat, 0.0)[0, 0]  # [h, w]
+    largest = g.op("MaxPool", heat[None], rank=4, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1])[0]
+    scores = g.where(heat >= largest, heat, 0.0)[0]  # [h, w]
     n_rows, n_columns = (scores.shape[i] for i in range(2))
     cell_y, cell_x = g.arange(n_rows).cast("float32")[:, None], g.arange(n_columns).cast("float32")[None]
-    extent = g.maximum(extent[0], 0.0)
+    extent = g.maximum(extent, 0.0)
     per_cell = [n / r * STRIDE for n, r in ((height, rows), (width, columns))]
-    top, left = ((cell + offset[0, i] - extent[i] / 2) * per_cell[i] - 0.5 for i, cell in enumerate((cell_y, cell_x)))
+    top, left = ((cell + offset[i] - extent[i] / 2) * per_cell[i] - 0.5 for i, cell in enumerate((cell_y, cell_x)))
     boxes = g.stack([left, top, extent[1] * per_cell[1], extent[0] * per_cell[0]]).reshape(-1, 4)
-    return g.model(_chosen(g, boxes, scores.reshape(-1), threshold, iou_threshold), notes)
+    return _chosen(g, boxes, scores.reshape(-1), threshold, iou_threshold)
 
 
 def _chosen(g: Graph, boxes: Value, scores: Value, threshold: Value, iou_threshold: Value):
@@ -49,28 +53,18 @@ def _chosen(g: Graph, boxes: Value, scores: Value, threshold: Value, iou_thresho
     usable = (scores > 0) & (scores >= threshold) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
     usable = usable & (abs(boxes) < float("inf")).all([1])
     corners = g.concat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
-    kept = g.op(
-        "NonMaxSuppression",
-        corners[None],
-        g.where(usable, scores, -1.0)[None, None],
-        g.constant([MAX_DETECTIONS], "int64"),
-        iou_threshold[None],
-        g.constant([0.0], "float32"),
-        rank=2,
-        dtype="int64",
-    )[:, 2]
+    kept = g.suppressed(corners, g.where(usable, scores, -1.0), MAX_DETECTIONS, iou_threshold)
     return {"boxes": (g.gather(boxes, kept), ["N", 4]), "scores": (g.gather(scores, kept), ["N"])}
 
 
 def _resized(g: Graph, image: Value, size, new_size) -> Value:
-    """As `tf.image.resize` with antialias, then black up to what the strides need: [1, 3, h, w] in 0..255."""
+    """As `tf.image.resize` with antialias, then black up to what the strides need: [h, w, 3] in 0..255."""
     down, across = (_shares(g, n, new) for n, new in zip(size, new_size, strict=True))
     pixels = image.cast("float32")
     rows = g.op("MatMul", down, pixels.reshape(image.shape[0], -1), rank=2).reshape(-1, image.shape[1], 3)
     resized = g.op("MatMul", across, rows, rank=3)  # [h, w, 3]
     after = [((MULTIPLE_PX - n.cast("int64") % MULTIPLE_PX) % MULTIPLE_PX) for n in new_size]
-    padded = g.op("Pad", resized, g.vector([0, 0, 0, *after, 0]), rank=3)
-    return padded.transpose(2, 0, 1)[None]
+    return g.op("Pad", resized, g.vector([0, 0, 0, *after, 0]), rank=3)
 
 
 def _shares(g: Graph, size: Value, new_size: Value) -> Value:
@@ -82,14 +76,16 @@ def _shares(g: Graph, size: Value, new_size: Value) -> Value:
     return shares / shares.reduce("Sum", [1])[:, None]
 
 
-class _Network:
-    """`movenet.MoveNet.__call__`, channels first."""
+class Network:
+    """`movenet.MoveNet.__call__` as `found_people` wants it; weights in half precision, as published."""
 
-    def __init__(self, graph: Graph, weights: dict[str, np.ndarray]):
-        self._graph, self._weights = graph, weights
+    def __init__(self, graph: Graph, path: str | Path = ASSET):
+        self._graph = graph
+        with np.load(path, allow_pickle=False) as arrays:
+            self._weights = dict(arrays)
 
     def __call__(self, x: Value) -> tuple[Value, ...]:
-        laterals, n_channels = {}, 0
+        x, laterals, n_channels = x.transpose(2, 0, 1)[None], {}, 0
         x = self._relu6(self._convolution(x, "stem", stride=2))
         for i in range(_N_BLOCKS):
             block, strided = f"block{i:02}", i in _STRIDED
@@ -105,7 +101,7 @@ class _Network:
         for level in (16, 8, 4):
             x = self._separable(self._doubled(x) + laterals[f"lateral{level}"], f"pyramid{level}")
         return tuple(
-            self._convolution(self._separable(x, f"{head}_hidden"), head) for head in ("center", "scale", "offset")
+            self._convolution(self._separable(x, f"{head}_hidden"), head)[0] for head in ("center", "scale", "offset")
         )
 
     def _convolution(self, x: Value, name: str, stride: int = 1, *, depthwise: bool = False) -> Value:

@@ -1,4 +1,4 @@
-"""The whole way from one picture to poses as an ONNX graph around the network.
+"""The whole way from one picture to poses as a graph around the network.
 
 What is computed is that of `PoseEstimator.estimate_poses` with one sample a crop pixel, for all crops at once, without
 a loop. Of the picture only the part that is seen is made smaller. That method stops where an argument is wrong; a graph
@@ -8,17 +8,26 @@ cannot, so the poses concerned are NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import onnx
 
-from metrabs_acae.inference.onnx_graph import Graph, Value
+from metrabs_acae.inference.error_map import ErrorMap
+from metrabs_acae.inference.graph import Graph, Value
 from metrabs_acae.numpy_runtime import lens, rules
 from metrabs_acae.numpy_runtime.crop_views import MIN_DEPTH_MM, AugmentationRanges
 from metrabs_acae.numpy_runtime.resampling import DISPLAY_GAMMA, N_LEVELS, OUTSIDE
 
+INPUTS = {
+    "image": ("uint8", ["H", "W", 3]),
+    "boxes": ("float32", ["N", 4]),
+    "intrinsic_matrix": ("float32", [3, 3]),
+    "distortion_coeffs": ("float32", [12]),
+    "world_up_vector": ("float32", [3]),
+    "num_aug": ("int32", []),
+}
+"""Type and shape of each."""
 USUAL_FOV_DEGREES = 55.0
 MARGIN_PX = 8
 """By which the part that is made smaller is larger than what is seen: two pixels of the smallest level."""
@@ -40,8 +49,9 @@ class Crops(NamedTuple):
     mirrored: Value
 
 
-def pose_graph(
-    network: onnx.ModelProto,
+def whole_way(
+    g: Graph,
+    network: Callable[[dict[str, Value]], dict[str, Value]],
     *,
     image_size: int,
     mirror: Sequence[int],
@@ -49,23 +59,18 @@ def pose_graph(
     rotation_mode: str,
     ranges: AugmentationRanges,
     center_offset_px: float,
-    notes: Mapping[str, str],
-) -> onnx.ModelProto:
-    """The file whose inputs and outputs docs/use-the-model.md lists.
+    error_map: ErrorMap | None = None,
+) -> dict[str, tuple[Value, list]]:
+    """The outputs that docs/use-the-model.md lists, and their shapes, of `INPUTS`.
 
     Args:
         network: of any number of crops, with the inputs and outputs of `crop_export`.
         mirror: [J] the mirror map of its joints. joint_transform: [J, J'] applied to them.
-        rotation_mode, ranges, center_offset_px: as of `PoseEstimator`.
-        notes: text by name, kept in the file.
+        rotation_mode, ranges, center_offset_px, error_map: as of `PoseEstimator`.
     """
-    g = Graph()
-    image = g.input("image", "uint8", ["H", "W", 3])
-    given_boxes = g.input("boxes", "float32", ["N", 4])
-    given_intrinsics = g.input("intrinsic_matrix", "float32", [3, 3])
-    distortion = g.input("distortion_coeffs", "float32", [12])
-    up = g.input("world_up_vector", "float32", [3])
-    num_aug = g.maximum(g.input("num_aug", "int32", []), 1).cast("int64")
+    given = [g.input(name, *of_input) for name, of_input in INPUTS.items()]
+    image, given_boxes, given_intrinsics, distortion, up, num_aug = given
+    num_aug = g.maximum(num_aug, 1).cast("int64")
 
     size = image.shape[1], image.shape[0]
     (intrinsics, distortion, up), camera_is_valid = _camera(g, given_intrinsics, distortion, up, size, center_offset_px)
@@ -82,17 +87,19 @@ def pose_graph(
         "image": pictures,
         "intrinsics": _crop_intrinsics(g, crops.scale, intrinsics, image_size, center_offset_px),
     }
-    outputs = g.include(network, inputs, "network/")
-    poses, entropy = _in_camera(g, outputs, crops, num_aug, mirror, joint_transform)
+    poses, entropy = _in_camera(g, network(inputs), crops, num_aug, mirror, joint_transform)
 
     poses2d = _project(g, poses, intrinsics, distortion)
-    mean = poses.reduce("Mean", [1])
-    deviation = poses - mean[:, None]
+    mean, entropy = poses.reduce("Mean", [1]), entropy.reduce("Mean", [1])
+    if error_map is None:
+        uncertainty = ((poses - mean[:, None]) ** 2).reduce("Mean", [1]).reduce("Sum", [2]) ** 0.5
+    else:
+        uncertainty = ((entropy - error_map.centers) * error_map.slopes).unary("Exp") * error_map.levels_mm
     found = {
         "poses3d": mean,
         "poses2d": poses2d.reduce("Mean", [1]),
-        "uncertainty": (deviation * deviation).reduce("Mean", [1]).reduce("Sum", [2]) ** 0.5,
-        "entropy": entropy.reduce("Mean", [1]),
+        "uncertainty": uncertainty,
+        "entropy": entropy,
     }
     is_valid = are_boxes & camera_is_valid
     n_joints = len(mirror) if joint_transform is None else joint_transform.shape[1]
@@ -101,7 +108,7 @@ def pose_graph(
         valid = is_valid[(slice(None),) + (None,) * (value.rank - 1)]
         more = {"poses3d": [3], "poses2d": [2]}.get(name, [])
         results[name] = g.where(valid, value, float("nan"))[0:n_given], ["N", n_joints, *more]
-    return g.model(results, notes)
+    return results
 
 
 def _camera(g: Graph, given: Value, distortion: Value, up: Value, size, center_offset_px: float):

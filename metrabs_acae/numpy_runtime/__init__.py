@@ -10,6 +10,8 @@ only that folder, NumPy, and onnxruntime or ai-edge-litert:
 Conventions and results are those of the SavedModel; wrong arguments raise ValueError.
 """
 
+from .detection import Detector, Estimator
 from .estimator import PoseEstimator
+from .portable import PortableEstimator
 
-__all__ = ["PoseEstimator"]
+__all__ = ["Detector", "Estimator", "PortableEstimator", "PoseEstimator"]

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from . import rules
+from . import crop_views, rules
+
+
+class Camera(NamedTuple):
+    """intrinsics [3, 3], distortion [12], extrinsics [4, 4] (world to camera), and what is up, [3] in its frame."""
+
+    intrinsics: np.ndarray
+    distortion: np.ndarray
+    extrinsics: np.ndarray
+    up: np.ndarray
+
+    def to_world(self, poses, *, absolute: bool = True):
+        """Points [..., 3] of the camera frame; not `absolute`: directions."""
+        inverse = np.linalg.inv(self.extrinsics)
+        return poses @ inverse[:3, :3].T + (inverse[:3, 3] if absolute else 0)
 
 
 def require(value, condition, message: str):
@@ -34,6 +50,25 @@ def boxes(value, image_size_wh):
     if boxes.ndim != 2 or boxes.shape[1] < 4:
         raise ValueError("boxes must have shape [number of people, 4]: left, top, width, height in pixels.")
     return rules.boxes_in_picture(rules.boxes(boxes[:, :4], require), *image_size_wh, require)
+
+
+def camera(image_size_wh, intrinsic_matrix, distortion_coeffs, extrinsic_matrix, world_up_vector, fov_degrees, offset):
+    """`Camera` of what `PoseEstimator.estimate_poses` is given; offset: principal points are at size / 2 + this."""
+    given = intrinsics(intrinsic_matrix, image_size_wh)
+    if not 0 < fov_degrees < 180:
+        raise ValueError("default_fov_degrees must lie between 0 and 180.")
+    if given is None:
+        given = crop_views.intrinsics_from_fov(fov_degrees, *image_size_wh[::-1], center_offset_px=offset)
+    lens = distortion(distortion_coeffs, given, image_size_wh)
+    world_to_camera = extrinsics(extrinsic_matrix)
+    return Camera(given, lens, world_to_camera, world_to_camera[:3, :3] @ up(world_up_vector))
+
+
+def count(name: str, value, most: int):
+    """An integer from 1 to `most`."""
+    if not 1 <= value <= most or int(value) != value:
+        raise ValueError(f"{name} must be an integer from 1 to {most}.")
+    return int(value)
 
 
 def intrinsics(value, image_size_wh):

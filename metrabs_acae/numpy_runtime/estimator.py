@@ -8,25 +8,24 @@ from pathlib import Path
 import numpy as np
 
 from . import arguments, crop_views, reconstruction, resampling
+from .detection import Detector, Estimator
 from .networks import FORMATS, load_network, run_in_batches
 
 DESCRIPTION_FILE = "crop_model.json"
 MATRICES_FILE = "matrices.npz"
 
 
-class PoseEstimator:
+class PoseEstimator(Estimator):
     """The exported crop model with everything around it.
 
     Args:
         folder: that `--export --crop-formats` wrote (`crop_model/` in the model).
         runtime: "onnx" or "litert".
         threads: of the runtime; None: its own choice.
-
-    Attributes:
-        joint_names: of all joints. skeletons: {name: {"joint_names", "edges", "indices"}}.
+        detector: for `detect_poses`; None: boxes must be given.
     """
 
-    def __init__(self, folder, runtime: str = "onnx", *, threads: int | None = None):
+    def __init__(self, folder, runtime: str = "onnx", *, threads: int | None = None, detector: Detector | None = None):
         folder = Path(folder)
         description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8-sig"))
         self.description = description
@@ -38,6 +37,7 @@ class PoseEstimator:
         self._ranges = crop_views.AugmentationRanges(**description.get("augmentation_ranges", {}))
         matrices = dict(np.load(folder / MATRICES_FILE)) if (folder / MATRICES_FILE).exists() else {}
         self._decoder, self._joint_transform = matrices.get("decoder"), matrices.get("joint_transform")
+        self.detector = detector
         self._network = load_network(folder / FORMATS.get(runtime, ""), runtime, threads=threads)
 
     def estimate_poses(
@@ -69,63 +69,64 @@ class PoseEstimator:
             absolute: False: only the 3D head's poses, their mean joint in the origin, turned into the camera's axes.
 
         Returns:
-            poses3d [P, J, 3] mm in the world frame, uncertainty [P, J] mm (spread over the crops), entropy [P, J] in
-            0..1 (if the network tells), and, if absolute, poses2d [P, J, 2] px. Without `average_aug` poses are
-            [P, A, J, ...].
+            poses3d [P, J, 3] mm in the world frame, uncertainty [P, J] mm (the error to expect or, of models without
+            an error map, the spread over the crops), entropy [P, J] in 0..1 (if the network tells), and, if absolute,
+            poses2d [P, J, 2] px. Without `average_aug` poses are [P, A, J, ...].
         """
         image = arguments.image(image)
         size_wh = (image.shape[1], image.shape[0])
         boxes = arguments.boxes(boxes, size_wh)
-        intrinsics = arguments.intrinsics(intrinsic_matrix, size_wh)
-        if not 0 < default_fov_degrees < 180:
-            raise ValueError("default_fov_degrees must lie between 0 and 180.")
-        if intrinsics is None:
-            offset = self.description["center_offset_px"]
-            intrinsics = crop_views.intrinsics_from_fov(default_fov_degrees, *image.shape[:2], center_offset_px=offset)
-        distortion = arguments.distortion(distortion_coeffs, intrinsics, size_wh)
-        extrinsics = arguments.extrinsics(extrinsic_matrix)
-        up = arguments.up(world_up_vector)
-        for name, value, most in (("num_aug", num_aug, 1000), ("antialias_factor", antialias_factor, 64)):
-            if not 1 <= value <= most or int(value) != value:
-                raise ValueError(f"{name} must be an integer from 1 to {most}.")
-        if skeleton not in self.skeletons:
-            known = ", ".join(n for n in self.skeletons if n)
-            raise ValueError(f"skeleton must be '' (all joints) or one of: {known}.")
-        joints = np.array(self.skeletons[skeleton]["indices"], int)
+        offset = self.description["center_offset_px"]
+        camera = arguments.camera(
+            size_wh,
+            intrinsic_matrix,
+            distortion_coeffs,
+            extrinsic_matrix,
+            world_up_vector,
+            default_fov_degrees,
+            offset,
+        )
+        num_aug = arguments.count("num_aug", num_aug, 1000)
+        antialias_factor = arguments.count("antialias_factor", antialias_factor, 64)
+        joints = self.places_of(skeleton)
 
         crops = [
             crop_views.crop_cameras(
                 box,
-                intrinsics,
-                distortion,
-                extrinsics[:3, :3] @ up,
+                camera.intrinsics,
+                camera.distortion,
+                camera.up,
                 size=self.image_size,
                 num_aug=num_aug,
                 rotation_mode=self.description["rotation_mode"],
                 ranges=self._ranges,
-                center_offset_px=self.description["center_offset_px"],
+                center_offset_px=offset,
             )
             for box in boxes
         ]
-        flat = [camera for of_person in crops for camera in of_person]
-        values = self._predict(image, intrinsics, distortion, flat, antialias_factor, absolute, mix_3d_inside_fov,
-                               weak_perspective)  # fmt: skip
+        flat = [crop for of_person in crops for crop in of_person]
+        values = self._predict(image, camera, flat, antialias_factor, absolute, mix_3d_inside_fov, weak_perspective)
         shape = (len(boxes), num_aug, len(joints))
         values = {name: v[:, joints].reshape(*shape, *v.shape[2:]) for name, v in values.items()}
         poses = values["poses3d"]
-        poses2d = crop_views.project(poses, intrinsics, distortion)
-        spread = np.sqrt(poses.var(1).sum(-1))
-        to_world = np.linalg.inv(extrinsics)
-        poses = poses @ to_world[:3, :3].T + (to_world[:3, 3] if absolute else 0)
+        poses2d = crop_views.project(poses, camera.intrinsics, camera.distortion)
+        entropy = values["entropy"].mean(1) if "entropy" in values else None
+        error_map = self.description.get("error_map")
+        if entropy is not None and error_map:
+            levels, slopes, centers = (np.array(error_map[k])[joints] for k in ("levels_mm", "slopes", "centers"))
+            uncertainty = levels * np.exp(slopes * (entropy - centers))
+        else:
+            uncertainty = np.sqrt(poses.var(1).sum(-1))
+        poses = camera.to_world(poses, absolute=absolute)
         mean = (lambda x: x.mean(1)) if average_aug else (lambda x: x)
-        result = {"poses3d": mean(poses), "uncertainty": spread}
+        result = {"poses3d": mean(poses), "uncertainty": uncertainty}
         if absolute:
             result["poses2d"] = mean(poses2d)
-        if "entropy" in values:
-            result["entropy"] = values["entropy"].mean(1)
+        if entropy is not None:
+            result["entropy"] = entropy
         return {name: value.astype(np.float32) for name, value in result.items()}
 
-    def _predict(self, image, intrinsics, distortion, crops, antialias_factor, absolute, mix, weak_perspective):
+    def _predict(self, image, camera, crops, antialias_factor, absolute, mix, weak_perspective):
         """Of each crop: poses3d [C, J, 3] in the image's camera frame, and entropy [C, J] if the network tells."""
         n_joints = len(self.joint_names)
         has_entropy = "entropy" in self.description["outputs"]
@@ -137,7 +138,12 @@ class PoseEstimator:
             "image": np.stack(
                 [
                     resampling.render_crop(
-                        pyramid, intrinsics, distortion, c, size=self.image_size, antialias_factor=antialias_factor
+                        pyramid,
+                        camera.intrinsics,
+                        camera.distortion,
+                        c,
+                        size=self.image_size,
+                        antialias_factor=antialias_factor,
                     )
                     for c in crops
                 ]

@@ -1,4 +1,4 @@
-"""Network files with a fixed batch size as functions: {"image", "intrinsics"} -> outputs by name."""
+"""ONNX and LiteRT files as functions of arrays: inputs by name -> outputs by name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import numpy as np
 
 FORMATS = {"onnx": "crop_model.onnx", "litert": "crop_model.tflite"}
 """File name of each format."""
+RUNTIMES = {".onnx": "onnx", ".tflite": "litert"}
+"""By the ending of a file."""
 
 
 def load_network(path, kind: str, *, threads: int | None = None) -> Callable[[dict], dict]:
-    """A function of arrays of exactly the file's batch size: image [B, S, S, 3], intrinsics [B, 3, 3] -> dict.
+    """A function of arrays, which are cast to the file's types; those that it does not take are left out.
 
     Args:
+        path: of a crop model, of exactly its batch size: image [B, S, S, 3], intrinsics [B, 3, 3]; or a file of
+            `portable`.
         kind: "onnx" (needs onnxruntime) or "litert" (needs ai-edge-litert, tflite-runtime or TensorFlow).
     """
     if kind not in FORMATS:
@@ -39,10 +43,11 @@ def _load_onnx(path: str, threads: int | None):
         options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=onnxruntime.get_available_providers())
     names = [o.name for o in session.get_outputs()]
-    wanted = {i.name for i in session.get_inputs()}
+    types = {i.name: i.type.removeprefix("tensor(").removesuffix(")") for i in session.get_inputs()}
+    dtypes = {name: {"float": "float32"}.get(kind, kind) for name, kind in types.items()}
 
     def run(inputs):
-        given = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items() if name in wanted}
+        given = {name: np.asarray(inputs[name], dtype, "C") for name, dtype in dtypes.items()}
         return dict(zip(names, session.run(names, given), strict=True))
 
     return run
@@ -50,11 +55,10 @@ def _load_onnx(path: str, threads: int | None):
 
 def _load_litert(path: str, threads: int | None):
     runner = _interpreter_class()(model_path=path, num_threads=threads).get_signature_runner()
-    wanted = set(runner.get_input_details())
+    dtypes = {name: details["dtype"] for name, details in runner.get_input_details().items()}
 
     def run(inputs):
-        given = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items() if name in wanted}
-        return runner(**given)
+        return runner(**{name: np.asarray(inputs[name], dtype, "C") for name, dtype in dtypes.items()})
 
     return run
 

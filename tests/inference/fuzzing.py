@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from metrabs_acae import numpy_runtime
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import detectors, export
+from metrabs_acae.inference.error_map import ErrorMap
 from metrabs_acae.inference.image_list import detect_poses_list, estimate_poses_list
 from metrabs_acae.skeletons import available_output_skeletons, get_skeleton
 
@@ -58,6 +59,7 @@ def export_model(path, crop_formats=(), portable=()):
         output_skeletons=available_output_skeletons(SKELETON),
         detector=detectors.PersonDetector(candidates),
         bone_lengths=np.full(len(SKELETON.edges), 800, np.float32),
+        error_map=ErrorMap(SKELETON.joint_names, *np.random.default_rng(1).uniform(1, 4, (3, SKELETON.n_joints))),
         crop_formats=crop_formats,
         portable=portable,
         log=lambda text: None,

@@ -1,6 +1,7 @@
 """The two-line API: the same numbers as the model's own methods, for every kind of picture and of model."""
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -80,35 +81,83 @@ def test_a_runs_model_is_found(exported_model, monkeypatch, tmp_path):
 
 
 WITHOUT_TENSORFLOW = """
-    import sys
+    import json, sys
 
     sys.modules["tensorflow"] = sys.modules["keras"] = None
     import metrabs_acae
 
     assert "numpy" not in sys.modules and "metrabs_acae.api" not in sys.modules  # what one does not use costs nothing
-    model = metrabs_acae.load(sys.argv[1])
-    people = model(sys.argv[2], boxes=%s, skeleton="h36m_17")
-    try:
-        model(sys.argv[2])
-    except metrabs_acae.UserError as error:
-        print(error, file=sys.stderr)
-    import json
-
-    print(json.dumps({"poses3d": people.poses3d.tolist(), "joints": people.joint_names}))
+    picture, *paths = sys.argv[1:]
+    for path in paths:
+        try:
+            model = metrabs_acae.load(path)
+            people = model(picture, boxes=%s, skeleton="h36m_17")
+            arrays = {name: getattr(people, name).tolist() for name in ("poses3d", "uncertainty")}
+            print(json.dumps({**arrays, "joints": people.joint_names}))
+            people = model(picture, skeleton="h36m_17")
+            print(json.dumps({"boxes": people.boxes.tolist(), "scores": people.scores.tolist()}))
+        except metrabs_acae.UserError as error:
+            print(json.dumps(str(error)))
 """
 
 
-@pytest.mark.parametrize("part", ["", "crop_model.onnx"])
-def test_onnx_without_tensorflow(exported_model, model, folder, part):
+@pytest.fixture(scope="module")
+def without_detector(exported_model, tmp_path_factory):
+    """The exported model's folder with its files for ONNX alone."""
     pytest.importorskip("onnxruntime")
+    target = tmp_path_factory.mktemp("without") / "model"
+    shutil.copytree(exported_model, target, ignore=shutil.ignore_patterns("detector.onnx"))
+    return target
+
+
+def write_detector(path):
+    """One that sees somebody at BOXES[1] with a score of 0.8, and a score that is too low at BOXES[0]."""
+    import onnx
+
+    from metrabs_acae.inference.onnx_graph import OnnxGraph
+
+    g = OnnxGraph()
+    g.input("image", "uint8", ["H", "W", 3])
+    threshold = g.input("detector_threshold", "float32", [])
+    g.input("detector_nms_iou_threshold", "float32", [])
+    scores = g.constant([0.8, 0.2], "float32")
+    n = (scores >= threshold).cast("int64").reduce("Sum")
+    boxes = g.constant(BOXES[::-1], "float32")
+    onnx.save(g.model({"boxes": (boxes[0:n], ["N", 4]), "scores": (scores[0:n], ["N"])}, {}), path)
+
+
+def lines_without_tensorflow(picture, *paths):
     code = textwrap.dedent(WITHOUT_TENSORFLOW) % BOXES
-    arguments = [exported_model / "crop_model" / part, folder / "a.png"]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, picture, *paths], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "no detector; give the people's boxes" in done.stderr
-    found, expected = json.loads(done.stdout), model(IMAGE, boxes=BOXES, skeleton="h36m_17")
-    np.testing.assert_allclose(found["poses3d"], expected.poses3d, atol=0.1)
-    assert tuple(found["joints"]) == expected.joint_names
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_onnx_without_tensorflow(without_detector, model, folder, tmp_path):
+    """All files of an export, by their names, their folders' and the model's; with boxes and, where it is, detector."""
+    expected = model(IMAGE, boxes=BOXES, skeleton="h36m_17")
+    with_detector = tmp_path / "model"
+    shutil.copytree(without_detector, with_detector)
+    write_detector(with_detector / "portable" / "detector.onnx")
+    parts = ["", "portable", "portable/pose.onnx", "crop_model", "crop_model/crop_model.onnx"]
+    found = lines_without_tensorflow(folder / "a.png", *(with_detector / part for part in parts))
+    assert len(found) == 2 * len(parts)
+    for given, detected in zip(found[::2], found[1::2], strict=True):
+        np.testing.assert_allclose(given["poses3d"], expected.poses3d, atol=0.1)
+        np.testing.assert_allclose(given["uncertainty"], expected.uncertainty, rtol=1e-3)
+        assert tuple(given["joints"]) == expected.joint_names
+        assert detected["boxes"] == [BOXES[1]] and detected["scores"] == [pytest.approx(0.8)]
+    found = lines_without_tensorflow(folder / "a.png", without_detector / "portable", without_detector / "crop_model")
+    assert all("no detector; give the people's boxes" in text for text in found[1::2])
+
+
+def test_files_that_cannot_be_loaded(without_detector, folder, tmp_path):
+    write_detector(tmp_path / "detector.onnx")
+    shutil.copy(without_detector / "portable" / "pose.onnx", tmp_path / "mine.onnx")
+    (tmp_path / "saved_model.pb").touch()
+    found = lines_without_tensorflow(folder / "a.png", *(tmp_path / n for n in ("detector.onnx", "mine.onnx", "")))
+    expected = "only finds people", "needs portable.json beside it", "needs TensorFlow, which is not installed"
+    assert len(found) == 3 and all(e in f for e, f in zip(expected, found, strict=True))
 
 
 @pytest.mark.parametrize(

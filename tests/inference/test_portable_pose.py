@@ -1,4 +1,4 @@
-"""The ONNX graph from picture to poses against `numpy_runtime`, around a network that sees colours."""
+"""The graph from picture to poses, as ONNX and LiteRT, against `numpy_runtime`, around a network that sees colours."""
 
 import json
 
@@ -7,16 +7,19 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from metrabs_acae import numpy_runtime
+from metrabs_acae.numpy_runtime import networks
 from metrabs_acae.numpy_runtime.crop_views import AugmentationRanges
 
 onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
-from metrabs_acae.inference import portable_pose  # noqa: E402
-from metrabs_acae.inference.onnx_graph import Graph  # noqa: E402
+from metrabs_acae.inference import litert_graph, portable, portable_pose  # noqa: E402
+from metrabs_acae.inference.error_map import ErrorMap  # noqa: E402
+from metrabs_acae.inference.onnx_graph import OnnxGraph  # noqa: E402
 
 SIZE, MIRROR = 32, (1, 0, 2, 3)
 RANGES = AugmentationRanges(15.0, 0.85, 1.1, 0.7)
+ERROR_MAP = ErrorMap(tuple("abcd"), *np.array([[9.0, 20, 30, 40], [0.0, 1, 2, 3], [0.1, 0.2, 0.3, 0]]))
 TRANSFORM = np.eye(4) * 0.8 + 0.05
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 IMAGE = np.kron(NOISE, np.ones((8, 8, 1), np.uint8))  # 480 x 640
@@ -26,49 +29,57 @@ SMALL, LARGE, HUGE = [300, 200, 24, 30], [200, 100, 70, 110], [-50, -20, 500, 48
 TOLERANCE = {"poses3d": 0.1, "poses2d": 0.1, "uncertainty": 0.1, "entropy": 1e-4}
 
 
-def network():
+def network(g, inputs):
     rng = np.random.default_rng(1)
-    g = Graph()
-    image = g.input("image", "float32", ["C", SIZE, SIZE, 3])
-    g.input("intrinsics", "float32", ["C", 3, 3])
-    means = image.reshape(-1, 4, 8, 4, 8, 3).reduce("Mean", [2, 4]).reshape(-1, 48)
+    means = inputs["image"].reshape(-1, 4, SIZE // 4, 4, SIZE // 4 * 3).reduce("Mean", [2])
+    means = means.reshape(-1, 4, 4, SIZE // 4, 3).reduce("Mean", [3]).reshape(-1, 48)
     weights = np.float32(rng.normal(0, 1000, (48, 12)) / np.sqrt(48))
     poses = g.op("MatMul", means, weights, rank=2).reshape(-1, 4, 3) + np.float32([0, 0, 3000])
-    entropy = means[:, :4]
+    return {"coords3d_mm": poses, "entropy": means[:, :4]}
+
+
+def network_file():
+    g = OnnxGraph()
+    inputs = {"image": g.input("image", "float32", ["C", SIZE, SIZE, 3])}
+    g.input("intrinsics", "float32", ["C", 3, 3])
+    poses, entropy = network(g, inputs).values()
     return g.model({"coords3d_mm": (poses, ["C", 4, 3]), "entropy": (entropy, ["C", 4])}, {})
 
 
-@pytest.fixture(scope="module", params=["limited", "half_full"])
+@pytest.fixture(scope="module", params=["onnx limited", "onnx half_full", "litert half_full"])
 def pair(request, tmp_path_factory):
-    """(function of the ONNX file, `numpy_runtime`'s estimator of the same network)"""
+    """(function of the file, `numpy_runtime`'s estimator of the same network)"""
+    runtime, rotation_mode = request.param.split()
     folder = tmp_path_factory.mktemp("network")
     description = {"image_size": SIZE, "batch_size": 1, "outputs": ["coords3d_mm", "entropy"], "mirror": MIRROR}
-    description |= {"rotation_mode": request.param, "center_offset_px": -0.5, "augmentation_ranges": RANGES._asdict()}
+    description |= {"rotation_mode": rotation_mode, "center_offset_px": -0.5, "augmentation_ranges": RANGES._asdict()}
     joints = {"joint_names": list("abcd"), "edges": [], "indices": [0, 1, 2, 3]}
+    transform, error_map = (TRANSFORM, None) if rotation_mode == "half_full" else (None, ERROR_MAP)
+    if error_map:
+        description["error_map"] = error_map.lists()
     (folder / "crop_model.json").write_text(json.dumps({**description, "skeletons": {"": joints}}))
-    onnx.save(network(), folder / "crop_model.onnx")
-    transform = TRANSFORM if request.param == "half_full" else None
+    onnx.save(network_file(), folder / "crop_model.onnx")
     if transform is not None:
         np.savez(folder / "matrices.npz", joint_transform=np.float32(transform))
-    model = portable_pose.pose_graph(
-        network(),
-        image_size=SIZE,
-        mirror=MIRROR,
-        joint_transform=transform,
-        rotation_mode=request.param,
-        ranges=RANGES,
-        center_offset_px=-0.5,
-        notes={"joints": "abcd"},
-    )
-    onnx.checker.check_model(model)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    names = [o.name for o in session.get_outputs()]
+    settings = {"image_size": SIZE, "mirror": MIRROR, "joint_transform": transform, "rotation_mode": rotation_mode}
+    settings |= {"ranges": RANGES, "center_offset_px": -0.5, "error_map": error_map}
+    path = folder / portable.POSE_FILES[runtime]["float32"]
+    if runtime == "onnx":
+        model = portable.pose_graph(network_file(), {"joints": "abcd"}, **settings)
+        onnx.checker.check_model(model)
+        onnx.save(model, path)
+    else:
+        build = lambda g: portable_pose.whole_way(g, lambda inputs: network(g, inputs), **settings)  # noqa: E731
+        path.write_bytes(litert_graph.convert(portable_pose.INPUTS, build))
+    file = networks.load_network(path, runtime)
 
     def run(image, boxes, K=None, lens=None, up=(0, -1, 0), num_aug=1):
-        given = {"image": image, "boxes": np.float32(boxes).reshape(-1, 4), "num_aug": np.array(num_aug, np.int32)}
-        given["intrinsic_matrix"] = np.full((3, 3), -1, np.float32) if K is None else K
-        given["distortion_coeffs"] = np.zeros(12, np.float32) if lens is None else lens
-        return dict(zip(names, session.run(names, {**given, "world_up_vector": np.float32(up)}), strict=True))
+        boxes = np.float32(boxes).reshape(-1, 4)
+        if runtime == "litert" and not len(boxes):
+            pytest.skip("LiteRT has no arrays without elements")
+        given = {"image": image, "boxes": boxes, "num_aug": num_aug, "world_up_vector": up}
+        given["intrinsic_matrix"] = np.full((3, 3), -1) if K is None else K
+        return file({**given, "distortion_coeffs": np.zeros(12) if lens is None else lens})
 
     return run, numpy_runtime.PoseEstimator(folder, "onnx")
 
@@ -104,6 +115,8 @@ def test_agrees_with_the_numpy_runtime(pair, case):
         num_aug=given.get("num_aug", 1),
     )
     assert set(found) == set(expected)
+    if "error_map" in estimator.description:
+        np.testing.assert_allclose(found["uncertainty"], ERROR_MAP(found["entropy"]), rtol=1e-4)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=TOLERANCE[name], rtol=1e-4, err_msg=name)
 

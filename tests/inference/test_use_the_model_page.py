@@ -72,6 +72,7 @@ def test_card_and_checksums_cover_the_crop_model(exported_model):
     card, sums = (model / "model_card.md").read_text(), (model / "SHA256SUMS").read_text()
     if not (model / "crop_model").exists():
         pytest.skip("needs the extra [export]")
+    assert "`pose.onnx`" in card and "--export --web" in card and "the error to expect" in card
     assert "whole image" in card and "numpy_runtime" in card and "entropy" in card
     assert "crop_model/crop_model.onnx" in sums and "crop_model/numpy_runtime/estimator.py" in sums
 
