@@ -10,7 +10,6 @@ count: shoulders, elbows, wrists, hips, knees, ankles, by their COCO names or el
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterable
@@ -57,7 +56,7 @@ class Settings:
     """Errors of models and of MediaPipe's BlazePose on real people."""
 
     models: tuple[str, ...] = setting(("box=pretrained",))
-    """NAME=PATH each: a run folder, an exported model, 'pretrained', or a `pose*.onnx` of its `portable/`."""
+    """NAME=PATH each: a run folder, an exported model, 'pretrained', or a file of its `portable/`."""
     video: str = setting("")
     """The wheel of pose2sim 0.10.49 or a folder with its videos; empty: the installed package."""
     mediapipe: str = setting("")
@@ -89,8 +88,10 @@ class ModelEstimator:
     def __init__(self, path: str):
         import metrabs_acae
         from metrabs_acae.inference.demo_poses import joints_of
+        from metrabs_acae.numpy_runtime import PortableEstimator, networks
 
-        self._model = metrabs_acae.load(path).estimator
+        one_file = Path(path).suffix in networks.RUNTIMES
+        self._model = PortableEstimator(path, threads=1) if one_file else metrabs_acae.load(path).estimator
         self._names = joints_of(self._model, "")[0]
 
     def __call__(self, view: View) -> Estimate:
@@ -105,34 +106,6 @@ class ModelEstimator:
             num_aug=1,
         )
         poses3d, poses2d = (np.asarray(result[key])[0] for key in ("poses3d", "poses2d"))
-        return Estimate(poses3d[index], poses2d[index], time.process_time() - start)
-
-
-class PortableEstimator:
-    """A file of an exported model that does the whole way."""
-
-    tracks = False
-
-    def __init__(self, path: str):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._names = tuple(json.loads(self._session.get_modelmeta().custom_metadata_map["joint_names"]))
-
-    def __call__(self, view: View) -> Estimate:
-        index = [self._names.index(name) for name in joint_names(view, self._names)]
-        start = time.process_time()
-        inputs = {
-            "image": view.image,
-            "boxes": np.float32(view.box)[np.newaxis],
-            "intrinsic_matrix": np.float32(view.intrinsics),
-            "distortion_coeffs": np.pad(np.float32(view.distortion), (0, 12 - len(view.distortion))),
-            "world_up_vector": np.float32(view.up),
-            "num_aug": np.array(1, np.int32),
-        }
-        poses3d, poses2d = (p[0] for p in self._session.run(["poses3d", "poses2d"], inputs))
         return Estimate(poses3d[index], poses2d[index], time.process_time() - start)
 
 
@@ -251,7 +224,7 @@ def make_estimators(values: Settings) -> dict:
         name, equals, path = model.partition("=")
         if not (name and equals and path):
             raise UserError(f"--models takes NAME=PATH, not '{model}'; for example default=runs/default-1.")
-        estimators[name] = PortableEstimator(path) if path.endswith(".onnx") else ModelEstimator(path)
+        estimators[name] = ModelEstimator(path)
     for name, content in networks.items():
         network = blazepose.BlazePose(content, threads=1)
         estimators[f"BlazePose {name}, given boxes"] = BlazePoseEstimator(network, tracks=False)
