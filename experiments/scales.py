@@ -164,7 +164,7 @@ def tiny() -> Scale:
 
 def small() -> Scale:
     """From the default preset's backbone, which has seen real people."""
-    return _small("small", 1600, 400, "default", Costs(42, 60, 30, 40, 40, 65, "two CPU cores"))
+    return _small("small", 1200, 300, "default", Costs(42, 60, 30, 40, 40, 65, "two CPU cores"))
 
 
 def small_random_start() -> Scale:
