@@ -7,8 +7,8 @@ Paper: every variant is more consistent than separate heads. Output regularizati
 than separate heads, too; on MuPoTS-3D and 3DPW the hybrid lies between it and latent prediction. Merging like-named
 joints errs more, except on Human3.6M, but has more correct poses (CPS@200) than separate heads on MuPoTS-3D.
 Here: the same order on the embedded benchmarks and on the store that has every skeleton's joints.
-Cost at `small`: two trainings of 20 minutes, six fine-tunings of 5 minutes, pseudo-labels and a fit a seed; two at a
-time on two cores, 2 hours for three seeds.
+Cost at `small`: two trainings of 16 minutes, six fine-tunings of 5 minutes, pseudo-labels and a fit a seed; two at a
+time on two cores, 1.6 hours for three seeds.
 """
 
 from __future__ import annotations

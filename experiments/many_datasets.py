@@ -5,7 +5,7 @@ for the same number of steps, and the mixtures for the same number of passes ove
 Paper: accuracy rises steadily over 1, 3, 14 and 28 datasets; Human3.6M gains little or loses. Its table is not at hand,
 only the row of 28 datasets (separate joints).
 Here: the same order over 1, 4, 8 and 10 embedded datasets.
-Cost at `small`: six trainings of 20 minutes and two shorter ones a seed beside the full mixture's; 4 hours for three
+Cost at `small`: six trainings of 16 minutes and two shorter ones a seed beside the full mixture's; 3 hours for three
 seeds.
 """
 
