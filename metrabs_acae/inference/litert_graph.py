@@ -65,19 +65,39 @@ class LitertGraph(Graph):
         return [Value(self, tf.transpose(t[0], [2, 0, 1]), 3, "float32") for t in network(image)]
 
     def sliced(self, value: Value, slices: dict[int, tuple]) -> Value:
-        index = [slice(None)] * value.rank
-        for axis, (start, end, step) in slices.items():
-            start, end = (n.content if isinstance(n, Value) else n for n in (start, end))
-            index[axis] = slice(start, None if isinstance(end, int) and end == END else end, step)
-        return Value(self, value.content[tuple(index)], value.rank, value.dtype)
+        slices = {a: tuple(n.content if isinstance(n, Value) else n for n in s) for a, s in slices.items()}
+        from_the_end = lambda n: isinstance(n, int) and n < 0  # noqa: E731
+        if any(step != 1 or from_the_end(start) or from_the_end(end) for start, end, step in slices.values()):
+            index = [slice(None)] * value.rank
+            for axis, (start, end, step) in slices.items():
+                index[axis] = slice(start, None if _is_end(end) else end, step)
+            return Value(self, value.content[tuple(index)], value.rank, value.dtype)
+        starts, counts = [0] * value.rank, [-1] * value.rank  # -1: all that there is
+        for axis, (start, end, _) in slices.items():
+            starts[axis], counts[axis] = start, -1 if _is_end(end) else end - start
+        # Many times faster than LiteRT's STRIDED_SLICE.
+        return Value(self, tf.slice(value.content, starts, counts), value.rank, value.dtype)
 
     def reduced(self, kind: str, value: Value, axes: tuple[int, ...]) -> Value:
         function = {"Mean": tf.reduce_mean, "Min": tf.reduce_min, "Max": tf.reduce_max, "Sum": tf.reduce_sum}[kind]
         return Value(self, function(value.content, axes), value.rank - len(axes), value.dtype)
 
 
+def _is_end(end) -> bool:
+    return isinstance(end, int) and end == END
+
+
 def _channels_last(function, x, *arguments):
     return tf.transpose(function(tf.transpose(x, [0, 2, 3, 1]), *arguments), [0, 3, 1, 2])
+
+
+def _pad_after(x, counts):
+    """LiteRT's PAD does not take bytes."""
+    for axis in range(x.shape.rank):
+        shape = tf.unstack(tf.shape(x))
+        shape[axis] = counts[axis]
+        x = tf.concat([x, tf.zeros(shape, x.dtype)], axis)
+    return x
 
 
 def _unsqueeze(x, axes):
@@ -117,7 +137,7 @@ _OPERATORS: dict[str, Callable] = {
     "MaxPool": lambda x, kernel_shape, pads, strides: _channels_last(
         tf.nn.max_pool2d, x, kernel_shape, strides, "SAME"
     ),
-    "Pad": lambda x, pads: tf.pad(x, tf.transpose(tf.reshape(pads, [2, -1]))),
+    "Pad": lambda x, pads: _pad_after(x, pads[x.shape.rank :]),
     "Range": tf.range,
     "Reshape": tf.reshape,
     "ScatterElements": lambda values, places, updates, axis: tf.scatter_nd(places[:, None], updates, tf.shape(values)),

@@ -45,12 +45,12 @@ class OnnxGraph(Graph):
         output, names = self._new_name(), [v.content if v else "" for v in values]
         if kind == "Cast":
             attributes["to"] = _element_type(dtype)
-        self._nodes.append(helper.make_node(kind, names, [output], **attributes))
+        self._add(kind, names, [output], **attributes)
         return Value(self, output, rank, dtype or values[0].dtype)
 
     def top(self, values: Value, count: Value) -> Value:
         largest, places = self._new_name(), self._new_name()
-        self._nodes.append(helper.make_node("TopK", [values.content, count.content], [largest, places]))
+        self._add("TopK", [values.content, count.content], [largest, places])
         return Value(self, places, 1, "int64")
 
     def suppressed(self, corners: Value, scores: Value, count: int, iou_threshold: Value) -> Value:
@@ -92,7 +92,7 @@ class OnnxGraph(Graph):
         """outputs: by name, the value and its shape. notes: kept as the file's metadata."""
         infos = []
         for name, (value, shape) in outputs.items():
-            self._nodes.append(helper.make_node("Identity", [value.content], [name]))
+            self._add("Identity", [value.content], [name])
             infos.append(helper.make_tensor_value_info(name, _element_type(value.dtype), shape))
         graph = helper.make_graph(
             self._nodes, "metrabs_acae", self._inputs, infos, initializer=list(self._initializers.values())
@@ -102,6 +102,10 @@ class OnnxGraph(Graph):
         )
         helper.set_model_props(model, dict(notes))
         return model
+
+    def _add(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes) -> None:
+        # onnxruntime 1.18 to 1.21 cannot optimize nodes without names.
+        self._nodes.append(helper.make_node(kind, inputs, outputs, name=f"node_{outputs[-1]}", **attributes))
 
     def _new_name(self) -> str:
         self._n_values += 1

@@ -1,23 +1,21 @@
 """The whole way from one picture to poses as a graph around the network.
 
 What is computed is that of `PoseEstimator.estimate_poses` with one sample a crop pixel, for all crops at once, without
-a loop. Of the picture only the part that is seen is made smaller. That method stops where an argument is wrong; a graph
-cannot, so the poses concerned are NaN.
+a loop. That method stops where an argument is wrong; a graph cannot, so the poses concerned are NaN.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from metrabs_acae.inference.error_map import ErrorMap
 from metrabs_acae.inference.graph import Graph, Value
+from metrabs_acae.inference.portable_crops import Crops, inverse_2x2, render_crops
 from metrabs_acae.numpy_runtime import lens, rules
 from metrabs_acae.numpy_runtime.crop_views import MIN_DEPTH_MM, AugmentationRanges
-from metrabs_acae.numpy_runtime.resampling import DISPLAY_GAMMA, N_LEVELS, OUTSIDE
 
 INPUTS = {
     "image": ("uint8", ["H", "W", 3]),
@@ -29,24 +27,6 @@ INPUTS = {
 }
 """Type and shape of each."""
 USUAL_FOV_DEGREES = 55.0
-MARGIN_PX = 8
-"""By which the part that is made smaller is larger than what is seen: two pixels of the smallest level."""
-_COARSEST = 2 ** (N_LEVELS - 1)
-
-
-class Crops(NamedTuple):
-    """How the crops are taken: N people, A crops each.
-
-    Attributes:
-        rotation: 3 rows of 3 entries [N, A]: from the picture's camera frame to the crop's.
-        scale: [N, A] crop px per px of the picture.
-        gammas, mirrored: [A] exponents of the display values; bool.
-    """
-
-    rotation: list[list[Value]]
-    scale: Value
-    gammas: Value
-    mirrored: Value
 
 
 def whole_way(
@@ -82,7 +62,7 @@ def whole_way(
     boxes = g.where(are_boxes[:, None], boxes, [[0.0, 0.0, 1.0, 1.0]])
     crops = _crops(g, boxes, intrinsics, distortion, up, image_size, _augmentations(g, num_aug, rotation_mode, ranges))
 
-    pictures = _render(g, image, size, intrinsics, distortion, crops, image_size, center_offset_px)
+    pictures = render_crops(g, image, size, intrinsics, distortion, crops, image_size, center_offset_px)
     inputs = {
         "image": pictures,
         "intrinsics": _crop_intrinsics(g, crops.scale, intrinsics, image_size, center_offset_px),
@@ -185,13 +165,6 @@ def _sorted(g: Graph, values: Value) -> Value:
     return g.op("ScatterElements", values, rank, values, rank=1, axis=0)
 
 
-def _inverse_2x2(m: Value):
-    """Entries of the inverse of a matrix's upper left, row by row."""
-    a, b, c, d = m[0, 0], m[0, 1], m[1, 0], m[1, 1]
-    determinant = a * d - b * c
-    return d / determinant, -b / determinant, -c / determinant, a / determinant
-
-
 def _norm(*components: Value) -> Value:
     return sum((c * c for c in components[1:]), components[0] * components[0]) ** 0.5
 
@@ -221,7 +194,7 @@ def _crops(g: Graph, boxes: Value, intrinsics, distortion, up, image_size: int, 
     x, y, w, h = (boxes[:, i] for i in range(4))
     cx, cy = x + w / 2, y + h / 2
     px, py = g.stack([cx, cx, cx, x, x + w]) - intrinsics[0, 2], g.stack([cy, y, y + h, cy, cy]) - intrinsics[1, 2]
-    a, b, c, d = _inverse_2x2(intrinsics)
+    a, b, c, d = inverse_2x2(intrinsics)
     seen = px * a + py * b, px * c + py * d
     coefficients = [distortion[i] for i in range(12)]
     found = lens.undistort(*seen, coefficients)
@@ -254,114 +227,6 @@ def _crop_intrinsics(g: Graph, scale: Value, intrinsics: Value, image_size: int,
     rows = [g.stack([scale * intrinsics[i, 0], scale * intrinsics[i, 1], center]) for i in range(2)]
     last = g.stack([scale * 0.0, scale * 0.0, scale * 0.0 + 1.0])
     return g.concat([r[:, None] for r in (*rows, last)], 1)
-
-
-def _render(g: Graph, image: Value, size, intrinsics, distortion, crops: Crops, side: int, offset: float) -> Value:
-    """The crops [C, S, S, 3], as of `warping.render_crops`."""
-    width, height = size
-    scale = crops.scale.reshape(-1)
-    levels = (-scale.unary("Log") / math.log(2)).unary("Floor")
-    levels = g.minimum(g.maximum(levels, 0.0), N_LEVELS - 1.0)
-    levels = g.where(g.minimum(width, height) < 4, levels * 0.0, levels).cast("int32")[:, None]
-
-    x, y = _image_coords(g, intrinsics, distortion, crops, side, offset)
-    full = _bilinear(g, image.reshape(-1, 3), *(s.cast("int32") for s in size), x, y, None, lambda p: _linear(p))
-    reduced = _from_reduced(g, image, size, x, y, levels)
-    linear = g.where(levels[:, :, None].equals(0), full, reduced).reshape(-1, side, side, 3)
-    gammas = (crops.scale * 0.0 + crops.gammas).reshape(-1)[:, None, None, None]
-    return _power(linear, gammas / DISPLAY_GAMMA)
-
-
-def _power(base: Value, exponent) -> Value:
-    return (base.unary("Log") * exponent).unary("Exp")
-
-
-def _linear(pixels: Value) -> Value:
-    """uint8 display values to linear intensities in 0..1."""
-    return _power(pixels.cast("float32") / 255.0, DISPLAY_GAMMA)
-
-
-def _image_coords(g: Graph, intrinsics, distortion, crops: Crops, side: int, offset: float) -> tuple[Value, Value]:
-    """Where the crops' pixels are in the picture, px: [C, P] each; `OUTSIDE` if behind the camera."""
-    center = side / 2 + offset
-    a, b, c, d = _inverse_2x2(intrinsics)
-    a, b, c, d = (entry / crops.scale for entry in (a, b, c, d))
-    shift_x, shift_y = -(a + b) * center, -(c + d) * center
-    pixels = np.arange(side, dtype=np.float32)
-    rays = []
-    for i in range(3):
-        r0, r1, r2 = (row[i] for row in crops.rotation)
-        entries = (r0 * a + r1 * c, r0 * b + r1 * d, r0 * shift_x + r1 * shift_y + r2)
-        of_x, of_y, rest = (e.reshape(-1, 1, 1) for e in entries)
-        rays.append(of_x * pixels + (of_y * pixels[:, np.newaxis] + rest))
-    is_ahead = rays[2] > 1e-9
-    inverse_depth = g.where(is_ahead, 1.0 / g.where(is_ahead, rays[2], 1.0), 0.0)
-    u, v = lens.distort(rays[0] * inverse_depth, rays[1] * inverse_depth, [distortion[i] for i in range(12)])
-    found = (intrinsics[i, 0] * u + (intrinsics[i, 1] * v + intrinsics[i, 2]) for i in range(2))
-    x, y = (g.where(is_ahead & (abs(f) < float("inf")), f, OUTSIDE).reshape(-1, side * side) for f in found)
-    return x, y
-
-
-def _from_reduced(g: Graph, image: Value, size, x: Value, y: Value, levels: Value) -> Value:
-    """Samples [C, P, 3] at (x, y) px of the picture for the crops whose level [C, 1] is above zero."""
-    is_reduced = levels > 0
-    left, right = _range_seen(g, g.where(is_reduced, x, 0.0), size[0])
-    top, bottom = _range_seen(g, g.where(is_reduced, y, 0.0), size[1])
-    half = _halve(g, _linear(image[top:bottom, left:right]))
-    quarter = _halve(g, half)
-    # For the crops of level 0 a picture of one black pixel.
-    flat = g.concat([np.zeros((1, 3), np.float32), half.reshape(-1, 3), quarter.reshape(-1, 3)], 0)
-    one = g.constant(1, "int64")
-    heights, widths = (g.stack([one, half.shape[i], quarter.shape[i]]).cast("int32") for i in range(2))
-    firsts = g.stack([0, 1, heights[1] * widths[1] + 1])
-    height, width, first, reduction = (
-        g.gather(of_level, levels) for of_level in (heights, widths, firsts, g.constant([1.0, 2.0, 4.0]))
-    )
-    x, y = ((c - (start.cast("float32") + (reduction - 1.0) / 2)) / reduction for c, start in ((x, left), (y, top)))
-    return _bilinear(g, flat, width, height, x, y, first, lambda p: p)
-
-
-def _range_seen(g: Graph, coords: Value, size: Value) -> tuple[Value, Value]:
-    """First pixel and end, on an axis of `size` px, of what is seen at `coords`, in whole pixels of all levels."""
-    coords = g.minimum(g.maximum(coords, 0.0), (size - 1).cast("float32"))
-    first = g.maximum(coords.reduce("Min").cast("int64") - MARGIN_PX, 0) // _COARSEST * _COARSEST
-    end = (coords.reduce("Max").cast("int64") + (MARGIN_PX + _COARSEST)) // _COARSEST * _COARSEST
-    # At least one pixel of the smallest level, should all that is seen lie in the last rows.
-    last = g.maximum(size // _COARSEST * _COARSEST - _COARSEST, 0)
-    return g.minimum(first, last), g.minimum(end, size)
-
-
-def _halve(g: Graph, image: Value) -> Value:
-    """[H, W, 3] -> means of 2x2 pixels [H // 2, W // 2, 3]."""
-    height, width = (image.shape[i] // 2 * 2 for i in range(2))
-    rows = image[0:height:2] + image[1:height:2]
-    return (rows[:, 0:width:2] + rows[:, 1:width:2]) * 0.25
-
-
-def _bilinear(g: Graph, flat: Value, width, height, x: Value, y: Value, first: Value | None, convert) -> Value:
-    """Samples [C, P, 3] at (x, y), [C, P] px each, of pictures whose pixels begin in row `first` of [M, 3].
-
-    width, height, first: int32, scalars or [C, 1]. Black, softly, outside.
-    """
-    (left, right), across = _neighbours(g, x, width)
-    (top, bottom), down = _neighbours(g, y, height)
-    tops, bottoms = (t * width if first is None else t * width + first for t in (top, bottom))
-    corners = ((tops, left, down[0] * across[0]), (tops, right, down[0] * across[1]))
-    corners += ((bottoms, left, down[1] * across[0]), (bottoms, right, down[1] * across[1]))
-    samples = [convert(g.gather(flat, row + column)) * weight[:, :, None] for row, column, weight in corners]
-    return samples[0] + samples[1] + samples[2] + samples[3]
-
-
-def _neighbours(g: Graph, coords: Value, size: Value):
-    """As `resampling._neighbours`: the two pixels around each coordinate on an axis, clipped, and their weights."""
-    coords = g.minimum(g.maximum(coords, OUTSIDE), size.cast("float32") + 1.0)
-    floor = coords.unary("Floor")
-    fraction, first, last = coords - floor, floor.cast("int32"), size - 1
-    weights = (
-        g.where((first >= 0) & (first <= last), 1.0 - fraction, 0.0),
-        g.where((first >= -1) & (first < last), fraction, 0.0),
-    )
-    return tuple(g.minimum(g.maximum(i, 0), last) for i in (first, first + 1)), weights
 
 
 def _in_camera(g: Graph, outputs, crops: Crops, num_aug: Value, mirror, joint_transform):
