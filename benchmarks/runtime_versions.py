@@ -147,7 +147,9 @@ RUNTIMES = {
     ),
     "litert": Runtime(
         "LiteRT",
-        _versions("tflite-runtime", "2.14", OLD_NUMPY) | _versions("ai-edge-litert", "1.0 1.2 1.4 2.0 2.1 2.2 2.3"),
+        _versions("tflite-runtime", "2.14", OLD_NUMPY)
+        | _versions("ai-edge-litert", "1.0", OLD_NUMPY)
+        | _versions("ai-edge-litert", "1.2 1.4 2.0 2.1 2.2 2.3"),
         HEAD + PORTABLE + LITERT + TAIL,
         "`pose.tflite` and `detector.tflite`",
     ),
