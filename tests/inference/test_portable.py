@@ -9,7 +9,8 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("tf2onnx")
 
-from metrabs_acae.inference import portable  # noqa: E402
+from metrabs_acae.inference import portable, portable_detector, portable_pose  # noqa: E402
+from tests.inference import fuzzing  # noqa: E402
 
 IMAGE = np.kron(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
 BOXES = np.float32([[40, 10, 90, 200], [-20, 30, 100, 120], [120, 60, 30, 40], [5, 5, 300, 230]])
@@ -83,3 +84,29 @@ def test_smaller_weights_compute_almost_the_same():
         assert (np.abs(found - kernel[:, 1, 2, 3]) <= largest * scale).all()
         stored = max(small.graph.initializer, key=lambda t: np.prod(t.dims))
         assert len(stored.raw_data) == size * kernel.size
+
+
+def test_files_of_litert_are_written_for_each_precision(tmp_path, monkeypatch):
+    """What is in them is compared in test_portable_pose and test_portable_detector: converting takes long."""
+    converted = []
+
+    def convert(inputs, build, *, resources=None, precision="float32"):
+        converted.append((list(inputs), precision))
+        return precision.encode()
+
+    monkeypatch.setattr("metrabs_acae.inference.litert_graph.convert", convert)
+    skeletons = {"": fuzzing.SKELETON}
+    portable.export_portable(
+        fuzzing.Network(),
+        fuzzing.SKELETON,
+        tmp_path,
+        image_size=fuzzing.SIZE,
+        output_skeletons=skeletons,
+        formats=("litert",),
+        precisions=("int8", "float16"),
+        with_detector=True,
+    )
+    contents = {p.name: p.read_text() for p in tmp_path.glob("*.tflite")}
+    names = {"pose.tflite": "float32", "pose.float16.tflite": "float16", "pose.int8.tflite": "int8"}
+    assert contents == names | {"detector.tflite": "float16"}  # as published
+    assert converted[0][0] == list(portable_pose.INPUTS) and converted[-1][0] == list(portable_detector.INPUTS)

@@ -48,7 +48,7 @@ def network_file():
 
 @pytest.fixture(scope="module", params=["onnx limited", "onnx half_full", "litert half_full"])
 def pair(request, tmp_path_factory):
-    """(function of the file, `numpy_runtime`'s estimator of the same network)"""
+    """(function of the file, `numpy_runtime`'s estimator of the same network, and that of the file)"""
     runtime, rotation_mode = request.param.split()
     folder = tmp_path_factory.mktemp("network")
     description = {"image_size": SIZE, "batch_size": 1, "outputs": ["coords3d_mm", "entropy"], "mirror": MIRROR}
@@ -81,7 +81,8 @@ def pair(request, tmp_path_factory):
         given["intrinsic_matrix"] = np.full((3, 3), -1) if K is None else K
         return file({**given, "distortion_coeffs": np.zeros(12) if lens is None else lens})
 
-    return run, numpy_runtime.PoseEstimator(folder, "onnx")
+    (folder / "portable.json").write_text(json.dumps({"image_size": SIZE, "skeletons": {"": joints}}))
+    return run, numpy_runtime.PoseEstimator(folder, "onnx"), numpy_runtime.PortableEstimator(path)
 
 
 CASES = {
@@ -103,7 +104,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_agrees_with_the_numpy_runtime(pair, case):
-    run, estimator = pair
+    run, estimator, _ = pair
     given = {"image": IMAGE, **CASES[case]}
     found = run(**given)
     expected = estimator.estimate_poses(
@@ -121,9 +122,26 @@ def test_agrees_with_the_numpy_runtime(pair, case):
         np.testing.assert_allclose(found[name], value, atol=TOLERANCE[name], rtol=1e-4, err_msg=name)
 
 
+def test_the_estimators_agree_in_the_world(pair):
+    """Of people and of nobody, which LiteRT itself cannot be asked for."""
+    _, estimator, of_file = pair
+    extrinsics = np.eye(4)
+    extrinsics[:3, :3] = Rotation.from_euler("xyz", [10, 20, -30], degrees=True).as_matrix()
+    extrinsics[:3, 3] = [100, -200, 300]
+    settings = {"extrinsic_matrix": extrinsics, "world_up_vector": (0.1, -1, 0.2), "default_fov_degrees": 60}
+    for boxes in ([LARGE, SMALL], []):
+        found, expected = (e.estimate_poses(IMAGE, boxes, num_aug=2, **settings) for e in (of_file, estimator))
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, atol=TOLERANCE[name], rtol=1e-4, err_msg=name)
+    with pytest.raises(ValueError, match="overlap the picture"):
+        of_file.estimate_poses(IMAGE, [[900, 0, 5, 5]])
+    with pytest.raises(ValueError, match="no detector"):
+        of_file.detect_poses(IMAGE)
+
+
 def test_what_cannot_be_is_nan(pair):
     """The poses of the box concerned, or for a camera all; the others as without it."""
-    run, _ = pair
+    run, _, _ = pair
     boxes = [SMALL, [5, 5, 0, 30], [700, 10, 30, 30], [np.nan, 1, 20, 20], [3, 3, 0.5, 20], LARGE]
     found, alone = run(IMAGE, boxes), run(IMAGE, [SMALL, LARGE])
     for name in TOLERANCE:
@@ -141,7 +159,7 @@ def test_what_cannot_be_is_nan(pair):
 
 def test_turning_the_up_vector_turns_the_crop(pair):
     """What the network sees of a camera that is rolled by 90 degrees is what it saw before, so poses turn with it."""
-    run, _ = pair
+    run, _, _ = pair
     square = np.ascontiguousarray(IMAGE[:480, :480])
     upright = run(square, [[140, 140, 200, 200]])["poses3d"]
     rolled = run(np.ascontiguousarray(np.rot90(square)), [[140, 139, 200, 200]], up=(-1, 0, 0))["poses3d"]
