@@ -9,7 +9,7 @@ import tensorflow as tf
 from neuropose.estimator import Estimator
 
 model, video, _ = sys.argv[1:]
-estimator = Estimator(model=tf.saved_model.load(model), skeleton="smpl_24")
+estimator = Estimator(model=tf.saved_model.load(model))
 result = estimator.process_video(Path(video))
 
 found = {"TensorFlow": tf.__version__, "NumPy": np.__version__}
