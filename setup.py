@@ -19,6 +19,7 @@ EXTRAS = {
 }
 EXTRAS["test"] = [
     "pytest>=8",
+    "pytest-xdist",
     "hypothesis",
     "ruff",
     "build",
@@ -44,7 +45,7 @@ setup(
     package_data={
         "data_processing": ["assets/*"],
         "data_processing.synthetic": ["assets/*"],
-        "experiments": ["readings/*"],
+        "experiments": ["readings/*/*"],
         "metrabs_acae": ["py.typed", "pretrained/**", "web/*"],
         "metrabs_acae.geometry": ["assets/*"],
         "metrabs_acae.inference": ["viewer.html", "assets/*"],

@@ -1,17 +1,14 @@
-"""What errors a model's joints may have, fitted and tested.
+"""Are the errors that a model expects of its joints those that it makes?
 
-    python -m benchmarks.uncertainty --calibrate --video pose2sim-0.10.49-py3-none-any.whl --write
+    python -m benchmarks.uncertainty --video pose2sim-0.10.49-py3-none-any.whl --write
 
-Rendered people of known pose (the test split of `box-wild`: people and motions that are in no training) are posed, one
-crop each. With `--calibrate` the first half of them makes the error map of the run folder (error_map.json:
-the errors to expect by the heatmaps' entropies). The second half and the real video (docs/evaluation.md) test it.
-Errors are about the middle of the person's joints.
+On rendered people that `experiments.error_map` did not fit the error map on, and on the real video
+(docs/evaluation.md), one crop each. Errors are about the middle of the person's joints.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +17,7 @@ from scipy.stats import spearmanr
 from benchmarks import real_views
 from benchmarks.pages import made_by
 from benchmarks.real_people import JOINTS, joint_names
+from experiments import error_map
 from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.flags import parse
 from metrabs_acae.settings import setting, settings
@@ -37,60 +35,16 @@ NOTE = (
 
 @settings
 class Settings:
-    """Errors that a model expects of its joints."""
+    """Tests the errors that a model expects of its joints."""
 
     model: str = setting("pretrained")
     """A run folder or 'pretrained'."""
-    calibrate: bool = setting(False)
-    """Write the run folder's error map first."""
-    people: int = setting(400, at_least=20)
-    """Rendered people; the first half of them for the map."""
+    people: int = setting(200, at_least=20)
+    """Rendered people."""
     video: str = setting("")
     """The wheel of pose2sim 0.10.49 or a folder with its videos; empty: rendered people only."""
     write: bool = setting(False)
     """Write the tables to benchmarks/results/uncertainty.md."""
-
-
-def rendered(n: int) -> Iterator[tuple[np.ndarray, object, tuple[str, ...]]]:
-    """Pictures, a person's labels in it, and the names of the joints."""
-    from data_processing.synthetic import scene
-    from data_processing.synthetic.box import BOX
-
-    spec = BOX["box-wild"]
-    for index in range(n):
-        image, rows = scene.make_example(spec, "test", index, seed=1)
-        yield image, rows[0], spec.skeleton.joint_names
-
-
-def posed(estimator, image, box, camera: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Poses [J, 3] mm in the camera's frame, uncertainty [J] and entropy [J]."""
-    result = estimator.estimate_poses(image, np.float32(box)[np.newaxis], num_aug=1, **camera)
-    return tuple(np.asarray(result[key])[0].astype(np.float64) for key in ("poses3d", "uncertainty", "entropy"))
-
-
-def errors_of(poses: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """[J] about the middle of the known joints."""
-    off = poses - true
-    return np.linalg.norm(off - np.nanmean(off, axis=0), axis=-1)
-
-
-def rendered_errors(estimator, names: tuple[str, ...], n: int):
-    """(errors, uncertainty, entropy), [N, J] each, of all joints."""
-    from data_processing import cameras
-
-    found = []
-    for image, row, labelled in rendered(n):
-        camera = row.camera
-        index = [labelled.index(name) for name in names]
-        lens = {
-            "intrinsic_matrix": np.float32(camera.K)[np.newaxis],
-            "world_up_vector": np.float32(camera.R @ [0, 0, 1]),
-        }
-        lens["distortion_coeffs"] = np.float32(camera.lens.estimator_coefficients)[np.newaxis]
-        poses, uncertainty, entropy = posed(estimator, image, row.box_ltwh_px, lens)
-        true = cameras.to_camera(camera, np.asarray(row.coords, np.float64)[index])
-        found.append((errors_of(poses, true), uncertainty, entropy))
-    return tuple(np.stack(x) for x in zip(*found, strict=True))
 
 
 def real_errors(estimator, names: tuple[str, ...], wheel: Path):
@@ -102,9 +56,9 @@ def real_errors(estimator, names: tuple[str, ...], wheel: Path):
         index = [names.index(name) for name in joint_names(view, names)]
         camera = {"intrinsic_matrix": np.float32(view.intrinsics)[np.newaxis], "world_up_vector": np.float32(view.up)}
         camera["distortion_coeffs"] = np.float32(view.distortion)[np.newaxis]
-        poses, uncertainty, entropy = (x[index] for x in posed(estimator, view.image, view.box, camera))
+        poses, uncertainty, entropy = (x[index] for x in error_map.posed(estimator, view.image, view.box, camera))
         true = view.coords3d_mm[[[n.split("_")[0] for n in view.joint_names].index(j) for j in JOINTS]]
-        found.append((errors_of(poses, true), uncertainty, entropy))
+        found.append((error_map.errors_of(poses, true), uncertainty, entropy))
     return tuple(np.stack(x) for x in zip(*found, strict=True))
 
 
@@ -126,23 +80,14 @@ def row_of(name: str, errors, uncertainty, entropy) -> dict:
 def run(arguments: list[str]) -> None:
     from metrabs_acae.commands import models
     from metrabs_acae.commands.export import estimator_of
-    from metrabs_acae.inference import error_map
     from metrabs_acae.training.run_folder import open_run
 
     values = parse(Settings, arguments, PROGRAM, description=__doc__)
     folder = open_run(values.model)
-    pose_model, skeleton, _ = models.load_pose_model(folder)
-    names = skeleton.joint_names
-    errors, uncertainty, entropy = rendered_errors(estimator_of(folder), names, values.people)
-    half = values.people // 2
-    if values.calibrate:
-        found = error_map.fit(names, entropy[:half], errors[:half], weights=error_map.fingerprint(pose_model))
-        found.save(folder.path / error_map.FILE)
-        print(f"Wrote {folder.path / error_map.FILE}")
-        uncertainty = found(entropy)
-    rows = [row_of("rendered", errors[half:], uncertainty[half:], entropy[half:])]
-    if values.video:
-        rows.append(row_of("real video", *real_errors(estimator_of(folder), names, Path(values.video))))
+    names = models.load_pose_model(folder)[1].joint_names
+    estimator, others = estimator_of(folder), range(error_map.PEOPLE, error_map.PEOPLE + values.people)
+    real = [row_of("real video", *real_errors(estimator, names, Path(values.video)))] if values.video else []
+    rows = [row_of("rendered", *error_map.rendered_errors(estimator, names, others)), *real]
     headers = {c: f"{c} (entropy)" for c in ("over joints", "within a joint", "over people")}
     text = render(rows, "markdown", headers=headers, digits={"mean error": 0})
     print(text)

@@ -1,8 +1,9 @@
 """`python -m experiments.box`: the model in the box, by the paper's method on pictures labelled in every skeleton.
 
 Each step is a command of this project: the data, separate heads, pseudo-labels, the autoencoder, the fine-tuning with
-output regularization, packing. What is there is kept and a killed step goes on, so the same command may be run until
-it is done. It takes more than an hour on two cores; what it cost and gave is in `metrabs_acae/pretrained/README.md`.
+output regularization, packing, the errors to expect. What is there is kept and a killed step goes on, so the same
+command may be run until it is done. It takes more than an hour on two cores; what it cost and gave is in
+`metrabs_acae/pretrained/README.md`.
 """
 
 from __future__ import annotations
@@ -86,6 +87,11 @@ def commands(box: Box) -> list[tuple[str, Path, list[str]]]:
             "packing",
             box.out / "packed.json",
             [*main, "--pack", str(box.out), "--load-path", str(regularized), *scored],
+        ),
+        (
+            "errors to expect",
+            box.out / "error_map.json",
+            ["experiments.error_map", "--model", str(box.out), *(["--people", "10"] if small else [])],
         ),
     ]  # fmt: skip
 

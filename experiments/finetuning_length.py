@@ -4,7 +4,7 @@ Varies: the steps of the hybrid fine-tuning; 0 is the model that it starts from.
 Paper: 40,000 steps, a tenth of the main training.
 Here: the latent head starts from random weights, so that very short fine-tunings are worse than none; consistency and
 accuracy should flatten well before the length of the main training.
-Cost at `small`: a quarter, half and double of the hybrid fine-tuning a seed; 27 minutes for three seeds.
+Cost at `small`: a quarter, half and double of the hybrid fine-tuning a seed; 25 minutes for three seeds.
 """
 
 from __future__ import annotations

@@ -84,8 +84,8 @@ def acae_numbers(report: dict) -> tuple[dict, dict]:
 def inconsistency(run: Path, store_path: Path) -> tuple[dict, dict]:
     """Disagreement of a run's skeletons by anatomical point, and one person as all skeletons see it.
 
-    The person is the one of median disagreement. Joints are relative to their mean, in the frame of the crop's
-    camera (z away from it), mm.
+    The person is the same for each model: the one of median extent along depth. Joints are relative to their mean, in
+    the frame of the crop's camera (z away from it), mm.
     """
     import numpy as np
 
@@ -114,12 +114,12 @@ def inconsistency(run: Path, store_path: Path) -> tuple[dict, dict]:
         points[base] = [
             round(of_point[k], 2) for k in ("disagreement_mm", "disagreement_depth_mm", "disagreement_plane_mm")
         ]
-    error = pred - true
-    spread = np.array([np.linalg.norm(e - e.mean(0), axis=-1).mean() for e in error])
-    person = int(np.argsort(spread)[len(spread) // 2])
+    extent = [np.ptp(pose[labelled][:, 2]) for pose, labelled in zip(true, valid, strict=True)]
+    person = int(np.argsort(extent, kind="stable")[len(extent) // 2])
     center = true[person][valid[person]].mean(0)
     details = {
         "points": points,
+        "person": person,
         "joint_names": list(names),
         "edges": [list(e) for e in store.skeleton.edges],
         "pred_mm": (pred[person] - center).round(0).tolist(),

@@ -3,7 +3,7 @@
 Varies: the space of the reconstruction loss, and the hybrid fine-tuning with each autoencoder.
 Paper: compares in the image plane, because the pseudo-labels' depth is less reliable.
 Here: the image loss reconstructs better in the plane, the 3D loss in space; what counts is the fine-tuned model.
-Cost at `small`: one fit and one fine-tuning of 5 minutes a seed beside `consistency`; 9 minutes for three seeds.
+Cost at `small`: one fit and one fine-tuning of 5 minutes a seed beside `consistency`; 10 minutes for three seeds.
 """
 
 from __future__ import annotations

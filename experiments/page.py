@@ -1,6 +1,6 @@
 """docs/results.md: every experiment's tables from stored results, with a reading where somebody has written one.
 
-A reading of an experiment is a text `readings/NAME.md` beside this file: what was reproduced, what not, why.
+A reading of an experiment is a text `readings/SCALE/NAME.md` beside this file: what was reproduced, what not, why.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def write(path: Path, scale: Scale, places: Places) -> None:
 
 def text(path: Path, scale: Scale, places: Places) -> str:
     """The page as Markdown; `path` is where it will stand, beside the figures."""
-    parts = [introduction(scale, places)]
+    parts = [introduction(path, scale)]
     for experiment in EXPERIMENTS.values():
         collected = report.collect(experiment, scale, places)
-        reading = READINGS / f"{experiment.name}.md"
+        reading = READINGS / scale.name / f"{experiment.name}.md"
         parts.append(f"## {experiment.title}")
         parts.append(
             f"`python -m experiments run {experiment.name} --scale {scale.name}`. Varies {experiment.varies}. The "
@@ -46,12 +46,13 @@ def text(path: Path, scale: Scale, places: Places) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def introduction(scale: Scale, places: Places) -> str:
-    opening = READINGS / "introduction.md"
+def introduction(path: Path, scale: Scale) -> str:
+    opening = READINGS / scale.name / "introduction.md"
     written = f"\n\n{opening.read_text().strip()}" if opening.exists() else ""
-    return f"""# Results
+    flags = "" if scale.name == "small" else f" --scale {scale.name} --out docs/{path.name}"
+    return f"""# Results at the `{scale.name}` scale
 
-The paper's tables and figures at the `{scale.name}` scale, written by `python -m experiments page` from the results in
+The paper's tables and figures, written by `python -m experiments page{flags}` from the results in
 `experiments/results/{scale.name}/` (each with its machine, date, seed and revision). Numbers are means over seeds ±
 their standard deviation; a finding counts as *shown* if the 95 % t interval of the difference, paired by seed, lies on
 the expected side of zero, as *contradicted* if on the other, and as *not shown* otherwise (of forty statements without

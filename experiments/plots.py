@@ -13,6 +13,9 @@ from experiments.steps import Places
 from metrabs_acae.errors import UserError
 from metrabs_acae.files import replacing
 
+VIEWS = {"front": 0, "between": 50, "side, depth to the right": 90}
+"""Name -> degrees about the vertical."""
+
 
 def draw(experiment: Experiment, scale: Scale, places: Places, path: Path) -> None:
     """Writes the experiment's figure as a picture; UserError where nothing has been run."""
@@ -102,7 +105,7 @@ def _split_bars(figure, experiment, collected, scale, places) -> None:
 
 
 def _people(figure, experiment, collected, scale, places) -> None:
-    """One person as the skeletons of each model see it, from the front and from the side; in metres from its middle."""
+    """One person as the skeletons of each model see it, from three directions; in metres from its middle."""
     shown = {}
     for label, steps in experiment.rows(scale, scale.seeds[0]).items():
         result = results.read(places.results, steps[0])
@@ -110,21 +113,23 @@ def _people(figure, experiment, collected, scale, places) -> None:
             shown[label] = result["details"]
     if not shown:
         raise UserError(f"The first seed of '{experiment.name}' has not been run; its example cannot be drawn.")
+    figure.set_size_inches(9, 9)
     for i, (label, details) in enumerate(shown.items()):
         pose = np.array(details["pred_mm"]) / 1000
         pose -= np.median(pose, axis=0)
         conventions = [n.partition("_")[2] for n in details["joint_names"]]
         colors = {c: f"C{k}" for k, c in enumerate(dict.fromkeys(conventions))}
-        for j, (view, dims) in enumerate((("front", (0, 1)), ("side: depth to the right", (2, 1)))):
-            axes = figure.add_subplot(1, 2 * len(shown), 2 * i + j + 1)
+        for j, (view, turn) in enumerate(VIEWS.items()):
+            axes = figure.add_subplot(len(VIEWS), len(shown), j * len(shown) + i + 1)
+            across = pose @ [np.cos(np.radians(turn)), 0, np.sin(np.radians(turn))]
             for a, b in details["edges"]:
-                axes.plot(*pose[[a, b]][:, dims].T, color=colors[conventions[a]], linewidth=0.8)
+                axes.plot(across[[a, b]], pose[[a, b], 1], color=colors[conventions[a]], linewidth=0.8)
             axes.set_aspect("equal")
-            axes.set_xlim(-0.7, 0.7)
+            axes.set_xlim(-0.8, 0.8)
             axes.set_ylim(1.1, -1.1)
             axes.tick_params(labelsize=6)
-            axes.set_xlabel("m", fontsize=7)
-            axes.set_title(f"{label}, its median case\n{view}", fontsize=8)
+            axes.set_ylabel("m", fontsize=7)
+            axes.set_title(f"{label}, {view}", fontsize=8)
 
 
 def _latents(figure, experiment, collected, scale, places) -> None:

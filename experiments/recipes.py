@@ -65,21 +65,31 @@ def fit(
 
 
 def finetune(
-    scale: Scale, seed: int, variant: str, acae: Step | None = None, *, steps: int | None = None, control: bool = False
+    scale: Scale,
+    seed: int,
+    variant: str,
+    acae: Step | None = None,
+    *,
+    steps: int | None = None,
+    control: bool = False,
+    latent_start: str = "random",
 ) -> Step:
     """Fine-tuning of the full mixture's model with an autoencoder (default: the paper's kind).
 
     `control`: the same fine-tuning without the autoencoder having a say (its loss has weight 0).
+    `latent_start`: of the latents' heatmaps; the paper's are random.
     """
     model, acae = train(scale, seed), acae or fit(scale, seed)
     steps, default = steps or scale.finetuning_steps, scale.finetuning_steps
     kind = acae.name.removesuffix(f"-s{seed}").removeprefix("acae-")
     paper_kind = f"{scale.n_latents}-{PAPER_WEIGHTS}-{PAPER_SPACE}"
     name = "control" if control else variant
+    name += "" if latent_start == "random" else f"-from-{latent_start}"
     name += ("" if kind == paper_kind else f"-{kind}") + ("" if steps == default else f"-{steps}") + f"-s{seed}"
     arguments = (
         *("--train", "--variant", variant, "--acae", acae.output, "--init-path", model.output),
         *(("--loss-manif-factor", "0") if control else ()),
+        *(() if latent_start == "random" else ("--latent-start", latent_start)),
         *_training(scale, name, seed, "full", steps),
     )
     return Step(name, "train", seed, arguments, f"{{work}}/{name}", (model, acae), _training_cost(scale, "full", steps))

@@ -4,6 +4,7 @@
 |---|---|---|---|
 | `tiny` | tests: every step once, numbers mean nothing | embedded, tiny | a few steps of 64 px |
 | `small` | the directions of the findings, on two CPU cores | embedded, small | minutes each, two at a time |
+| `small-random-start` | the same from random weights | embedded, small | minutes each, two at a time |
 | `paper` | the paper's settings | the real stores | 400,000 + 40,000 steps |
 """
 
@@ -45,6 +46,7 @@ class Scale:
     Attributes:
         mixtures: name -> 3D stores: ``single-...`` (one training set), ``small``, ``medium``, ``full``.
         mixture_2d: 2D stores, in every training.
+        sizes: mixture -> its share of the full one's images, where that is known.
         tests: mixture -> test stores that its model has the joints for.
         benchmarks: protocol -> test store; protocol_options: protocol -> flags for --protocol-options.
         all_joints_store: test store with every skeleton's joints, for consistency; empty: none.
@@ -66,6 +68,7 @@ class Scale:
     benchmarks: Mapping[str, str]
     costs: Costs
     all_joints_store: str = ""
+    sizes: Mapping[str, float] = field(default_factory=dict)
     protocol_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pseudo_labels_on: tuple[str, ...] = ()
     pseudo_label_images: int = 0
@@ -105,9 +108,11 @@ def embedded(name: str, size: str, *, batch: int, batch_2d: int, **settings) -> 
         return tuple(in_proportion(weights, total).items())
 
     weights = dict(TRAIN_3D)
-    mixtures = {"full": shared(weights, batch)}
+    mixtures, sizes = {"full": shared(weights, batch)}, {}
     for combination, members in COMBINATIONS.items():
-        mixtures[combination] = shared({f"synthetic-{m}": weights[f"synthetic-{m}"] for m in members}, batch)
+        chosen = {f"synthetic-{m}": weights[f"synthetic-{m}"] for m in members}
+        mixtures[combination] = shared(chosen, batch)
+        sizes[combination] = sum(chosen.values()) / sum(weights.values())
     benchmarks = dict(zip(("human36m", "mpi_inf_3dhp", "mupots", "3dpw"), (b.store for b in BENCHMARKS), strict=True))
     tests = {name: tuple(benchmarks.values()) for name in COMBINATIONS}
     tests["full"] = (*benchmarks.values(), CONSISTENCY_STORE)
@@ -122,6 +127,7 @@ def embedded(name: str, size: str, *, batch: int, batch_2d: int, **settings) -> 
         tests=tests,
         benchmarks=benchmarks,
         all_joints_store=CONSISTENCY_STORE,
+        sizes=sizes,
         protocol_options={
             "mpi_inf_3dhp": ("scenes=none", "missing=skip"),
             "human36m": ("missing=skip",),
@@ -157,17 +163,28 @@ def tiny() -> Scale:
 
 
 def small() -> Scale:
+    """From the default preset's backbone, which has seen real people."""
+    return _small("small", 1200, 300, "default", Costs(42, 60, 30, 40, 40, 65, "two CPU cores"))
+
+
+def small_random_start() -> Scale:
+    """From random weights, in a smaller network."""
+    costs = Costs(110, 250, 20, 30, 30, 150, "two CPU cores")
+    return _small("small-random-start", 3400, 800, "random-start", costs)
+
+
+def _small(name: str, training_steps: int, finetuning_steps: int, preset: str, costs: Costs) -> Scale:
     return embedded(
-        "small",
+        name,
         "small",
         batch=28,  # as the default preset, whose mixture this is
         batch_2d=4,
         seeds=(1, 2, 3),
-        training_steps=3400,
-        finetuning_steps=800,
-        training_flags=("--preset", "random-start"),
+        training_steps=training_steps,
+        finetuning_steps=finetuning_steps,
+        training_flags=("--preset", preset),
         jobs=2,
-        costs=Costs(110, 250, 20, 30, 30, 150, "two CPU cores"),
+        costs=costs,
     )
 
 
@@ -200,7 +217,7 @@ def paper() -> Scale:
     )
 
 
-SCALES = {"tiny": tiny, "small": small, "paper": paper}
+SCALES = {"tiny": tiny, "small": small, "small-random-start": small_random_start, "paper": paper}
 
 
 def get_scale(name: str) -> Scale:

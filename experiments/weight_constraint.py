@@ -5,7 +5,7 @@ with each autoencoder.
 Paper: affine weights; non-negative ones are this project's default elsewhere, and not in the paper.
 Here: on the golden pose set the two reconstruct alike at 48 latents; non-negative latents rest on fewer joints, so that
 they average less noise. The fine-tuned model decides.
-Cost at `small`: one fit and one fine-tuning of 5 minutes a seed beside `consistency`; 9 minutes for three seeds.
+Cost at `small`: one fit and one fine-tuning of 5 minutes a seed beside `consistency`; 10 minutes for three seeds.
 """
 
 from __future__ import annotations

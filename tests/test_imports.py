@@ -34,7 +34,8 @@ FLOORS = (
     ("command_line",),
     ("commands",),
     ("main", "api"),
-    ("experiments", "benchmarks"),
+    ("experiments",),
+    ("benchmarks",),
 )
 """Parts from the bottom up. A part may import what stands on lower floors, not its neighbours."""
 

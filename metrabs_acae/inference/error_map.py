@@ -57,7 +57,7 @@ class ErrorMap:
                 raise ValueError
             return cls(names, *arrays, str(data["weights"]))
         except (KeyError, TypeError, ValueError):
-            raise UserError(f"{path} is no error map; make it anew with python -m benchmarks.uncertainty.") from None
+            raise UserError(f"{path} is no error map; make it anew with python -m experiments.error_map.") from None
 
 
 def fit(joint_names: Sequence[str], entropy: np.ndarray, errors_mm: np.ndarray, *, weights: str = "") -> ErrorMap:

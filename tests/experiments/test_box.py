@@ -1,7 +1,8 @@
 import pytest
 
-from experiments import box
+from experiments import box, error_map
 from metrabs_acae.command_line import parse_arguments
+from metrabs_acae.flags import parse
 
 
 def test_each_step_is_a_command_of_this_project(tmp_path):
@@ -14,17 +15,20 @@ def test_each_step_is_a_command_of_this_project(tmp_path):
         "autoencoder",
         "output regularization",
         "packing",
+        "errors to expect",
     ]
     programs = [command for command in steps.values() if command[0] == "metrabs_acae.main"]
     for command in programs:
         parse_arguments(command[1:], "main")
+    program, *flags = steps["errors to expect"]
+    assert program == "experiments.error_map" and parse(error_map.Settings, flags, program).people == error_map.PEOPLE
 
 
 def test_a_batch_has_32_examples():
     assert sum(box.SHARES.values()) == 32
 
 
-@pytest.mark.parametrize("done", range(8))
+@pytest.mark.parametrize("done", range(9))
 def test_goes_on_where_it_was_stopped(tmp_path, monkeypatch, done):
     """The first `done` steps have left their results: only the others run, and a failure ends it with its exit code."""
     settings = ["--work-dir", str(tmp_path), "--benchmarks", str(tmp_path / "tests"), "--out", str(tmp_path / "box")]

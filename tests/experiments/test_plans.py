@@ -60,7 +60,7 @@ def test_experiments_share_their_trainings():
     assert len(names) == len(set(names))
     assert names.count("train-full-s1") == 1 and names.count("hybrid-s1") == 1
     trainings = [n for n in names if n.startswith("train-")]
-    assert len(trainings) == 10  # full, merged, small, medium, four single ones, two shorter ones
+    assert len(trainings) == 12  # full, merged, small, medium, four single ones, four shorter ones
 
 
 def test_every_file_says_what_it_varies_what_the_paper_found_and_what_it_costs():
@@ -98,6 +98,6 @@ def test_a_dry_run_lists_the_steps_and_runs_none(capsys, tmp_path):
     flags = ["--results-dir", str(tmp_path / "r"), "--work-dir", str(tmp_path / "w")]
     assert main(["run", "consistency", "--dry-run", *flags]) == 0
     out = capsys.readouterr().out
-    assert "hybrid-s3" in out and "25 steps, 2 at a time, about" in out and not list(tmp_path.iterdir())
+    assert "hybrid-s3" in out and "31 steps, 2 at a time, about" in out and not list(tmp_path.iterdir())
     assert main(["status", *flags]) == 0
     assert "consistency" in capsys.readouterr().out

@@ -25,24 +25,24 @@ def flatness(half):
 
 def test_a_variant_and_a_loss_term_of_ones_own_train():
     """Joints first, then latents; the output is the joints; a term that both halves have, from step 5001 on."""
-    register_loss_term("flat", flatness, late=True)
+    register_loss_term("flatness", flatness, late=True)
     mine = Variant(
         "mine",
         points=("joints", "latents"),
-        losses=lambda weights, half: {"pose": 1.0, "decoded": 0.5, "flat": 3.0 if half == "3d" else 0.0},
+        losses=lambda weights, half: {"pose": 1.0, "decoded": 0.5, "flatness": 3.0 if half == "3d" else 0.0},
     )
     model = tiny_model(register_variant(mine).name)
     batch = tiny_batch()
     total, terms, points = model.compute_losses(batch, step=5001, **LOSS)
     depth = np.asarray(points["joints"])[:4, :, 2]
-    np.testing.assert_allclose(terms["flat_3d"], np.abs(depth).mean() / 1000, rtol=1e-5)
+    np.testing.assert_allclose(terms["flatness_3d"], np.abs(depth).mean() / 1000, rtol=1e-5)
     by_hand = sum(
         factor * float(terms[f"pose_{half}"] + 0.5 * terms[f"decoded_{half}"])
         for half, factor in (("3d", 1.0), ("2d", 0.2))
     )
-    np.testing.assert_allclose(total, by_hand + 3 * float(terms["flat_3d"]), rtol=1e-5)
+    np.testing.assert_allclose(total, by_hand + 3 * float(terms["flatness_3d"]), rtol=1e-5)
     before, *_ = model.compute_losses(batch, step=5000, **LOSS | {"gates": LOSS["gates"].of_run()})
-    assert float(before) < float(total) - 2 * float(terms["flat_3d"])
+    assert float(before) < float(total) - 2 * float(terms["flatness_3d"])
     inputs = {name: batch[name] for name in ("image", "intrinsics")}
     poses = model(inputs)
     assert poses.shape == (7, len(NAMES), 3) and not model.decodes_latents
