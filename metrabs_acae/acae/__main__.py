@@ -49,7 +49,7 @@ class Convert:
     acae: str = setting("")
     """acae.npz, which must have the joints of both; empty: what the package knows of 23 conventions."""
     noise_mm: float = setting(20.0, above=0)
-    """How exact the given joints are; less for motion capture."""
+    """How far the given joints are off, as far as is known; 2 for motion capture."""
 
     def run(self) -> None:
         from metrabs_acae.acae.convert import convert_file

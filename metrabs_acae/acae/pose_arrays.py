@@ -70,10 +70,10 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     """Rows of 3 J or 4 J columns, or J rows of one pose; cells that are empty are missing joints."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(map(str.strip, row))]
+    except (OSError, UnicodeDecodeError, csv.Error):
         raise UserError(f"{path} is not readable text.") from None
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(cell.strip() for cell in row)]
     columns = range(len(rows[0])) if rows else ()
     if rows and not all(_is_number(cell) for cell in rows[0]):
         header = [cell.strip().lower() for cell in rows.pop(0)]
@@ -99,7 +99,7 @@ def known_joints(poses: np.ndarray, n_joints: int) -> np.ndarray:
     A pose may be a row of 3 J or 4 J numbers. A fourth coordinate is a confidence; where it is not above zero, the
     joint is missing. So are joints that stand at zero, but for a single one that always does, the root.
     """
-    if poses.ndim == 2 and poses.shape[0] != n_joints and poses.shape[1] in (3 * n_joints, 4 * n_joints):
+    if poses.ndim == 2 and poses.shape[1] in (3 * n_joints, 4 * n_joints):
         poses = poses.reshape(len(poses), n_joints, -1)
     if poses.ndim < 2 or poses.shape[-2] != n_joints or poses.shape[-1] not in (3, 4):
         return poses
@@ -126,15 +126,17 @@ def write_pose_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Non
     path, key = Path(path), next(iter(arrays))
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        return write_npz(path, dict(arrays))
+        write_npz(path, dict(arrays))
+        return
     poses = arrays[key]
     more = {name: arrays[name].tolist() for name in ("sequence", "frame", "person") if name in arrays}
     with replacing(path) as temporary:
         if suffix == ".npy":
             np.save(temporary, poses)
         elif suffix == ".csv":
-            header = [*more, *(f"{name}_{axis}" for name in arrays["joint_names"] for axis in "xyz")]
-            rows = [["" if np.isnan(v) else f"{v:.7g}" for v in row] for row in poses.reshape(-1, 3 * poses.shape[-2])]
+            header = [*more, *(f"{name}_{axis}" for name in arrays["joint_names"] for axis in "xyz"[: poses.shape[-1]])]
+            table = poses.reshape(-1, len(header) - len(more))
+            rows = [["" if np.isnan(v) else f"{v:.7g}" for v in row] for row in table]
             with open(temporary, "w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(header)
@@ -143,7 +145,6 @@ def write_pose_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Non
             plain = np.where(np.isnan(poses), None, poses.astype(np.float64).round(6)).tolist()
             names = arrays["joint_names"].tolist()
             temporary.write_text(json.dumps({"joint_names": names, **more, key: plain}, allow_nan=False) + "\n")
-    return None
 
 
 def skeleton_of(arrays: dict[str, np.ndarray]) -> str:

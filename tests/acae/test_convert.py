@@ -132,18 +132,16 @@ def test_files_of_each_kind_are_written_and_read_again(people, tmp_path, suffix,
 
 
 def test_files_of_other_programs(people, tmp_path):
-    landmarks = [
-        [dict(zip("xyz", joint, strict=True), visibility=0.5) for joint in pose]
-        for pose in people("blazepose_33").tolist()
-    ]
+    given = people("blazepose_33")[:33]  # as many poses as joints
+    landmarks = [[dict(zip("xyz", joint, strict=True), visibility=0.5) for joint in pose] for pose in given.tolist()]
     (tmp_path / "mediapipe.json").write_text(json.dumps(landmarks))
-    table = people("blazepose_33").reshape(40, 99)
+    table = given.reshape(33, 99)
     lines = ["frame;" + ";".join(f"c{i}" for i in range(99))]
     lines += [f"{i};" + ";".join(map(str, row)) for i, row in enumerate(table)]
     (tmp_path / "table.csv").write_text("\n".join(lines))
     for name in ("mediapipe.json", "table.csv"):
         assert main([*TO_SMPL, str(tmp_path / name), str(tmp_path / "out.npy")]) == 0
-        expected = translate(people("blazepose_33"), "blazepose_33", "smpl_24")
+        expected = translate(given, "blazepose_33", "smpl_24")
         np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=1e-6)
     body = [{"pose_keypoints_3d": [x for joint in pose for x in (*joint, 1)]} for pose in people("openpose_body_25")]
     (tmp_path / "openpose.json").write_text(json.dumps({"people": body}))
