@@ -24,7 +24,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.client_programs import environment, settings_of_clients
+from benchmarks.environments import environment, run_program
 from metrabs_acae.errors import UserError
 from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.files import write_npz
@@ -228,10 +228,9 @@ def run_client(
     """
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary, "poses.npz")
-        command = [str(python), "-c", program, str(model), str(pictures), str(out), str(suppress)]
-        done = subprocess.run(command, env=settings_of_clients(), stdout=subprocess.PIPE, text=True, check=True)
+        row = run_program(python, "-c", program, model, pictures, out, suppress)
         with np.load(out) as poses:
-            return dict(poses), json.loads(done.stdout.splitlines()[-1])
+            return dict(poses), row
 
 
 def differences(poses: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict:
