@@ -90,15 +90,6 @@ def _channels_last(function, x, *arguments):
     return tf.transpose(function(tf.transpose(x, [0, 2, 3, 1]), *arguments), [0, 3, 1, 2])
 
 
-def _pad_after(x, counts):
-    """LiteRT's PAD does not take bytes."""
-    for axis in range(x.shape.rank):
-        shape = tf.unstack(tf.shape(x))
-        shape[axis] = counts[axis]
-        x = tf.concat([x, tf.zeros(shape, x.dtype)], axis)
-    return x
-
-
 def _unsqueeze(x, axes):
     for axis in tf.get_static_value(axes):
         x = tf.expand_dims(x, axis)
@@ -136,7 +127,7 @@ _OPERATORS: dict[str, Callable] = {
     "MaxPool": lambda x, kernel_shape, pads, strides: _channels_last(
         tf.nn.max_pool2d, x, kernel_shape, strides, "SAME"
     ),
-    "Pad": lambda x, pads: _pad_after(x, pads[x.shape.rank :]),
+    "Pad": lambda x, pads: tf.pad(x, tf.transpose(tf.reshape(pads, [2, -1]))),
     "Range": tf.range,
     "Reshape": tf.reshape,
     "ScatterElements": lambda values, places, updates, axis: tf.scatter_nd(places[:, None], updates, tf.shape(values)),
@@ -144,6 +135,7 @@ _OPERATORS: dict[str, Callable] = {
     "Shape": tf.shape,
     "Sigmoid": tf.sigmoid,
     "Squeeze": lambda x, axes: tf.squeeze(x, tf.get_static_value(axes).tolist()),
+    "Tile": tf.tile,
     "Transpose": lambda x, perm: tf.transpose(x, perm),
     "Unsqueeze": _unsqueeze,
 }

@@ -123,9 +123,9 @@ def _floor_to_even(g: Graph, size: Value) -> Value:
 
 
 def _even(g: Graph, rows: Value, size) -> Value:
-    """Pixels [H, W * 3] with a black row or column more where there is but one; H, W: even or 1."""
+    """Pixels [H, W * 3], a single row or column twice; H, W: even or 1."""
     height, width = size
-    return g.op("Pad", rows, g.vector([0, 0, height % 2, width % 2 * 3]), rank=2)
+    return g.op("Tile", rows, g.vector([height % 2 + 1, width % 2 + 1]), rank=2)
 
 
 def _halve(g: Graph, rows: Value, size) -> Value:
