@@ -18,6 +18,7 @@ export function drawOverlay(canvas, picture, people, bones) {
     const color = colorOf(person);
     [context.strokeStyle, context.lineWidth] = [color, thickness / 2];
     context.strokeRect(...box);
+    drawNumber(context, person, box, color, thickness * 5);
     for (const [extra, shade] of [[thickness * 0.4, () => "#2228"], [0, left => (left ? pale(color) : color)]]) {
       for (const { a, b, left } of bones) {
         [context.strokeStyle, context.lineWidth] = [shade(left), thickness + extra];
@@ -28,4 +29,15 @@ export function drawOverlay(canvas, picture, people, bones) {
       }
     }
   });
+}
+
+/** At the box's upper left corner, outside where there is room. */
+function drawNumber(context, number, [left, top], color, size) {
+  context.font = `bold ${size}px system-ui, sans-serif`;
+  const width = context.measureText(number).width + size * 0.5, height = size * 1.1;
+  const [x, y] = [Math.max(0, left), top >= height ? top - height : Math.max(0, top)];
+  context.fillStyle = color;
+  context.fillRect(x, y, width, height);
+  context.fillStyle = "#1d2129";
+  context.fillText(number, x + size * 0.25, y + size * 0.92);
 }
