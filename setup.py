@@ -47,6 +47,7 @@ setup(
         "data_processing.synthetic": ["assets/*"],
         "experiments": ["readings/*/*"],
         "metrabs_acae": ["py.typed", "pretrained/**", "web/*"],
+        "metrabs_acae.geometry": ["assets/*"],
         "metrabs_acae.inference": ["viewer.html", "assets/*"],
         "metrabs_acae.models.backbones": ["assets/*"],
     },

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.client_programs import environment, settings_of_clients
+from benchmarks.environments import environment, run_program
 from metrabs_acae.exit_codes import exit_code
 from metrabs_acae.files import write_npz
 from metrabs_acae.flags import parse
@@ -114,10 +114,9 @@ def run_client(python: Path, model: Path, pictures: Path) -> tuple[dict[str, np.
     """
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary, "poses.npz")
-        command = [str(python), "-c", CLIENT, str(model), str(pictures), str(out)]
-        done = subprocess.run(command, env=settings_of_clients(), stdout=subprocess.PIPE, text=True, check=True)
+        versions = run_program(python, "-c", CLIENT, model, pictures, out)
         with np.load(out) as poses:
-            return dict(poses), json.loads(done.stdout.splitlines()[-1])
+            return dict(poses), versions
 
 
 def differences(poses: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict:

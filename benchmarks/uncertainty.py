@@ -86,9 +86,8 @@ def run(arguments: list[str]) -> None:
     folder = open_run(values.model)
     names = models.load_pose_model(folder)[1].joint_names
     estimator, others = estimator_of(folder), range(error_map.PEOPLE, error_map.PEOPLE + values.people)
-    rows = [row_of("rendered", *error_map.rendered_errors(estimator, names, others))]
-    if values.video:
-        rows.append(row_of("real video", *real_errors(estimator, names, Path(values.video))))
+    real = [row_of("real video", *real_errors(estimator, names, Path(values.video)))] if values.video else []
+    rows = [row_of("rendered", *error_map.rendered_errors(estimator, names, others)), *real]
     headers = {c: f"{c} (entropy)" for c in ("over joints", "within a joint", "over people")}
     text = render(rows, "markdown", headers=headers, digits={"mean error": 0})
     print(text)

@@ -78,7 +78,9 @@ def _shape(subject: int) -> tuple[np.ndarray, np.ndarray]:
     return model.shaped(model.samples[subject])
 
 
-def _actor(rng, spec: StoreSpec, position_mm, held_out: bool) -> Actor:
+def posed_person(rng, spec: StoreSpec, held_out: bool):
+    """One of a store's people in a pose: number of the person, activity, global rotations of the parts, vertices
+    [V, 3] and joints [J, 3] of `joints.all_joints()`, mm."""
     model = body.load_body()
     pool = _subject_pool(spec.name, spec.subjects, spec.heights_mm, held_out)
     subject = int(pool[rng.integers(len(pool))])
@@ -87,12 +89,16 @@ def _actor(rng, spec: StoreSpec, position_mm, held_out: bool) -> Actor:
     turn = body.matrix_from_rotvec(np.array([0, 0, rng.uniform(0, 2 * np.pi)]))
     rotations = turn @ rotations
     vertices, heads = model.posed(rest_vertices, rest_heads, rotations)
-    regressor = joints.all_joints()
-    points = regressor(vertices, heads)
+    return subject, activity, rotations, vertices, joints.all_joints()(vertices, heads)
+
+
+def _actor(rng, spec: StoreSpec, position_mm, held_out: bool) -> Actor:
+    subject, activity, rotations, vertices, points = posed_person(rng, spec, held_out)
+    faces = body.load_body().faces
     look = appearance.sample_look(rng, appearance.OUTFITS[spec.outfit])
-    normals = body.vertex_normals(vertices, model.faces)
+    normals = body.vertex_normals(vertices, faces)
     body.offset_along(vertices, normals, look.offset_mm)
-    normals = body.vertex_normals(vertices, model.faces)
+    normals = body.vertex_normals(vertices, faces)
     lift = rng.uniform(50, 350) if activity in _LIFTED and rng.random() < 0.3 else 0.0
     shift = np.array(
         [*(position_mm - points[: joints.n_staged(), :2].mean(axis=0)), lift - body.bounds(vertices)[0][2]], np.float32

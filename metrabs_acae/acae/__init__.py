@@ -7,6 +7,7 @@ _HOME = {
     "fit_acae": "fitting",
     "load_poses": "poses_io",
     "train_acae": "command",
+    "translate": "convert",
 }
 
 

@@ -1,4 +1,4 @@
-"""`python -m metrabs_acae.acae`: fit an autoencoder to a file of poses, or convert poses between skeletons."""
+"""`python -m metrabs_acae.acae`: fit an autoencoder to poses, or convert poses between skeletons."""
 
 from __future__ import annotations
 
@@ -36,27 +36,45 @@ class Fit:
 
 @settings
 class Convert:
-    """Convert poses of one skeleton to another: an .npz with `poses` [N, J, 3] or a demo's file in, an .npz out."""
+    """Convert poses of one skeleton to another: files .npz, .npy, .csv or .json, of one's own or of --demo."""
 
     target: str = setting(flag="to")
-    """Skeleton of the output, e.g. smpl_24; all: every joint."""
-    acae: Path = setting()
-    """acae.npz, which must have the joints of both."""
+    """Skeleton of the output, e.g. smpl_24; all: every joint. The command 'skeletons' lists them."""
     in_file: Positional[Path] = setting()
-    """.npz with `poses` (and, to be checked, `joint_names`), or the .npz or .json of --demo."""
+    """Poses [N, J, 3], 'poses' in an .npz (and, to be checked, 'joint_names'); a row of 3 J columns each in a .csv."""
     out_file: Positional[Path] = setting()
-    """.npz to write."""
+    """.npz, .npy, .csv or .json to write."""
     source: str = setting("", flag="from")
     """Skeleton of the input, e.g. h36m_17; empty: the one that a demo's file names."""
+    acae: str = setting("")
+    """acae.npz, which must have the joints of both; empty: what the package knows of 23 conventions."""
+    noise_mm: float = setting(20.0, above=0)
+    """How far the given joints are off, as far as is known; 2 for motion capture."""
 
     def run(self) -> None:
         from metrabs_acae.acae.convert import convert_file
 
-        shape = convert_file(self.acae, self.source, self.target, self.in_file, self.out_file)
-        print(f"Wrote {self.out_file}: poses {list(shape)} of {self.target}.")
+        paths = (self.in_file, self.out_file)
+        shape, notes = convert_file(self.acae or None, self.source, self.target, *paths, noise_mm=self.noise_mm)
+        print("\n".join([f"Wrote {self.out_file}: poses {list(shape)} of {self.target}.", *notes]))
 
 
-COMMANDS = {"fit": Fit, "convert": Convert}
+@settings
+class Skeletons:
+    """List the skeletons that convert knows, with their joints in order."""
+
+    acae: str = setting("")
+    """acae.npz; empty: what the package knows."""
+
+    def run(self) -> None:
+        from metrabs_acae.acae.autoencoder import Acae
+        from metrabs_acae.acae.convert import skeleton_joints
+
+        for name, joints in skeleton_joints(Acae.load(self.acae) if self.acae else None).items():
+            print(f"{name}: {', '.join(joints)}")
+
+
+COMMANDS = {"fit": Fit, "convert": Convert, "skeletons": Skeletons}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"Usage: {PROGRAM} COMMAND ...; COMMAND --help shows the flags")
         for name, command in COMMANDS.items():
-            print(f"  {name:8} {command.__doc__}")
+            print(f"  {name:9} {command.__doc__}")
         return 0 if arguments else 2
     return exit_code(lambda: _run(*arguments))
 

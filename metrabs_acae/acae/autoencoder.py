@@ -86,6 +86,19 @@ class Acae:
         """decode(encode(poses)): the nearest thing to `poses` on which all skeletons agree."""
         return self.decode(self.encode(poses))
 
+    def second_moments(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """[len(a), len(b)] mm² of joints (indices), as far as the latents tell.
+
+        Raises:
+            UserError: a file that does not say how its latents varied.
+        """
+        if self.latent_gram_mm2 is None:
+            raise UserError(
+                "This autoencoder file does not say how latents vary together (latent_gram_mm2), which converting from "
+                "some of its joints needs; fit it again."
+            )
+        return self.decoder[:, a].T @ self.latent_gram_mm2 @ self.decoder[:, b]
+
     def require_joints(self, joint_names: Sequence[str]) -> None:
         """Raises UserError unless `joint_names` are this autoencoder's joints in this order."""
         names = list(read_names(joint_names))

@@ -1,14 +1,16 @@
-"""The arrays of a file of poses to convert: an .npz of one's own, or the .npz or .json that --demo writes."""
+"""Files of poses to convert: .npz, .npy, .csv and .json of one's own, and the .npz and .json that --demo writes."""
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from metrabs_acae.errors import UserError
-from metrabs_acae.files import map_npz_array, read_json
+from metrabs_acae.files import map_npz_array, read_json, replacing, write_npz
 
 KEPT = (
     *("sequence", "frame", "person", "score", "frames", "times_s"),
@@ -17,8 +19,16 @@ KEPT = (
 """What of a prediction file, and the demo's is one, is true of the people in any skeleton."""
 
 
+SUFFIXES = (".npz", ".npy", ".csv", ".json")
+NO_COORDINATES = ("", "sequence", "frame", "frame_id", "time", "time_s", "timestamp", "person", "id", "index")
+"""Columns of a CSV file that are left out."""
+
+
 def read_pose_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """`poses` [..., J, D], or `poses3d_mm` [P, J, 3] and as many of `KEPT` as there are; `joint_names` if known.
+
+    .npy and .csv hold nothing but poses; .json a list of them, MediaPipe's landmarks ({"x":, "y":, "z":}) or OpenPose's
+    people. A row of numbers may stand for a pose, see `known_joints`.
 
     Raises:
         UserError: no file, or none with poses.
@@ -26,8 +36,17 @@ def read_pose_arrays(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"There is no file {path}; expected an .npz with an array 'poses' [N, J, 3].")
-    if path.suffix.lower() == ".json":
-        return _read_demo_json(path)
+    read = {".json": _read_json, ".csv": _read_csv, ".npy": _read_npy}.get(path.suffix.lower(), _read_npz)
+    arrays = read(path)
+    poses = next(iter(arrays.values()))
+    if poses.dtype.kind not in "fiu" or poses.ndim < 2 or not (poses.size or "metadata" in arrays):
+        raise UserError(
+            f"{path} holds {poses.dtype} {list(poses.shape)}; expected numbers [N, J, 3], one pose or more."
+        )
+    return arrays
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             key = "poses" if "poses" in stored.files or "poses3d_mm" not in stored.files else "poses3d_mm"
@@ -40,6 +59,94 @@ def read_pose_arrays(path: str | Path) -> dict[str, np.ndarray]:
         ) from error
 
 
+def _read_npy(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return {"poses": np.load(path, allow_pickle=False, mmap_mode="r")}
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} cannot be read as an .npy file of numbers.") from error
+
+
+def _read_csv(path: Path) -> dict[str, np.ndarray]:
+    """Rows of 3 J or 4 J columns, or J rows of one pose; cells that are empty are missing joints."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(map(str.strip, row))]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise UserError(f"{path} is not readable text.") from None
+    columns = range(len(rows[0])) if rows else ()
+    if rows and not all(_is_number(cell) for cell in rows[0]):
+        header = [cell.strip().lower() for cell in rows.pop(0)]
+        columns = [i for i, name in enumerate(header) if name not in NO_COORDINATES]
+    try:
+        values = [[float(row[i]) if row[i].strip() else np.nan for i in columns] for row in rows]
+    except (ValueError, IndexError):
+        raise UserError(f"{path} must be a table of numbers, below at most one line of headings.") from None
+    return {"poses": np.array(values, np.float64)}
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or "nan")
+    except ValueError:
+        return False
+    return True
+
+
+def known_joints(poses: np.ndarray, n_joints: int) -> np.ndarray:
+    """Poses [..., J, D] as programs write them -> the same, with NaN for joints that are not known.
+
+    A pose may be a row of 3 J or 4 J numbers. A fourth coordinate is a confidence; where it is not above zero, the
+    joint is missing. So are joints that stand at zero, but for a single one that always does, the root.
+    """
+    if poses.ndim == 2 and poses.shape[1] in (3 * n_joints, 4 * n_joints):
+        poses = poses.reshape(len(poses), n_joints, -1)
+    if poses.ndim < 2 or poses.shape[-2] != n_joints or poses.shape[-1] not in (3, 4):
+        return poses
+    missing = np.zeros(poses.shape[:-1], bool) if poses.shape[-1] == 3 else ~(poses[..., 3] > 0)
+    poses = poses[..., :3]
+    at_zero = ~np.any(poses, axis=-1)
+    root = at_zero.all(axis=tuple(range(at_zero.ndim - 1)))
+    missing |= at_zero & ~root if root.sum() == 1 else at_zero
+    return np.where(missing[..., None], np.nan, poses) if missing.any() else poses
+
+
+def require_writable(path: str | Path) -> None:
+    """UserError unless `write_pose_arrays` knows the kind of file."""
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise UserError(f"Poses are written to files that end with {', '.join(SUFFIXES)}; got the name {path}.")
+
+
+def write_pose_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """The arrays of `read_pose_arrays` by the name's ending; all as .npz, the poses alone as .npy.
+
+    .csv has a row per pose, with columns `lhip_smpl_x`; .json the names of the joints and the poses; both also say of
+    which sequence, frame and person they are, if that is known.
+    """
+    path, key = Path(path), next(iter(arrays))
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        write_npz(path, dict(arrays))
+        return
+    poses = arrays[key]
+    more = {name: arrays[name].tolist() for name in ("sequence", "frame", "person") if name in arrays}
+    with replacing(path) as temporary:
+        if suffix == ".npy":
+            np.save(temporary, poses)
+        elif suffix == ".csv":
+            header = [*more, *(f"{name}_{axis}" for name in arrays["joint_names"] for axis in "xyz"[: poses.shape[-1]])]
+            table = poses.reshape(-1, len(header) - len(more))
+            rows = [["" if np.isnan(v) else f"{v:.7g}" for v in row] for row in table]
+            with open(temporary, "w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(header)
+                writer.writerows([*kept, *row] for *kept, row in zip(*more.values(), rows, strict=True))
+        else:
+            plain = np.where(np.isnan(poses), None, poses.astype(np.float64).round(6)).tolist()
+            names = arrays["joint_names"].tolist()
+            temporary.write_text(json.dumps({"joint_names": names, **more, key: plain}, allow_nan=False) + "\n")
+
+
 def skeleton_of(arrays: dict[str, np.ndarray]) -> str:
     """The name of the skeleton that a demo's file is of; "" where the file does not say."""
     try:
@@ -48,8 +155,30 @@ def skeleton_of(arrays: dict[str, np.ndarray]) -> str:
         return ""
 
 
-def _read_demo_json(path: Path) -> dict[str, np.ndarray]:
-    data = read_json(path, dict)
+def _read_json(path: Path) -> dict[str, np.ndarray]:
+    data = read_json(path)
+    if isinstance(data, dict) and not {"poses", "poses3d_mm", "people"} & set(data):
+        return _demo_arrays(path, data)
+    try:
+        if isinstance(data, list):
+            return {"poses": np.array(_numbers(data), np.float64)}
+        if "people" in data:
+            return {"poses": np.array([person["pose_keypoints_3d"] for person in data["people"]], np.float64)}
+        key = "poses" if "poses" in data else "poses3d_mm"
+        named = {"joint_names": np.array(data["joint_names"], str)} if "joint_names" in data else {}
+        return {key: np.array(_numbers(data[key]), np.float64), **named}
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is not a file of poses, lists of equal length of numbers ({error!r}).") from None
+
+
+def _numbers(data):
+    """Nested lists; landmarks such as {"x": 1, "y": 2, "z": 3, "visibility": 1} become lists."""
+    if isinstance(data, dict):
+        return [data[key] for key in ("x", "y", "z", "visibility") if key in data or key != "visibility"]
+    return [_numbers(item) for item in data] if isinstance(data, list) else data
+
+
+def _demo_arrays(path: Path, data: dict) -> dict[str, np.ndarray]:
     try:
         rows = [(frame, person) for frame in data["frames"] for person in frame["people"]]
         poses = np.array([person["pose3d"] for _, person in rows], np.float32)

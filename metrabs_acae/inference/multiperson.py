@@ -58,7 +58,7 @@ class PoseEstimator(tf.Module):
         center_offset_px: principal points of crops and of unknown cameras are at size / 2 + this.
 
     Attributes:
-        crop_model: `CropModel`.
+        crop_model: `CropModel`; joint_names, joint_edges: of it.
         per_skeleton_joint_names, per_skeleton_joint_edges, per_skeleton_indices: dicts of variables by skeleton name;
             names as of `skeletons.shown`, indices into the names of "".
     """
@@ -87,6 +87,7 @@ class PoseEstimator(tf.Module):
         if error_map is not None and (joint_transform is not None or error_map.joint_names != skeleton.joint_names):
             raise UserError("error_map is of other joints than the output's.")
         self.crop_model = CropModel(network, skeleton, image_size)
+        self.joint_names, self.joint_edges = self.crop_model.joint_names, self.crop_model.joint_edges
         self._error_map = error_map
         self.detector = detector
         self._center_offset_px = center_offset_px
@@ -114,9 +115,9 @@ class PoseEstimator(tf.Module):
             n: tf.Variable(i.astype(np.int32), trainable=False) for n, i in zip(skeletons, indices, strict=True)
         }
         if detector is not None:
-            self.detect_poses = tf.function(self._detect_poses, input_signature=[_IMAGE, *_DETECTION, *_COMMON])
+            self.detect_poses = tf.function(self._detect_poses, input_signature=[_IMAGE, *_COMMON, *_DETECTION])
             self.detect_poses_batched = tf.function(
-                self._detect_poses_batched, input_signature=[_IMAGE, *_DETECTION, *_COMMON]
+                self._detect_poses_batched, input_signature=[_IMAGE, *_COMMON, *_DETECTION]
             )
 
     @tf.function(input_signature=[_IMAGE, _FLOAT, *_COMMON])
@@ -172,11 +173,6 @@ class PoseEstimator(tf.Module):
     def _detect_poses(
         self,
         image,
-        detector_threshold=0.3,
-        detector_nms_iou_threshold=0.7,
-        max_detections=-1,
-        detector_flip_aug=False,
-        suppress_implausible_poses=True,
         intrinsic_matrix=UNKNOWN_INTRINSICS,
         distortion_coeffs=(0.0,) * 5,
         extrinsic_matrix=IDENTITY_EXTRINSICS,
@@ -187,6 +183,11 @@ class PoseEstimator(tf.Module):
         num_aug=5,
         average_aug=True,
         skeleton="",
+        detector_threshold=0.3,
+        detector_nms_iou_threshold=0.7,
+        max_detections=-1,
+        detector_flip_aug=False,
+        suppress_implausible_poses=True,
     ):
         """Poses and boxes of the people that the detector finds in one image [H, W, 3]."""
         camera = (intrinsic_matrix, distortion_coeffs, extrinsic_matrix, world_up_vector, default_fov_degrees)
@@ -198,11 +199,6 @@ class PoseEstimator(tf.Module):
     def _detect_poses_batched(
         self,
         images,
-        detector_threshold=0.3,
-        detector_nms_iou_threshold=0.7,
-        max_detections=-1,
-        detector_flip_aug=False,
-        suppress_implausible_poses=True,
         intrinsic_matrix=UNKNOWN_INTRINSICS,
         distortion_coeffs=(0.0,) * 5,
         extrinsic_matrix=IDENTITY_EXTRINSICS,
@@ -213,6 +209,11 @@ class PoseEstimator(tf.Module):
         num_aug=5,
         average_aug=True,
         skeleton="",
+        detector_threshold=0.3,
+        detector_nms_iou_threshold=0.7,
+        max_detections=-1,
+        detector_flip_aug=False,
+        suppress_implausible_poses=True,
     ):
         """Poses and boxes of the people that the detector finds in images [N, H, W, 3]."""
         camera = (intrinsic_matrix, distortion_coeffs, extrinsic_matrix, world_up_vector, default_fov_degrees)

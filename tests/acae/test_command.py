@@ -51,7 +51,7 @@ def test_bad_input_ends_with_code_2_and_one_sentence(tmp_path, capsys):
         ("fit a.npz b.npz --steps 0", "--steps must be greater than zero; got 0."),
         ("fit a.npz b.npz --weights positive", "invalid choice 'positive'"),
         ("fit a.npz b.npz --acae-steps 3", "Unrecognized options: --acae-steps"),
-        ("fot", "There is no command 'fot'; known ones: fit, convert."),
+        ("fot", "There is no command 'fot'; known ones: fit, convert, skeletons."),
         ("convert a.npz b.npz --from h36m", "--to"),
     ],
 )

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks import translation
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.predictions import Predictions, save_predictions
 from metrabs_acae.evaluation.protocols import get_protocol
@@ -59,3 +60,27 @@ def test_one_skeleton_has_nothing_to_agree_with():
     one["poses3d_mm"], one["joint_names"] = one["poses3d_mm"][:, : len(POSE)], NAMES[: len(POSE)]
     with pytest.raises(UserError, match="5 people and 0 joints that two skeletons share"):
         get_protocol("consistency").evaluate(Predictions(**one), None)
+
+
+def test_skeletons_of_the_package_are_compared_with_the_agreed_pose():
+    """One of five skeletons stands 40 mm behind the others: it is named, and the depth is what differs."""
+    conventions = ("h36m", "coco", "smpl", "3dhp", "blazepose")
+    true, names = translation.people(30, held_out=True)
+    chosen = [i for i, name in enumerate(names) if name.partition("_")[2] in conventions]
+    names = tuple(names[i] for i in chosen)
+    true = true[:, chosen][..., [0, 2, 1]].astype(np.float64) * [1, -1, 1]
+    true = true - true.mean(axis=1, keepdims=True) + [0, 0, 4000]
+    pred, moved = true + [100.0, 0, 0], np.array([name.endswith("_coco") for name in names])
+    pred[:, moved, 2] += 40
+    common = {"joint_names": names, "sequence": ["s"] * 30, "frame": np.arange(30)}
+    of_true, result = (get_protocol("consistency").evaluate(Predictions(p, **common), None) for p in (true, pred))
+    labelled = get_protocol("consistency").evaluate(Predictions(pred, **common), Truth(true, **common))
+    assert of_true["agreed_disagreement_mm"] < 3 and of_true["agreed_cps@50"] == 100
+    for agreed, known in (("disagreement", "disagreement"), ("depth", "disagreement_depth")):
+        assert result[f"agreed_{agreed}_mm"] == pytest.approx(labelled[f"{known}_mm"], rel=0.15)
+    assert result["agreed_plane_mm"] < 4
+    rows = {row["skeleton"]: row for row in result.breakdowns["skeleton"]}
+    assert set(rows) == set(conventions) and rows["coco"]["joints"] == 25
+    assert rows["coco"]["off_depth_mm"] > 2 * max(rows[c]["off_depth_mm"] for c in conventions if c != "coco")
+    assert result["agreed_cps@200"] == 100 and labelled["cps@200"] == 100
+    assert "Per skeleton" in result.report()

@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.clients.demo_calls import run_calls
 from metrabs_acae.inference import export
 from tests.inference.fuzzing import SKELETON
 
 NAME = "h36m_17"
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 90, 120, 3), np.uint8)
 INTRINSICS = np.array([[120, 0, 59.5], [0, 120, 44.5], [0, 0, 1]], np.float32)
+
+
+def test_the_calls_of_demo_scripts(loaded_model):
+    """Those that `python -m benchmarks.clients` makes with the model in the box, in other versions of TensorFlow."""
+    assert run_calls(loaded_model, tf.constant(FRAMES[:2]), NAME, "h36m_25") == (15, {})
 
 
 def test_a_photograph_and_plain_arrays_of_it(loaded_model, tmp_path):
@@ -23,6 +29,7 @@ def test_a_photograph_and_plain_arrays_of_it(loaded_model, tmp_path):
     names = loaded_model.per_skeleton_joint_names[NAME].numpy().astype(str)
     edges = loaded_model.per_skeleton_joint_edges[NAME].numpy()
     assert names[0] == "pelv" and edges.shape == (16, 2)
+    assert len(loaded_model.joint_names.numpy()) == SKELETON.n_joints and loaded_model.joint_edges.shape[1] == 2
     assert pred["boxes"].shape[1] == 5 and pred["poses3d"].shape[1:] == (17, 3) and pred["poses2d"].shape[1:] == (17, 2)
 
 
@@ -33,6 +40,35 @@ def test_boxes_and_cameras_by_position_and_by_name(loaded_model, intrinsics):
     for given in (boxes, [[20, 10, 60, 70]], np.array([[20, 10, 60, 70.0]])):
         pred = loaded_model.estimate_poses(FRAMES[0], given, intrinsics, num_aug=1, skeleton=NAME)
         np.testing.assert_allclose(pred["poses3d"], named["poses3d"], atol=1e-2)
+
+
+def test_all_arguments_by_position(loaded_model):
+    """In the order of the public models, in which a camera comes second and the detector's settings come last."""
+    camera = {
+        "intrinsic_matrix": INTRINSICS,
+        "distortion_coeffs": np.float32([0.1, 0, 0, 0, 0]),
+        "extrinsic_matrix": np.diag(np.float32([-1, 1, -1, 1])),
+    }
+    settings = {"world_up_vector": [0.1, -1, 0], "default_fov_degrees": 60, "internal_batch_size": 4}
+    settings |= {"antialias_factor": 2, "num_aug": 2, "average_aug": False, "skeleton": NAME}
+    detection = {"detector_threshold": 0.01, "detector_nms_iou_threshold": 0.9, "max_detections": 1}
+    detection |= {"detector_flip_aug": True, "suppress_implausible_poses": False}
+    batched = {name: value[np.newaxis] for name, value in camera.items()}
+    boxes = tf.constant([[20, 10, 60, 70]], tf.float32)
+    for method, given, cameras, more in [
+        (loaded_model.detect_poses, (FRAMES[0],), camera, detection),
+        (loaded_model.detect_poses_batched, (FRAMES[:1],), batched, detection),
+        (loaded_model.estimate_poses, (FRAMES[0], boxes), camera, {}),
+        (loaded_model.estimate_poses_batched, (FRAMES[:1], tf.RaggedTensor.from_tensor(boxes[None])), batched, {}),
+    ]:
+        by_name = cameras | settings | more
+        found, named = (
+            {name: getattr(value, "flat_values", value).numpy() for name, value in result.items()}
+            for result in (method(*given, *by_name.values()), method(*given, **by_name))
+        )
+        assert found["poses3d"].shape == (1, 2, 17, 3) and (found["poses3d"][..., 2] < 0).all()  # turned about
+        for name, value in found.items():
+            np.testing.assert_array_equal(value, named[name])
 
 
 def test_a_video_in_batches(loaded_model):

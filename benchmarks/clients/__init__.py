@@ -1,0 +1,1 @@
+"""Published programs and packages for MeTRAbs models, each with an exported model of ours, see `command`."""

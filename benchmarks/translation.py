@@ -1,0 +1,113 @@
+"""How exactly poses are converted between skeletons, and the moments of joints by which they are.
+
+    python -m benchmarks.translation --write
+
+Makes people of the generator (`data_processing/synthetic`, all joints exact, no pictures), and of them
+metrabs_acae/geometry/assets/joint_moments.npz and the table in benchmarks/results. People and motions of the table
+are in no fitting: every fifth person of the body model, and the last fifth of every motion clip.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.pages import made_by
+from metrabs_acae.exit_codes import exit_code
+from metrabs_acae.flags import parse
+from metrabs_acae.settings import setting, settings
+from metrabs_acae.tables import render
+
+PROGRAM = "python -m benchmarks.translation"
+SOURCES = (
+    *("blazepose_33", "coco_17", "coco_wholebody_23", "openpose_body_25", "halpe_26", "h36m_17", "smpl_24"),
+    *("mpi_inf_3dhp_17", "mpi_inf_3dhp_28", "kinectv2_25", "lsp_14"),
+)
+TARGETS = ("smpl_24", "h36m_17", "coco_17", "mpi_inf_3dhp_17", "bml_movi_87")
+NOTE = (
+    "mm, over joints and held-out people. converted: mean and 95 % of the errors, exact joints given; noisy: mean if "
+    "the given joints err by 20 mm (root mean square distance, independent), which the weights reckon with; trusting: "
+    "mean, exact joints given, with weights that trust them (`--noise-mm 2`); stated: the root mean square error that "
+    "`convert` states; measured: the same of these people; nearest: mean, each joint taken to be the given one that is "
+    "nearest to it on average; latents: mean, through the autoencoder of the model in the box."
+)
+
+
+@settings
+class Settings:
+    """Conversion of poses between skeletons."""
+
+    people: int = setting(20000, at_least=20)
+    """Poses to fit to; a fifth as many are held out."""
+    write: bool = setting(False)
+    """Write the moments into the package and the table to benchmarks/results/translation.md."""
+    moments_file: Path = setting(Path("metrabs_acae") / "geometry" / "assets" / "joint_moments.npz")
+    """Where the moments go."""
+    page: Path = setting(Path("benchmarks") / "results" / "translation.md")
+    """Where the table goes."""
+
+
+def people(n: int, *, held_out: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+    """[N, J, 3] mm: all joints of people of the box's data, and the joints' names."""
+    from data_processing.synthetic import joints, scene
+    from data_processing.synthetic.box import BOX
+
+    spec = BOX["box-wild"]
+    found = [scene.posed_person(np.random.default_rng([int(held_out), i]), spec, held_out)[-1] for i in range(n)]
+    return np.stack(found), joints.all_joints().skeleton.joint_names
+
+
+def row(moments, acae, true: np.ndarray, noisy: np.ndarray, source: str, target: str) -> dict:
+    """The errors of one pair of skeletons; `true`, `noisy`: [N, J, 3] mm."""
+    from metrabs_acae.acae.convert import conversion_matrix, convert_poses, find_joints
+    from metrabs_acae.skeletons import Skeleton
+
+    names = {"from_joints": find_joints(moments, source), "to_joints": find_joints(moments, target)}
+    s, t = (Skeleton("", moments.joint_names).indices(n) for n in names.values())
+    nearest = np.linalg.norm(true[:, s, None] - true[:, None, t], axis=-1).mean(axis=0).argmin(axis=0)
+
+    def errors(poses):
+        return np.linalg.norm(poses - true[:, t], axis=-1)
+
+    converted = errors(convert_poses(true[:, s], moments, **names))
+    weights = conversion_matrix(moments, *names.values())
+    return {
+        "from": source,
+        "to": target,
+        "converted": converted.mean(),
+        "95 %": np.percentile(converted, 95),
+        "noisy": errors(convert_poses(noisy[:, s], moments, **names)).mean(),
+        "trusting": errors(convert_poses(true[:, s], moments, **names, noise_mm=2)).mean(),
+        "stated": np.sqrt((moments.error_mm(s, t, weights) ** 2).mean()),
+        "measured": np.sqrt((converted**2).mean()),
+        "nearest": errors(true[:, s][:, nearest]).mean(),
+        "latents": errors(convert_poses(true[:, s], acae, **names)).mean(),
+    }
+
+
+def run(arguments: list[str]) -> None:
+    from metrabs_acae.acae import Acae
+    from metrabs_acae.geometry.joint_moments import JointMoments
+
+    values = parse(Settings, arguments, PROGRAM, description=__doc__)
+    fitted, names = people(values.people, held_out=False)
+    held_out, _ = people(values.people // 5, held_out=True)
+    moments = JointMoments.of_poses(fitted, held_out, names)
+    true = held_out[:2000].astype(np.float64)
+    noisy = true + np.random.default_rng(0).normal(0, 20 / 3**0.5, true.shape)
+    acae = Acae.load(Path("metrabs_acae") / "pretrained" / "acae.npz")
+    pairs = [(source, target) for source in SOURCES for target in TARGETS if source != target]
+    text = render([row(moments, acae, true, noisy, *pair) for pair in pairs], "markdown")
+    print(text)
+    if values.write:
+        moments.save(values.moments_file)
+        values.page.write_text(
+            f"# Poses converted between skeletons\n\n{made_by(PROGRAM, arguments)}\n\n"
+            f"{values.people} people fitted to, {len(held_out)} held out.\n\n{NOTE}\n\n{text}\n"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: run(sys.argv[1:])))
