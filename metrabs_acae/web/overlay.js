@@ -10,6 +10,7 @@ import { colorOf, pale } from "./view3d.js";
 export function drawOverlay(canvas, picture, people, bones) {
   const context = canvas.getContext("2d");
   context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, canvas.width, canvas.height);
   context.drawImage(picture, 0, 0);
   context.setTransform(1, 0, 0, 1, 0.5, 0.5);
   const thickness = Math.max(2, Math.max(canvas.width, canvas.height) / 200);
