@@ -156,15 +156,15 @@ def run(flags: Run) -> None:
 
 def plan(ordered, scale: Scale, places: Places, jobs: int) -> None:
     """Prints the steps with their state and expected cost."""
-    missing = 0.0
+    missing = runner.missing(ordered, places)
     for step in ordered:
         state = runner.state(step, places)
-        missing += 0 if state == "done" else step.cost_s
+        state = "again" if state == "done" and step in missing else state  # its output is not there, but needed
         print(f"{state:15s} {runner.minutes(step.cost_s):>8s}  {step.name}")
-    whole = sum(step.cost_s for step in ordered)
+    whole, left = (sum(step.cost_s for step in steps) for steps in (ordered, missing))
     print(
         f"{len(ordered)} steps, {jobs} at a time, about {runner.minutes(whole / jobs)} on {scale.costs.machine}; "
-        f"what is missing: about {runner.minutes(missing / jobs)}."
+        f"what is missing: about {runner.minutes(left / jobs)}."
     )
 
 
@@ -205,7 +205,7 @@ def status(flags: Status) -> None:
     for experiment in EXPERIMENTS.values():
         ordered = in_order(experiment.steps(scale, seeds))
         states = [runner.state(s, places) for s in ordered]
-        missing = sum(s.cost_s for s, state in zip(ordered, states, strict=True) if state != "done")
+        missing = sum(s.cost_s for s in runner.missing(ordered, places))
         others = ", ".join(f"{states.count(k)} {k}" for k in ("begun", "other settings") if k in states)
         print(
             f"{experiment.name:20s} {states.count('done'):3d} of {len(ordered):3d} steps done"

@@ -25,6 +25,18 @@ def state(step: Step, places: Places) -> str:
     return "begun" if _attempts_file(step, places).exists() else "waiting"
 
 
+def missing(ordered: Sequence[Step], places: Places) -> list[Step]:
+    """The steps without a result, and those with one whose output such a step needs and is not there: results travel
+    with the project, runs do not."""
+    found, needed = set(), set()
+    for step in reversed(ordered):
+        gone = step.name in needed and step.output and not Path(places.fill(step.output)).exists()
+        if gone or state(step, places) != "done":
+            found.add(step.name)
+            needed.update(n.name for n in step.needs)
+    return [s for s in ordered if s.name in found]
+
+
 def run(
     steps: Sequence[Step], scale: Scale, places: Places, *, jobs: int = 1, report: Callable[[str], None] = print
 ) -> list[Step]:
@@ -44,7 +56,7 @@ def run(
             f"Results of other settings stand in the way: {', '.join(stale[:4])}{' ...' if len(stale) > 4 else ''}. "
             f"Delete their files in {places.results} and their runs in {places.work}, or give other folders."
         )
-    todo = [s for s in ordered if state(s, places) != "done"]
+    todo = missing(ordered, places)
     jobs = 1 if scale.in_process else jobs
     with programs.only_one(places.work) as lock:
         Crew(todo, scale, places, jobs, lock, report).work()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ import metrabs_acae.models
 from experiments import library, plots, programs, recipes, report, results, runner
 from experiments.experiment import CONSISTENCY, Experiment, Figure, Finding
 from experiments.scales import Costs, Scale
-from experiments.steps import Places, Step
+from experiments.steps import Places, Step, in_order
 from metrabs_acae.data.store import CameraParams, PoseStoreWriter
 from metrabs_acae.errors import UserError
 from metrabs_acae.skeletons import Skeleton, union
@@ -134,6 +136,18 @@ def test_a_killed_run_goes_on_with_what_is_missing(places, ran):
     assert not any(str(places.work) in a for a in stored["arguments"])
 
 
+def test_results_without_their_runs_are_made_again_where_they_are_needed(places, ran, tmp_path):
+    """As in a clone, which has the project's results, but no run folders."""
+    clone = Places(tmp_path / "work", tmp_path / "results", places.stores)
+    shutil.copytree(places.results, clone.results)
+    ordered = in_order(EXPERIMENT.steps(TOY, (1,)))
+    assert runner.missing(ordered, clone) == []
+    (clone.results / "hybrid-s1.json").unlink()
+    assert [s.name for s in runner.missing(ordered, clone)] == [STEPS[0], *STEPS[3:6]]
+    clone = dataclasses.replace(clone, work=places.work)
+    assert [s.name for s in runner.missing(ordered, clone)] == ["hybrid-s1"]
+
+
 def test_the_tables_have_what_was_stored(places, ran):
     text = report.render(EXPERIMENT, TOY, places)
     stored = json.loads((places.results / "train-full-s1.json").read_text())["numbers"]["b"]["mpjpe"]
@@ -150,8 +164,6 @@ def test_the_tables_have_what_was_stored(places, ran):
 
 @pytest.mark.parametrize("kind, groups", [("bars", ()), ("split bars", (CONSISTENCY,)), ("lines", ("autoencoder",))])
 def test_figures_are_drawn(places, ran, tmp_path, kind, groups):
-    import dataclasses
-
     import cv2
 
     metric = {"bars": "mpjpe", "split bars": "disagreement_depth_mm", "lines": "error_2d_mm"}[kind]
@@ -161,8 +173,6 @@ def test_figures_are_drawn(places, ran, tmp_path, kind, groups):
 
 
 def test_a_person_and_latents_are_drawn(places, ran, tmp_path):
-    import dataclasses
-
     def of(step, kind):
         return dataclasses.replace(EXPERIMENT, rows=lambda *_: {"x": (step,)}, figure=Figure(kind, ("mpjpe",)))
 
@@ -173,8 +183,6 @@ def test_a_person_and_latents_are_drawn(places, ran, tmp_path):
 
 
 def test_other_settings_of_a_scale_are_noticed(places, ran):
-    import dataclasses
-
     longer = dataclasses.replace(TOY, acae_flags=("--acae-steps", "31"))
     step = recipes.fit(longer, 1)
     assert runner.state(step, places) == "other settings"
@@ -215,8 +223,6 @@ def toy_steps():
 
 
 def several_at_a_time(tmp_path, monkeypatch, code_of, begun, report=lambda line: None):
-    import dataclasses
-
     monkeypatch.setattr(programs, "start", start_python(code_of, begun))
     places = Places(tmp_path / "work", tmp_path / "results", tmp_path / "stores")
     runner.run(toy_steps(), dataclasses.replace(TOY, in_process=False), places, jobs=2, report=report)
