@@ -51,7 +51,7 @@ async function pose({ name, canvas }, { boxes, scores }) {
   const fov = Number($("fov").value), intrinsics = intrinsicsOf(fov, canvas.width, canvas.height);
   const poses = await estimator.call("pose", { boxes, intrinsics });
   shown = { name, canvas, fov, intrinsics, found: { boxes, scores, ...poses } };
-  show();
+  show(!webcam.stream);
 }
 
 let last = Promise.resolve();
@@ -62,12 +62,13 @@ function enqueue(job) {
 }
 
 // --- showing -----------------------------------------------------------------------------------------------------
-function show() {
+/** @param isAnother whether the 3D view is to be centered on the people anew */
+function show(isAnother) {
   const { name, canvas, found, intrinsics } = shown, skeleton = description.skeletons[$("skeleton").value];
   const people = peopleOf(found, skeleton), bones = bonesOf(skeleton), size = [canvas.width, canvas.height];
   if ($("picture").width !== size[0] || $("picture").height !== size[1]) [$("picture").width, $("picture").height] = size;
   drawOverlay($("picture"), canvas, people, bones);
-  view.show(people.map(p => p.pose3d), bones, { intrinsics, size });
+  view.show(people.map(p => p.pose3d), bones, { intrinsics, size }, isAnother);
   const count = people.length === 1 ? "1 person" : `${people.length || "no"} people`;
   $("picture").setAttribute("aria-label", `${name}: ${count}, drawn with boxes and skeletons`);
   $("drop-hint").hidden = true;
@@ -78,9 +79,14 @@ function show() {
 }
 
 function fillTable(people) {
-  const row = ({ box, score, pose3d }, number) => {
+  const hasErrors = people.some(({ uncertainty }) => uncertainty.some(mm => mm > 0)); // else the model knows none
+  $("error-title").hidden = !hasErrors;
+  const row = ({ box, score, pose3d, uncertainty }, number) => {
     const distance = Math.hypot(...[0, 1, 2].map(axis => pose3d.reduce((sum, p) => sum + p[axis], 0) / pose3d.length));
-    const cells = [String(number), score.toFixed(2), `${(distance / 1000).toFixed(1)} m`, box.map(Math.round).join(", ")];
+    const error = [...uncertainty].sort((a, b) => a - b)[Math.floor(uncertainty.length / 2)];
+    const cells = [String(number), score.toFixed(2), `${(distance / 1000).toFixed(1)} m`];
+    if (hasErrors) cells.push(`${error.toFixed(0)} mm`);
+    cells.push(box.map(Math.round).join(", "));
     const swatch = Object.assign(document.createElement("span"), { className: "swatch" });
     swatch.style.background = colorOf(number);
     const tr = document.createElement("tr");
@@ -145,7 +151,7 @@ $("file").addEventListener("change", event => {
   event.target.value = ""; // the same file again is a change too
 });
 $("webcam").addEventListener("click", toggleWebcam);
-$("skeleton").addEventListener("change", () => shown && show());
+$("skeleton").addEventListener("change", () => shown && show(false));
 $("fov").addEventListener("input", changeFov);
 $("download").addEventListener("click", download);
 document.querySelectorAll("[data-view]").forEach(button =>
@@ -162,4 +168,12 @@ document.addEventListener("paste", event => openFile(event.clipboardData.files[0
 
 say("Loading the networks ...");
 ready = load();
-ready.then(() => shown || say("Ready: choose a photograph, or use the webcam."), error => say(error.message, true));
+const none = last;
+ready.then(
+  () => {
+    if (last !== none) return; // a picture is waiting
+    say("Ready: choose a photograph, or use the webcam.");
+    enqueue(() => estimator.call("warmUp"));
+  },
+  error => say(error.message, true)
+);

@@ -10,7 +10,8 @@ export async function readPicture(file) {
   try {
     bitmap = await createImageBitmap(file, options);
   } catch {
-    throw new Error(`${file.name} is not a picture that this browser can read.`);
+    const advice = /\.hei[cf]$/i.test(file.name) ? " Save it as JPEG first." : "";
+    throw new Error(`${file.name} is not a picture that this browser can read.${advice}`);
   }
   const scale = Math.sqrt(MAX_PIXELS / (bitmap.width * bitmap.height));
   if (scale >= 1) return bitmap;

@@ -40,6 +40,7 @@ export class View3D {
     this.measure();
     this.lookFrom("free");
     new ResizeObserver(() => this.draw()).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     this.listen();
   }
 
@@ -47,13 +48,17 @@ export class View3D {
    * @param poses list of [x, y, z][] mm
    * @param bones list of {a, b, left}: joint numbers, and whether it is a limb of the left side
    * @param camera {intrinsics: [fx, fy, cx, cy], size: [width, height]} px
+   * @param isAnother whether the view is to be centered anew; it is, too, where the people have left it
    */
-  show(poses, bones, camera) {
+  show(poses, bones, camera, isAnother) {
     const isFirst = !this.poses.length;
     Object.assign(this, { poses, bones, camera });
-    if (!poses.length) return this.draw();
-    this.measure();
-    isFirst || this.name === "camera" ? this.lookFrom(this.name) : this.draw();
+    if (poses.length) {
+      this.measure();
+      const moved = Math.hypot(...this.middle.map((value, axis) => value - this.target[axis]));
+      if (isFirst || isAnother || this.name === "camera" || moved > this.distance / 3) this.center();
+    }
+    this.draw();
   }
 
   measure() {
@@ -63,16 +68,20 @@ export class View3D {
     const sorted = points.length ? [0, 1, 2].map(along) : [[-900, 900], [-1000, 1000], [2500, 4500]];
     this.low = sorted.map(values => at(values, 0.01));
     this.high = sorted.map(values => at(values, 0.99));
+    this.middle = this.low.map((low, axis) => (low + this.high[axis]) / 2);
     this.floor = this.high[1];
+  }
+
+  center() {
+    const extent = Math.max(1500, Math.hypot(...this.low.map((low, axis) => this.high[axis] - low)));
+    const depth = this.middle[2];
+    [this.target, this.distance] = this.name === "camera" ? [[0, 0, depth], depth] : [this.middle, extent * 1.5];
   }
 
   lookFrom(name) {
     this.name = name;
     [this.yaw, this.pitch] = ANGLES[name];
-    const middle = this.low.map((low, axis) => (low + this.high[axis]) / 2);
-    const extent = Math.max(1500, Math.hypot(...this.low.map((low, axis) => this.high[axis] - low)));
-    this.target = name === "camera" ? [0, 0, middle[2]] : middle;
-    this.distance = name === "camera" ? middle[2] : extent * 1.5;
+    this.center();
     this.draw();
   }
 
@@ -150,7 +159,7 @@ export class View3D {
     ]);
     const [[left, right], [near, far]] = cells;
     if (right - left > 200 || far - near > 200) return;
-    [this.context.lineWidth, this.context.strokeStyle] = [1, "#c3c9d3"];
+    [this.context.lineWidth, this.context.strokeStyle] = [1, getComputedStyle(this.canvas).color];
     const at = (x, z) => [x * GRID_MM, this.floor, z * GRID_MM];
     for (let x = left; x <= right; x++) line(at(x, near), at(x, far));
     for (let z = near; z <= far; z++) line(at(left, z), at(right, z));

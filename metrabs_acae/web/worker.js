@@ -36,6 +36,12 @@ const methods = {
     return { boxes: boxes.data, scores: scores.data };
   },
 
+  /** Computes once with a small black picture: browsers compile what is computed, and throw if they lack something. */
+  async warmUp() {
+    await methods.detect({ bitmap: await createImageBitmap(new ImageData(64, 64)), threshold: 0.3, overlap: 0.5 });
+    await methods.pose({ boxes: new Float32Array([8, 8, 32, 48]), intrinsics: [80, 80, 31.5, 31.5] });
+  },
+
   /** @returns {poses3d, poses2d, uncertainty, entropy} of the people in boxes of the picture, float32 */
   async pose({ boxes, intrinsics: [fx, fy, cx, cy] }) {
     const outputs = await sessions.pose.run({
@@ -69,12 +75,11 @@ async function start({ script, module, binary }, kind, files) {
   ort.env.logLevel = "error";
   // Threads need headers that a plain file server does not send.
   Object.assign(ort.env.wasm, { numThreads: 1, wasmPaths: { mjs: new URL(module, location).href }, wasmBinary });
-  for (const [name, file] of Object.entries(files)) {
-    sessions[name] = await ort.InferenceSession.create(await file, { executionProviders: [kind], logSeverityLevel: 3 });
-  }
-  if (kind === "wasm") return;
-  await methods.detect({ bitmap: await createImageBitmap(new ImageData(64, 64)), threshold: 0.3, overlap: 0.5 });
-  await methods.pose({ boxes: new Float32Array([8, 8, 32, 48]), intrinsics: [80, 80, 31.5, 31.5] }); // throws if it lacks something
+  const options = { executionProviders: [kind], logSeverityLevel: 3 };
+  // WebAssembly computes no faster for what is optimized when it is loaded, and the optimizer must be compiled.
+  if (kind === "wasm") options.graphOptimizationLevel = "disabled";
+  for (const [name, file] of Object.entries(files)) sessions[name] = await ort.InferenceSession.create(await file, options);
+  if (kind !== "wasm") await methods.warmUp();
 }
 
 async function download(file) {
