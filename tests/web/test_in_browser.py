@@ -197,7 +197,11 @@ def test_skeleton_field_of_view_and_colours(tab, exported, rendered):
     tab.wait_for_selector("#status[data-fov='80']", state="attached", timeout=SECONDS)
     found = downloaded(tab)
     assert found["camera_from"] == "web page, 80 degrees along the larger side"
-    assert difference_mm(found, expected(exported, image, 80)) <= TOLERANCE_MM
+    truth = expected(exported, image, 80)
+    assert difference_mm(found, truth) <= TOLERANCE_MM
+    errors = [person["uncertainty"] for person in found["frames"][0]["people"]]
+    assert np.min(errors) > 0
+    np.testing.assert_allclose(errors, truth["uncertainty"], atol=TOLERANCE_MM)
     swatch = tab.locator(".swatch").first.evaluate("element => getComputedStyle(element).backgroundColor")
     assert swatch == f"rgb{number_color(0)}"
 
