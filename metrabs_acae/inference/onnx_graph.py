@@ -104,7 +104,7 @@ class OnnxGraph(Graph):
         return model
 
     def _add(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes) -> None:
-        # onnxruntime 1.18 to 1.21 cannot optimize nodes without names.
+        # onnxruntime 1.18 and 1.19 cannot optimize nodes without names.
         self._nodes.append(helper.make_node(kind, inputs, outputs, name=f"node_{outputs[-1]}", **attributes))
 
     def _new_name(self) -> str:
