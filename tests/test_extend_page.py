@@ -14,7 +14,9 @@ from data_processing.__main__ import main as data_processing
 from metrabs_acae import command_line, skeletons
 from metrabs_acae.data.store import PoseStore
 from metrabs_acae.errors import UserError
+from metrabs_acae.evaluation import definitions
 from metrabs_acae.main import main
+from metrabs_acae.models import losses, variants
 from tests.data.stores import write_toy_store
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extend.md").read_text()
@@ -30,7 +32,12 @@ def package(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(skeletons, "_registered", {})
-    return tmp_path
+    registries = (definitions.FAMILIES, losses.LOSS_TERMS, variants.VARIANTS)
+    before = [dict(registry) for registry in registries]
+    yield tmp_path
+    for registry, content in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(content)
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -77,8 +84,6 @@ def test_skeleton():
 
 
 def test_variant_and_loss():
-    from metrabs_acae.models import losses, variants
-
     variants.import_variant("my_variant:FLAT")  # as `main` does with what the command names
     config = command_line.parse_arguments(["--train", "--variant", "my_variant:FLAT"], "metrabs")
     assert config.model.variant == "my_variant:FLAT"

@@ -19,6 +19,7 @@ from metrabs_acae.skeletons import available_output_skeletons, get_skeleton
 
 SIZE = 32
 SKELETON = get_skeleton("h36m")
+ERROR_MAP = ErrorMap(SKELETON.joint_names, *np.random.default_rng(1).uniform(1, 4, (3, SKELETON.n_joints)))
 TEMPLATE = np.random.default_rng(0).uniform(-400, 400, (SKELETON.n_joints, 3)).astype(np.float32)
 TEMPLATE = (TEMPLATE + TEMPLATE[SKELETON.mirror] * [-1, 1, 1]).astype(np.float32) / 2  # the same in mirrored crops
 EIGHT_K = (4320, 7680)
@@ -59,7 +60,7 @@ def export_model(path, crop_formats=(), portable=()):
         output_skeletons=available_output_skeletons(SKELETON),
         detector=detectors.PersonDetector(candidates),
         bone_lengths=np.full(len(SKELETON.edges), 800, np.float32),
-        error_map=ErrorMap(SKELETON.joint_names, *np.random.default_rng(1).uniform(1, 4, (3, SKELETON.n_joints))),
+        error_map=ERROR_MAP,
         crop_formats=crop_formats,
         portable=portable,
         log=lambda text: None,
