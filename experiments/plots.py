@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def _split_bars(figure, experiment, collected, scale, places) -> None:
         means, spreads = zip(*(_stats(collected.get(label, group, metric)) for label in labels), strict=True)
         at = np.arange(len(labels)) + (i - (len(metrics) - 1) / 2) * width
         axes.bar(at, means, width, yerr=spreads, label=numbers.number(metric).heading, capsize=2)
-    axes.set_xticks(range(len(labels)), labels, fontsize=8)
+    axes.set_xticks(range(len(labels)), [textwrap.fill(label, 14) for label in labels], fontsize=8)
     axes.set_ylabel("mm")
     axes.legend(fontsize=8)
 
