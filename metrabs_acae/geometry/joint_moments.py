@@ -61,7 +61,7 @@ class JointMoments:
     @classmethod
     @functools.cache
     def load(cls) -> JointMoments:
-        """Those of the package: of the synthetic people of `python -m benchmarks.translation`."""
+        """Those of the package: of the synthetic people of `python -m experiments.joint_moments`."""
         with np.load(FILE) as stored:
             factors = [stored[name].astype(np.float64) for name in ("fitted", "held_out")]
             return cls(tuple(stored["joint_names"].tolist()), *factors)

@@ -52,6 +52,7 @@ class Estimator:
     def detect_poses(
         self,
         image,
+        *,  # SavedModels have other arguments in these places
         detector_threshold: float = 0.3,
         detector_nms_iou_threshold: float = 0.7,
         suppress_implausible_poses: bool = False,

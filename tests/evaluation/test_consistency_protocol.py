@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import translation
+from experiments import joint_moments
 from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.predictions import Predictions, save_predictions
 from metrabs_acae.evaluation.protocols import get_protocol
@@ -65,7 +65,7 @@ def test_one_skeleton_has_nothing_to_agree_with():
 def test_skeletons_of_the_package_are_compared_with_the_agreed_pose():
     """One of five skeletons stands 40 mm behind the others: it is named, and the depth is what differs."""
     conventions = ("h36m", "coco", "smpl", "3dhp", "blazepose")
-    true, names = translation.people(30, held_out=True)
+    true, names = joint_moments.people(range(30), held_out=True)
     chosen = [i for i, name in enumerate(names) if name.partition("_")[2] in conventions]
     names = tuple(names[i] for i in chosen)
     true = true[:, chosen][..., [0, 2, 1]].astype(np.float64) * [1, -1, 1]
