@@ -204,7 +204,7 @@ def run(flags: Settings) -> int:
     print(text)
     if flags.write:
         path = RESULTS / f"{flags.runtime}_versions.md"
-        path.write_text(page(text, runtime, flags.runtime, its_row["version"].split()[-1]))
+        path.write_text(page(text, runtime, flags.model.name, its_row["version"].split()[-1], flags.runtime))
     return int(failed)
 
 
@@ -243,14 +243,14 @@ def differences(poses: dict[str, np.ndarray], reference: dict[str, np.ndarray]) 
     return row | {"detected, largest mm": float(distances.max())}
 
 
-def page(table: str, runtime: Runtime, flag: str, version: str) -> str:
+def page(table: str, runtime: Runtime, model: str, version: str, flag: str) -> str:
     return (
         f"# One exported model in several versions of {runtime.name}\n\n"
-        f"The model in the box ({runtime.loads}) on {N_PICTURES} rendered pictures (synthetic-3dhp-test): largest "
-        f"distance of a joint from where the SavedModel in TensorFlow\n{version} puts it. Given boxes: one crop a "
-        "person, all joints; detected: five crops a person, smpl_24. Python\n"
+        f"The exported model `{model}` ({runtime.loads}) on {N_PICTURES} rendered pictures (synthetic-3dhp-test): "
+        f"largest distance of a joint from where the SavedModel in TensorFlow\n{version} puts it. Given boxes: one "
+        "crop a person, all joints; detected: five crops a person, smpl_24. Python\n"
         f"{platform.python_version()}, {date.today()}, {os.cpu_count()} cores, {platform.machine()}, no GPU. "
-        f"Made by `{PROGRAM} --model MODEL --folder DIR --runtime {flag} --write`.\n\n{table}\n"
+        f"Made by `{PROGRAM} --model {model} --folder DIR --runtime {flag} --write`.\n\n{table}\n"
     )
 
 
