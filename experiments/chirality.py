@@ -49,5 +49,6 @@ EXPERIMENT = Experiment(
     reach="little difference in reconstruction, an asymmetry of zero",
     rows=rows,
     findings=findings,
+    question="symmetry",
     figure=Figure("bars", ("error_2d_mm",), (AUTOENCODER,)),
 )

@@ -23,14 +23,16 @@ STARTED = "started by the encoder"
 
 
 def rows(scale: Scale, seed: int) -> Rows:
+    models = {
+        "separate heads": recipes.train(scale, seed),
+        "merged joints": recipes.train(scale, seed, merged=True),
+        "control": recipes.finetune(scale, seed, "regularize", control=True),
+        **{variant: recipes.finetune(scale, seed, variant) for variant in VARIANTS},
+        **{f"{v}, {STARTED}": recipes.finetune(scale, seed, v, latent_start="encoder") for v in ("latent", "hybrid")},
+    }
     return {
-        "separate heads": (recipes.train(scale, seed),),
-        "merged joints": (recipes.train(scale, seed, merged=True),),
-        "control": (recipes.finetune(scale, seed, "regularize", control=True),),
-        **{variant: (recipes.finetune(scale, seed, variant),) for variant in VARIANTS},
-        **{
-            f"{v}, {STARTED}": (recipes.finetune(scale, seed, v, latent_start="encoder"),) for v in ("latent", "hybrid")
-        },
+        label: (model, recipes.inconsistency(scale, model)) if scale.all_joints_store else (model,)
+        for label, model in models.items()
     }
 
 
@@ -39,21 +41,40 @@ def findings(scale: Scale) -> tuple[Finding, ...]:
     mupots, dpw = scale.benchmarks["mupots"], scale.benchmarks["3dpw"]
     return (
         *(
-            Finding(f"{v} is more consistent than separate heads", v, "separate heads", CONSISTENCY, whole)
+            Finding(f"{v} is more consistent than {other}", v, row, CONSISTENCY, whole, question="agreement")
+            for other, row in (("separate heads", "separate heads"), ("training on", "control"))
             for v in VARIANTS
         ),
-        *(Finding(f"{v} is more consistent than training on", v, "control", CONSISTENCY, whole) for v in VARIANTS),
-        Finding("The gain is in depth", "regularize", "separate heads", CONSISTENCY, depth),
+        Finding("The gain is in depth", "regularize", "separate heads", CONSISTENCY, depth, question="agreement"),
+        *(
+            Finding(
+                f"{v} has more people in whom all skeletons agree",
+                v,
+                "separate heads",
+                CONSISTENCY,
+                "agreed_cps@200",
+                "higher",
+                question="agreement",
+            )
+            for v in VARIANTS
+        ),
         *(
             Finding(f"{v} has more correct poses than separate heads", v, "separate heads", mupots, "cps@200", "higher")
             for v in ("merged joints", *VARIANTS)
         ),
         *(
-            Finding(f"regularize is more accurate than {other}", "regularize", other, BENCHMARKS, "mpjpe")
-            for other in ("separate heads", "control", "hybrid", "latent")
+            Finding(f"regularize is more accurate than {other}", "regularize", other, BENCHMARKS, "mpjpe", question=q)
+            for other, q in (
+                *(("separate heads", "accuracy"), ("control", "accuracy")),
+                *(("hybrid", "variant"), ("latent", "variant")),
+            )
         ),
         *(
-            Finding(f"hybrid is {what} than {other}", "hybrid", other, b, "mpjpe", expected)
+            Finding(f"{v} is more accurate than control", v, "control", BENCHMARKS, "mpjpe", question="accuracy")
+            for v in ("hybrid", "latent")
+        ),
+        *(
+            Finding(f"hybrid is {what} than {other}", "hybrid", other, b, "mpjpe", expected, "variant")
             for b in (mupots, dpw)
             for other, what, expected in (
                 ("regularize", "less accurate", "higher"),
@@ -61,11 +82,14 @@ def findings(scale: Scale) -> tuple[Finding, ...]:
             )
         ),
         *(
-            Finding(f"{v} {STARTED} is more accurate", f"{v}, {STARTED}", v, BENCHMARKS, "mpjpe")
+            Finding(f"{v} {STARTED} is more {what}", f"{v}, {STARTED}", v, group, metric, question="start")
             for v in ("latent", "hybrid")
+            for what, group, metric in (("accurate", BENCHMARKS, "mpjpe"), ("consistent", CONSISTENCY, whole))
         ),
         *(
-            Finding("Merged joints are less accurate", "merged joints", "separate heads", b, "mpjpe", "higher")
+            Finding(
+                "Merged joints are less accurate", "merged joints", "separate heads", b, "mpjpe", "higher", "merging"
+            )
             for b in (mupots, dpw, scale.benchmarks["mpi_inf_3dhp"])
         ),
         Finding(
@@ -75,6 +99,7 @@ def findings(scale: Scale) -> tuple[Finding, ...]:
             scale.benchmarks["human36m"],
             "mpjpe",
             "alike",
+            "merging",
         ),
     )
 
@@ -92,6 +117,7 @@ EXPERIMENT = Experiment(
     findings=findings,
     figure=Figure("split bars", ("disagreement_depth_mm", "disagreement_plane_mm"), (CONSISTENCY,)),
     known=CONSISTENT,
+    by_skeleton=True,
     same_as={
         "separate heads": "S separate joints",
         "merged joints": "S merged joints",

@@ -10,7 +10,10 @@ from experiments.steps import Step
 
 BENCHMARK_COLUMNS = ("mpjpe", "pa_mpjpe", "pck@100", "cps@200")
 """The paper's four numbers."""
-CONSISTENCY_COLUMNS = ("disagreement_mm", "disagreement_depth_mm", "disagreement_plane_mm", "bone_length_spread_mm")
+CONSISTENCY_COLUMNS = (
+    *("disagreement_mm", "disagreement_depth_mm", "disagreement_plane_mm", "bone_length_spread_mm"),
+    "agreed_cps@200",
+)
 ACAE_COLUMNS = ("error_2d_mm", "error_3d_mm", "main_loss_mm", "encoder_zeros", "decoder_zeros", "asymmetry_mm")
 
 BENCHMARKS = "benchmarks"
@@ -28,6 +31,7 @@ class Finding:
     Attributes:
         text: the statement. first, second: labels of two rows. group, metric: what is compared.
         expected: what `first` is than `second`: ``"lower"``, ``"higher"`` or ``"alike"``, see `statistics.compare`.
+        question: the one of `questions.QUESTIONS` that it helps to answer; empty: its experiment's.
     """
 
     text: str
@@ -36,6 +40,7 @@ class Finding:
     group: str
     metric: str
     expected: str = "lower"
+    question: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,10 @@ class Experiment:
         name, title: on the command line and for people.
         varies, paper, reach: what it varies, what the paper found, what it should reach here.
         rows: (scale, seed) -> label -> the steps whose numbers make the row.
-        findings: (scale) -> what to test. known: published numbers.
+        findings: (scale) -> what to test. question: that they answer; empty: none. known: published numbers.
         same_as: row -> the published model that it is at the paper's scale.
         only: metrics to show; empty: the usual ones of each group.
+        by_skeleton: show what `library.inconsistency` measured of each skeleton, too.
     """
 
     name: str
@@ -91,9 +97,11 @@ class Experiment:
     rows: Callable[[Scale, int], Rows]
     findings: Callable[[Scale], tuple[Finding, ...]]
     figure: Figure
+    question: str = ""
     known: tuple[Known, ...] = ()
     same_as: Mapping[str, str] = field(default_factory=dict)
     only: tuple[str, ...] = ()
+    by_skeleton: bool = False
 
     def steps(self, scale: Scale, seeds: tuple[int, ...]) -> list[Step]:
         """The steps of all rows, without those that they need."""

@@ -41,5 +41,6 @@ EXPERIMENT = Experiment(
     reach="a curve that flattens",
     rows=rows,
     findings=findings,
+    question="length",
     figure=Figure("lines", ("mpjpe",), x_label="steps of fine-tuning"),
 )

@@ -34,5 +34,6 @@ EXPERIMENT = Experiment(
     reach="a falling, flattening curve",
     rows=rows,
     findings=findings,
+    question="latents",
     figure=Figure("lines", ("error_2d_mm",), (AUTOENCODER,), "latent points"),
 )

@@ -82,7 +82,7 @@ def acae_numbers(report: dict) -> tuple[dict, dict]:
 
 
 def inconsistency(run: Path, store_path: Path) -> tuple[dict, dict]:
-    """Disagreement of a run's skeletons by anatomical point, and one person as all skeletons see it.
+    """Disagreement of a run's skeletons as a whole, by anatomical point and by skeleton, and one person as all see it.
 
     The person is the same for each model: the one of median extent along depth. Joints are relative to their mean, in
     the frame of the crop's camera (z away from it), mm.
@@ -92,7 +92,7 @@ def inconsistency(run: Path, store_path: Path) -> tuple[dict, dict]:
     from metrabs_acae.commands import models
     from metrabs_acae.commands.evaluate import predictor
     from metrabs_acae.data.store import PoseStore
-    from metrabs_acae.evaluation.consistency import consistency_metrics, like_named
+    from metrabs_acae.evaluation.consistency import agreement, consistency_metrics, like_named
     from metrabs_acae.evaluation.crops import predict_crops
     from metrabs_acae.training.run_folder import RunFolder
 
@@ -117,16 +117,19 @@ def inconsistency(run: Path, store_path: Path) -> tuple[dict, dict]:
     extent = [np.ptp(pose[labelled][:, 2]) for pose, labelled in zip(true, valid, strict=True)]
     person = int(np.argsort(extent, kind="stable")[len(extent) // 2])
     center = true[person][valid[person]].mean(0)
+    whole = consistency_metrics(pred, true, names, valid=valid)
+    of_agreed, skeletons = agreement(pred, names) or ({}, [])
+    numbers = {k: v for k, v in (whole | of_agreed).items() if k.endswith("_mm") or k.startswith("agreed_cps")}
     details = {
         "points": points,
+        "skeletons": [{k: v if isinstance(v, str) else round(v, 2) for k, v in row.items()} for row in skeletons],
         "person": person,
         "joint_names": list(names),
         "edges": [list(e) for e in store.skeleton.edges],
         "pred_mm": (pred[person] - center).round(0).tolist(),
         "true_mm": (true[person] - center).round(0).tolist(),
     }
-    whole = consistency_metrics(pred, true, names, valid=valid)
-    return {CONSISTENCY: {k: round(float(v), 4) for k, v in whole.items() if k.endswith("_mm")}}, details
+    return {CONSISTENCY: {k: round(float(v), 4) for k, v in numbers.items()}}, details
 
 
 def _json(path: Path):

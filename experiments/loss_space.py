@@ -38,5 +38,6 @@ EXPERIMENT = Experiment(
     reach="each loss best at its own error; the hybrid decides",
     rows=rows,
     findings=findings,
+    question="space",
     figure=Figure("bars", ("mpjpe",)),
 )

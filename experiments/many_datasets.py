@@ -53,6 +53,7 @@ EXPERIMENT = Experiment(
     reach="the same order over 1, 4, 8 and 10 datasets",
     rows=rows,
     findings=findings,
+    question="datasets",
     figure=Figure("bars", ("mpjpe",)),
     known=tuple(k for k in CONSISTENT if k.model == "S separate joints"),
     same_as={"full": "S separate joints"},

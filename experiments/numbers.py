@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from metrabs_acae.evaluation import consistency, definitions
 from metrabs_acae.evaluation.definitions import Number
 
 NUMBERS = (
     *consistency.NUMBERS,
+    *(replace(n, label=f"{n.heading}, agreed pose") for n in consistency.AGREEMENT_NUMBERS),
     Number("error_2d_mm", "mm", "error in plane"),
     Number("error_3d_mm", "mm", "error in 3D"),
     Number("main_loss_mm", "mm", "main loss", digits=2),

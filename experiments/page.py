@@ -1,13 +1,14 @@
 """docs/results.md: every experiment's tables from stored results, with a reading where somebody has written one.
 
-A reading of an experiment is a text `readings/SCALE/NAME.md` beside this file: what was reproduced, what not, why.
+A reading of an experiment is a text `readings/SCALE/NAME.md` beside this file: what was reproduced, what not, why. What
+is settled stands in front, see `questions`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from experiments import report
+from experiments import questions, report
 from experiments.registry import EXPERIMENTS
 from experiments.scales import Scale
 from experiments.steps import Places
@@ -24,6 +25,9 @@ def write(path: Path, scale: Scale, places: Places) -> None:
 def text(path: Path, scale: Scale, places: Places) -> str:
     """The page as Markdown; `path` is where it will stand, beside the figures."""
     parts = [introduction(path, scale)]
+    reasons = READINGS / scale.name / "questions.md"
+    if settled := questions.answers(EXPERIMENTS.values(), scale, places, reasons):
+        parts += ["## What is settled, and what is not", settled]
     for experiment in EXPERIMENTS.values():
         collected = report.collect(experiment, scale, places)
         reading = READINGS / scale.name / f"{experiment.name}.md"
@@ -55,6 +59,6 @@ def introduction(path: Path, scale: Scale) -> str:
 The paper's tables and figures, written by `python -m experiments page{flags}` from the results in
 `experiments/results/{scale.name}/` (each with its machine, date, seed and revision). Numbers are means over seeds ±
 their standard deviation; a finding counts as *shown* if the 95 % t interval of the difference, paired by seed, lies on
-the expected side of zero, as *contradicted* if on the other, and as *not shown* otherwise (of forty statements without
+the expected side of zero, as *contradicted* if on the other, and as *undecided* otherwise (of forty statements without
 any substance, one would come out as shown and one as contradicted). The embedded benchmarks imitate the real ones;
 their numbers cannot be compared with published ones.{written}"""

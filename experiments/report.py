@@ -22,9 +22,11 @@ FINDINGS = f"Expected findings (difference of two rows, {statistics.CONFIDENCE:.
 
 @dataclass(frozen=True)
 class Collected:
-    """Stored numbers of an experiment: ``values[label][group][metric][seed]``, and whose they are."""
+    """Stored numbers of an experiment: ``values[label][group][metric][seed]``, of each skeleton
+    ``skeletons[label][skeleton][metric][seed]``, and whose they are."""
 
     values: dict[str, dict[str, dict[str, dict[int, float]]]]
+    skeletons: dict[str, dict[str, dict[str, dict[int, float]]]]
     provenance: list[dict]
     n_steps: int
 
@@ -60,23 +62,28 @@ class Collected:
 
 
 def collect(experiment: Experiment, scale: Scale, places: Places, seeds: Iterable[int] = ()) -> Collected:
-    """Reads what is stored; results of other settings do not count."""
+    """Reads what is stored, also of seeds beyond the scale's; results of other settings do not count."""
     values: dict = {}
+    skeletons: dict = {}
     provenance, n_steps = {}, 0
-    for seed in tuple(seeds) or scale.seeds:
+    expected = tuple(seeds) or scale.seeds
+    for seed in (*expected, *(() if seeds else results.more_seeds(places.results, scale.seeds))):
         for label, steps in experiment.rows(scale, seed).items():
             values.setdefault(label, {})
-            n_steps += len(steps)
             for step in steps:
                 result = results.read(places.results, step)
-                if result is None or result["stale"]:
+                there = result is not None and not result["stale"]
+                n_steps += seed in expected or there
+                if not there:
                     continue
                 provenance[step.name] = result
-                for group, numbers in result["numbers"].items():
-                    for metric, value in numbers.items():
-                        of_group = values[label].setdefault(group, {})
-                        of_group.setdefault(metric, {})[seed] = value
-    return Collected(values, list(provenance.values()), n_steps)
+                of_skeletons = {row["skeleton"]: row for row in result.get("details", {}).get("skeletons", ())}
+                for stored, groups in ((values, result["numbers"]), (skeletons, of_skeletons)):
+                    for group, numbers in groups.items():
+                        for metric, value in numbers.items():
+                            of_group = stored.setdefault(label, {}).setdefault(group, {})
+                            of_group.setdefault(metric, {})[seed] = value
+    return Collected(values, skeletons, list(provenance.values()), n_steps)
 
 
 def render(experiment: Experiment, scale: Scale, places: Places, fmt: str = "text", seeds: Iterable[int] = ()) -> str:
@@ -90,6 +97,7 @@ def render(experiment: Experiment, scale: Scale, places: Places, fmt: str = "tex
     parts = [tables.render(rows, fmt, title=title(group, rows), digits=digits) for group, rows in found.items()]
     if not parts:
         parts = [f"No step of '{experiment.name}' at scale '{scale.name}' has been run."]
+    parts.append(skeleton_table(experiment, collected, fmt))
     parts.append(_as_list(FINDINGS, finding_lines(experiment, scale, collected), fmt))
     parts += published_tables.published_tables(experiment, fmt)
     if collected.provenance:
@@ -123,6 +131,21 @@ def group_tables(experiment: Experiment, scale: Scale, collected: Collected) -> 
     return found
 
 
+def skeleton_table(experiment: Experiment, collected: Collected, fmt: str) -> str:
+    """A row for each skeleton, a column for each model; "" where nothing was measured, or the experiment shows none."""
+    metrics = ("off_mm", "agreed_cps@100")
+    rows: dict[str, dict] = {}
+    for label, by_skeleton in collected.skeletons.items() if experiment.by_skeleton else ():
+        for skeleton, found in by_skeleton.items():
+            means = (float(np.mean(list(found[m].values()))) for m in metrics)
+            rows.setdefault(skeleton, {"": skeleton})[label] = " / ".join(f"{v:.0f}" for v in means)
+    said = (
+        "consistency by skeleton (mm off the agreed pose / % of people with all of its joints less than 100 mm off it; "
+        "means over seeds)"
+    )
+    return tables.render(list(rows.values()), fmt, title=said) if rows else ""
+
+
 def columns(experiment: Experiment, group: str) -> tuple[str, ...]:
     if experiment.only:
         return experiment.only
@@ -143,12 +166,20 @@ def finding_lines(experiment: Experiment, scale: Scale, collected: Collected) ->
 
 
 def statement(finding: Finding, collected: Collected) -> str:
+    comparison, unit = compared(finding, collected)
+    return f"{statistics.sentence(comparison, unit)} ({finding.first} less {finding.second}: {where(finding)})"
+
+
+def compared(finding: Finding, collected: Collected) -> tuple[statistics.Comparison, str]:
+    """What the seeds say, and the unit of it."""
     first, second = collected.pair(finding)
-    metric = number(finding.metric)
-    comparison = statistics.compare(first, second, expected=finding.expected)
-    where = "mean of the benchmarks" if finding.group == ex.BENCHMARKS else finding.group
-    said = statistics.sentence(comparison, metric.unit)
-    return f"{said} ({finding.first} less {finding.second}: {metric.heading}, {where})"
+    return statistics.compare(first, second, expected=finding.expected), number(finding.metric).unit
+
+
+def where(finding: Finding) -> str:
+    """The number that is compared, and of what."""
+    group = "mean of the benchmarks" if finding.group == ex.BENCHMARKS else finding.group
+    return f"{number(finding.metric).heading}, {group}"
 
 
 def provenance_line(collected: Collected, fmt: str) -> str:

@@ -6,7 +6,8 @@ import datetime
 import json
 import math
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from experiments.steps import Step
@@ -39,6 +40,12 @@ def read(folder: Path, step: Step) -> dict | None:
         raise UserError(f"The result {path} cannot be read ({error}); delete it to run the step again.") from None
     assert isinstance(numbers, dict)
     return {**result, "stale": tuple(arguments) != step.arguments}
+
+
+def more_seeds(folder: Path, seeds: Iterable[int]) -> list[int]:
+    """Seeds of stored results other than these, in order."""
+    found = {int(m[1]) for p in folder.glob("*.json") if (m := re.search(r"-s(\d+)$", p.stem))}
+    return sorted(found - set(seeds))
 
 
 def write(folder: Path, step: Step, numbers: Mapping, details: Mapping, cost: Mapping) -> None:

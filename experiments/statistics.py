@@ -21,7 +21,7 @@ class Comparison:
         mean, low, high: of the difference, with a two-sided t interval (infinite for fewer than two seeds).
         n_seeds, n_agreeing: seeds, and how many of them differ in the expected direction.
         verdict: ``"shown"`` (the interval is on the expected side of zero), ``"contradicted"`` (on the other side),
-            ``"not shown"``, ``"one seed"`` or ``"not run"``. Of rows expected to be alike: shown if the interval lies
+            ``"undecided"``, ``"one seed"`` or ``"not run"``. Of rows expected to be alike: shown if the interval lies
             within the margin, contradicted if it lies outside.
         margin: within which rows are alike; None where one is expected to be lower or higher.
     """
@@ -65,7 +65,7 @@ def compare(first: Mapping[int, float], second: Mapping[int, float], *, expected
         shown, contradicted = max(-low, high) < margin, max(low, -high) > margin
     else:
         shown, contradicted = min(sign * low, sign * high) > 0, max(sign * low, sign * high) < 0
-    verdict = "shown" if shown else "contradicted" if contradicted else "not shown"
+    verdict = "shown" if shown else "contradicted" if contradicted else "undecided"
     return Comparison(mean, low, high, len(seeds), agreeing, verdict, margin)
 
 

@@ -39,5 +39,6 @@ EXPERIMENT = Experiment(
     reach="errors that fall with the length",
     rows=rows,
     findings=findings,
+    question="length",
     figure=Figure("lines", ("mpjpe",), x_label="steps"),
 )

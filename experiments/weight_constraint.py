@@ -37,5 +37,6 @@ EXPERIMENT = Experiment(
     reach="alike in reconstruction; the hybrid decides",
     rows=rows,
     findings=findings,
+    question="sign",
     figure=Figure("bars", ("mpjpe",)),
 )

@@ -16,6 +16,8 @@ from metrabs_acae.errors import UserError
 from metrabs_acae.evaluation.definitions import Number
 from metrabs_acae.evaluation.joint_errors import checked_poses
 from metrabs_acae.geometry.body_size import limbs
+from metrabs_acae.geometry.joint_moments import JointMoments
+from metrabs_acae.skeletons import conventions
 
 NUMBERS = (
     Number("disagreement_mm", "mm", "disagreement"),
@@ -23,6 +25,17 @@ NUMBERS = (
     Number("disagreement_plane_mm", "mm", "in plane"),
     Number("bone_length_spread_mm", "mm", "bone length spread"),
 )
+CPS_MM = (50, 100, 200)
+AGREEMENT_NUMBERS = (
+    Number("agreed_disagreement_mm", "mm", "disagreement"),
+    Number("agreed_depth_mm", "mm", "of that in depth"),
+    Number("agreed_plane_mm", "mm", "of that in plane"),
+    *(Number(f"agreed_cps@{t}", "%", f"CPS@{t}") for t in CPS_MM),
+    Number("off_mm", "mm", "off"),
+    Number("off_depth_mm", "mm", "in depth"),
+    Number("off_plane_mm", "mm", "in plane"),
+)
+"""What `agreement` measures."""
 POINTS = Number("n_points", label="points")
 """Anatomical points compared."""
 
@@ -83,6 +96,55 @@ def consistency_metrics(
         "bone_length_spread_mm": _bone_length_spread(pred, true, valid, joint_names),
         "n_points": len(per_point),
     }
+
+
+def agreement(poses_mm: np.ndarray, joint_names: Sequence[str]) -> tuple[dict[str, float], list[dict]] | None:
+    """How far the skeletons of poses agree, without labels: held against `JointMoments.agreed`, the pose nearby in
+    which all skeletons lie to each other as on a body.
+
+    Args:
+        poses_mm: [N, J, 3] in a camera's frame (camera at the origin).
+        joint_names: J names; those that are not of the package's conventions are left out.
+
+    Returns:
+        Numbers of all skeletons: ``agreed_disagreement_mm``, ``agreed_depth_mm``, ``agreed_plane_mm`` as in
+        `consistency_metrics`, the agreed pose in place of the truth; ``agreed_cps@T``, % of poses whose worst joint is
+        less than T mm off. And a row for each skeleton: ``skeleton``, ``joints``, ``off_mm``, ``off_depth_mm``,
+        ``off_plane_mm`` (means over its joints) and its own ``agreed_cps@T``. None where no two skeletons share a
+        joint.
+    """
+    moments = JointMoments.load()
+    known = [i for i, name in enumerate(joint_names) if name in set(moments.joint_names)]
+    names = [joint_names[i] for i in known]
+    if not like_named(names):
+        return None
+    poses = np.asarray(poses_mm)[:, known]
+    agreed = moments.agreed(poses, names)
+    measured = consistency_metrics(poses, agreed, names)
+    off, ray = poses - agreed, agreed.mean(axis=1, keepdims=True)
+    ray = ray / np.maximum(np.linalg.norm(ray, axis=-1, keepdims=True), 1e-9)
+    distance, depth = np.linalg.norm(off, axis=-1), np.abs((off * ray).sum(axis=-1))
+    plane = np.sqrt(np.maximum(distance**2 - depth**2, 0))
+
+    def cps(joints: Sequence[int]) -> dict[str, float]:
+        return {f"agreed_cps@{t}": float(100 * (distance[:, joints].max(axis=1) < t).mean()) for t in CPS_MM}
+
+    index = {name: i for i, name in enumerate(names)}
+    rows = []
+    for convention, members in conventions(names).items():
+        joints = [index[name] for name in members]
+        means = {
+            k: float(v[:, joints].mean())
+            for k, v in zip(("off_mm", "off_depth_mm", "off_plane_mm"), (distance, depth, plane), strict=True)
+        }
+        rows.append({"skeleton": convention, "joints": len(joints), **means, **cps(joints)})
+    whole = {
+        "agreed_disagreement_mm": measured["disagreement_mm"],
+        "agreed_depth_mm": measured["disagreement_depth_mm"],
+        "agreed_plane_mm": measured["disagreement_plane_mm"],
+        **cps(range(len(names))),
+    }
+    return whole, rows
 
 
 def like_named(joint_names: Sequence[str]) -> dict[str, list[int]]:

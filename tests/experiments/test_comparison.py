@@ -45,7 +45,7 @@ def test_the_papers_own_numbers_show_what_the_experiments_expect():
             if k.model == model:
                 of_group = values.setdefault(label, {}).setdefault(PAPER.benchmarks[k.benchmark], {})
                 of_group[k.metric] = {1: k.value}
-    collected = report.Collected(values, [], 0)
+    collected = report.Collected(values, {}, [], 0)
     tested = 0
     for finding in consistency.findings(PAPER):
         statement = report.statement(finding, collected)

@@ -98,6 +98,6 @@ def test_a_dry_run_lists_the_steps_and_runs_none(capsys, tmp_path):
     flags = ["--results-dir", str(tmp_path / "r"), "--work-dir", str(tmp_path / "w")]
     assert main(["run", "consistency", "--dry-run", *flags]) == 0
     out = capsys.readouterr().out
-    assert "hybrid-s3" in out and "31 steps, 2 at a time, about" in out and not list(tmp_path.iterdir())
+    assert "hybrid-s3" in out and "55 steps, 2 at a time, about" in out and not list(tmp_path.iterdir())
     assert main(["status", *flags]) == 0
     assert "consistency" in capsys.readouterr().out

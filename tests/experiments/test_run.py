@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import metrabs_acae.models
-from experiments import library, plots, programs, recipes, report, results, runner
+from experiments import library, page, plots, programs, questions, recipes, report, results, runner
 from experiments.experiment import CONSISTENCY, Experiment, Figure, Finding
-from experiments.scales import Costs, Scale
+from experiments.registry import EXPERIMENTS
+from experiments.scales import Costs, Scale, get_scale
 from experiments.steps import Places, Step, in_order
 from metrabs_acae.data.store import CameraParams, PoseStoreWriter
 from metrabs_acae.errors import UserError
@@ -160,6 +161,54 @@ def test_the_tables_have_what_was_stored(places, ran):
     assert row["MPJPE"] == pytest.approx(stored)
     generic = json.loads((places.results / "score-generic-of-train-full-s1.json").read_text())
     assert generic["numbers"]["generic"]["poses"] == 4
+
+
+def test_skeletons_have_a_table_where_they_were_measured(places, ran):
+    shown = dataclasses.replace(EXPERIMENT, by_skeleton=True)
+    stored = json.loads((places.results / "inconsistency-of-hybrid-s1.json").read_text())
+    row = {r["skeleton"]: r for r in stored["details"]["skeletons"]}
+    assert row == {}  # the toys' joints are of no convention of the package
+    assert "by skeleton" not in report.render(shown, TOY, places)
+
+
+def test_seeds_beyond_the_scales_count_where_they_are_there(places, ran, tmp_path):
+    more = dataclasses.replace(places, results=tmp_path)
+    for name in ("train-full-s1", "hybrid-s1"):
+        shutil.copy(places.results / f"{name}.json", tmp_path)
+    for seed, disagreement in ((5, 90.0), (7, 80.0)):
+        step = recipes.finetune(TOY, seed, "hybrid")
+        skeletons = [{"skeleton": "h36m", "joints": 25, "off_mm": disagreement / 2, "agreed_cps@100": 40.0}]
+        numbers = {CONSISTENCY: {"disagreement_mm": disagreement}}
+        results.write(tmp_path, step, numbers, {"skeletons": skeletons}, {"attempts": 1, "cpu_seconds": 1})
+    assert results.more_seeds(tmp_path, (1,)) == [5, 7]
+    collected = report.collect(EXPERIMENT, TOY, more)
+    found = collected.get("hybrid", CONSISTENCY, "disagreement_mm")
+    assert set(found) == {1, 5, 7} and found[5] == 90
+    assert (len(collected.provenance), collected.n_steps) == (4, 7)  # of seed 1 five, and two more
+    table = report.skeleton_table(dataclasses.replace(EXPERIMENT, by_skeleton=True), collected, "markdown")
+    assert "| h36m | 42 / 40 |" in table
+    assert set(report.collect(EXPERIMENT, TOY, more, seeds=(1,)).get("hybrid", CONSISTENCY, "disagreement_mm")) == {1}
+
+
+def test_questions_are_answered_with_a_sentence_of_people(places, ran, tmp_path):
+    asked = dataclasses.replace(EXPERIMENT, findings=lambda s: (dataclasses.replace(FINDING, question="agreement"),))
+    reasons = tmp_path / "questions.md"
+    assert questions.answers([EXPERIMENT], TOY, places, reasons) == ""  # its finding answers no question
+    answered = questions.answers([asked], TOY, places, reasons)
+    assert answered.startswith(f"**{questions.QUESTIONS['agreement']}**\n\n- hybrid is more consistent (disagreement, ")
+    assert "one seed, so no confidence" in answered
+    reasons.write_text("agreement: Nobody knows.\n")
+    assert "fine-tuning with the autoencoder?** Nobody knows.\n" in questions.answers([asked], TOY, places, reasons)
+
+
+@pytest.mark.parametrize("scale", ["small", "small-random-start"])
+def test_every_question_that_the_projects_results_answer_has_its_sentence(scale):
+    stored = Places(Path(), results.ROOT / scale, Path())
+    reasons = page.READINGS / scale / "questions.md"
+    answered = questions.answers(EXPERIMENTS.values(), get_scale(scale), stored, reasons)
+    headings = [line for line in answered.splitlines() if line.startswith("**")]
+    assert len(headings) == len(questions.read_reasons(reasons)) > 3
+    assert not [h for h in headings if h.endswith("**")]
 
 
 @pytest.mark.parametrize("kind, groups", [("bars", ()), ("split bars", (CONSISTENCY,)), ("lines", ("autoencoder",))])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,8 +16,6 @@ from metrabs_acae.evaluation.results import Result
 from metrabs_acae.evaluation.root import MEAN
 from metrabs_acae.evaluation.truth import Truth
 from metrabs_acae.geometry.body_size import limbs
-from metrabs_acae.geometry.joint_moments import JointMoments
-from metrabs_acae.skeletons import conventions
 
 STATEMENT = {
     "joints": "all that share their base name with a joint of another convention, e.g. lkne_h36m and lkne_coco",
@@ -37,18 +34,11 @@ STATEMENT = {
     "missing predictions": "only with labels: refused (option missing='skip': left out and counted); a prediction that "
     "is not finite is refused (option on_nan='drop': treated as missing)",
 }
-CPS_MM = (50, 100, 200)
 NUMBERS = (
     Number("distance_mm", "mm", "distance"),
     Number("distance_spread_mm", "mm", "spread of distance"),
     Number("limb_spread_mm", "mm", "spread of limb length"),
-    Number("agreed_disagreement_mm", "mm", "disagreement"),
-    Number("agreed_depth_mm", "mm", "of that in depth"),
-    Number("agreed_plane_mm", "mm", "of that in plane"),
-    *(Number(f"agreed_cps@{t}", "%", f"CPS@{t}") for t in CPS_MM),
-    Number("off_mm", "mm", "off"),
-    Number("off_depth_mm", "mm", "in depth"),
-    Number("off_plane_mm", "mm", "in plane"),
+    *consistency.AGREEMENT_NUMBERS,
     *(replace(n, label=f"with labels: {n.heading}") for n in consistency.NUMBERS),
     Number("cps@200", "%", "with labels: CPS@200"),
 )
@@ -70,9 +60,8 @@ def evaluate(
     whole = {k: float(np.mean([row[k] for row in rows])) for k in ("distance_mm", "distance_spread_mm")}
     whole["limb_spread_mm"] = _limb_spread(poses, names)
     breakdowns = {"point": rows}
-    known = [i for i, name in enumerate(names) if name in set(JointMoments.load().joint_names)]
-    if consistency.like_named([names[i] for i in known]):
-        of_agreed, breakdowns["skeleton"] = _to_agreed(poses[:, known], [names[i] for i in known])
+    if (found := consistency.agreement(poses, names)) is not None:
+        of_agreed, breakdowns["skeleton"] = found
         whole |= of_agreed
     if truth is not None:
         common = [n for n in truth.joint_names if n in set(names)]
@@ -91,36 +80,6 @@ def evaluate(
         counts={**counts, "points_that_several_skeletons_have": len(points)},
         numbers=NUMBERS,
     )
-
-
-def _to_agreed(poses: np.ndarray, names: Sequence[str]) -> tuple[dict[str, float], list[dict]]:
-    """The skeletons' disagreement about the agreed pose, and how far each one's joints are from it."""
-    agreed = JointMoments.load().agreed(poses, names)
-    measured = consistency.consistency_metrics(poses, agreed, names)
-    off, ray = poses - agreed, agreed.mean(axis=1, keepdims=True)
-    ray = ray / np.maximum(np.linalg.norm(ray, axis=-1, keepdims=True), 1e-9)
-    distance, depth = np.linalg.norm(off, axis=-1), np.abs((off * ray).sum(axis=-1))
-    plane = np.sqrt(np.maximum(distance**2 - depth**2, 0))
-
-    def cps(joints: Sequence[int]) -> dict[str, float]:
-        return {f"agreed_cps@{t}": float(100 * (distance[:, joints].max(axis=1) < t).mean()) for t in CPS_MM}
-
-    index = {name: i for i, name in enumerate(names)}
-    rows = []
-    for convention, members in conventions(names).items():
-        joints = [index[name] for name in members]
-        means = {
-            k: float(v[:, joints].mean())
-            for k, v in zip(("off_mm", "off_depth_mm", "off_plane_mm"), (distance, depth, plane), strict=True)
-        }
-        rows.append({"skeleton": convention, "joints": len(joints), **means, **cps(joints)})
-    whole = {
-        "agreed_disagreement_mm": measured["disagreement_mm"],
-        "agreed_depth_mm": measured["disagreement_depth_mm"],
-        "agreed_plane_mm": measured["disagreement_plane_mm"],
-        **cps(range(len(names))),
-    }
-    return whole, rows
 
 
 def _distances(poses: np.ndarray, members: list[int]) -> dict[str, float]:
