@@ -131,6 +131,8 @@ def _people(figure, experiment, collected, scale, places) -> None:
             axes.tick_params(labelsize=6)
             axes.set_ylabel("m", fontsize=7)
             axes.set_title(f"{label}, {view}", fontsize=8)
+    handles = [figure.axes[0].plot([], [], color=color, label=c)[0] for c, color in colors.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7, frameon=False)
 
 
 def _latents(figure, experiment, collected, scale, places) -> None:
