@@ -71,15 +71,18 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(map(str.strip, row))]
+        lines = csv.reader(text.splitlines(), delimiter=delimiter)
+        rows = [row for row in ([cell.strip() for cell in line] for line in lines) if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error):
         raise UserError(f"{path} is not readable text.") from None
-    columns = range(len(rows[0])) if rows else ()
+    width = len(rows[0]) if rows else 0
+    columns = range(width)
     if rows and not all(_is_number(cell) for cell in rows[0]):
-        header = [cell.strip().lower() for cell in rows.pop(0)]
-        columns = [i for i, name in enumerate(header) if name not in NO_COORDINATES]
+        columns = [i for i, name in enumerate(rows.pop(0)) if name.lower() not in NO_COORDINATES]
+    if any(any(row[width:]) for row in rows):  # as R writes them: numbers of the rows, but no heading for these
+        raise UserError(f"{path} has lines with more cells than the first; all need as many (is a heading missing?).")
     try:
-        values = [[float(row[i]) if row[i].strip() else np.nan for i in columns] for row in rows]
+        values = [[float(row[i]) if row[i] else np.nan for i in columns] for row in rows]
     except (ValueError, IndexError):
         raise UserError(f"{path} must be a table of numbers, below at most one line of headings.") from None
     return {"poses": np.array(values, np.float64)}

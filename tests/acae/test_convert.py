@@ -12,6 +12,7 @@ from experiments import joint_moments
 from metrabs_acae.acae import translate
 from metrabs_acae.acae.__main__ import main
 from metrabs_acae.acae.convert import convert_poses, find_joints
+from metrabs_acae.acae.pose_arrays import read_pose_arrays
 from metrabs_acae.errors import UserError
 from metrabs_acae.geometry.joint_moments import JointMoments
 
@@ -156,6 +157,7 @@ def test_files_of_other_programs(people, tmp_path):
         ("a.csv", "", "one pose or more"),
         ("a.csv", "x,y\n1,2\n3\n", "a table of numbers"),
         ("a.csv", "1,2\n3,abc\n", "a table of numbers"),
+        ("a.csv", "x,y,z\n1,4,5,6\n2,4,5,6\n", "more cells than the first"),  # as R numbers rows
         ("a.json", "[[1, 2], [3]]", "lists of equal length"),
         ("a.json", '{"poses": [[{"x": 1}]]}', "lists of equal length"),
         ("a.json", "3", "lists of equal length"),
@@ -171,6 +173,11 @@ def test_broken_files_end_with_code_2_and_one_sentence(tmp_path, name, text, sen
     assert main([*TO_SMPL, str(tmp_path / name), str(tmp_path / "out.txt")]) == 2
     assert "end with .npz, .npy, .csv, .json" in capsys.readouterr().err
     assert not list(tmp_path.glob("out*"))
+
+
+def test_blank_cells_are_missing_joints_in_the_first_line_too(tmp_path):
+    (tmp_path / "a.csv").write_text("1.5, ,3,\n4,5,6,7\n")
+    np.testing.assert_equal(read_pose_arrays(tmp_path / "a.csv")["poses"], [[1.5, np.nan, 3, np.nan], [4, 5, 6, 7]])
 
 
 def test_skeletons_are_listed_with_their_joints(capsys):
