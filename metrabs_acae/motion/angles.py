@@ -50,7 +50,7 @@ def bend_angles(motion: Motion, joint: int) -> np.ndarray | None:
 
 def write_angles_csv(path: str | Path, motions: Sequence[Motion]) -> None:
     """One row for each person and frame: how much joints bend, and their Euler angles to their parent (the root's to
-    the world)."""
+    the world), in all rows in the order that the first person's rest pose decides."""
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         for i, motion in enumerate(motions):
@@ -60,13 +60,13 @@ def write_angles_csv(path: str | Path, motions: Sequence[Motion]) -> None:
                 "time_s": np.round(motion.times_s, 6),
                 "observed": motion.observed.astype(int),
             }
-            columns |= {name: np.round(values, DIGITS) for name, values in _angles(motion).items()}
+            columns |= {name: np.round(v, DIGITS) for name, v in _angles(motion, motions[0].offsets_mm).items()}
             if i == 0:
                 writer.writerow(columns)
             writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
 
 
-def _angles(motion: Motion) -> dict[str, np.ndarray]:
+def _angles(motion: Motion, offsets_mm: np.ndarray) -> dict[str, np.ndarray]:
     local, columns = motion.local_rotations, {}
     for joint, name in enumerate(motion.tree.short_names):
         if not motion.tree.children(joint):
@@ -74,7 +74,7 @@ def _angles(motion: Motion) -> dict[str, np.ndarray]:
         bend = bend_angles(motion, joint)
         if bend is not None:
             columns[f"{name}_bend_deg"] = bend
-        order = euler_order(motion.tree, motion.offsets_mm, joint)
+        order = euler_order(motion.tree, offsets_mm, joint)
         angles = euler_angles(local[:, joint], order)
         columns |= {f"{name}_{axis.lower()}_deg": angles[:, order.index(axis)] for axis in order}
     return columns

@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from metrabs_acae.motion import fit
-from metrabs_acae.motion.angles import write_angles_csv
+from metrabs_acae.motion.angles import euler_angles, euler_order, write_angles_csv
 from metrabs_acae.motion.bvh import write_bvh
 from metrabs_acae.motion.gltf import write_glb
 from metrabs_acae.motion.trc import write_trc
@@ -221,3 +221,16 @@ def test_angles(tmp_path):
     for column in ("lkne_y_deg", "lkne_z_deg", "lhip_x_deg", "lhip_bend_deg"):
         assert np.ptp(found[column]) < 0.05
     write_angles_csv(tmp_path / "b.csv", [])
+
+
+def test_the_order_of_the_columns_is_that_of_everybodys_angles(motion, tmp_path):
+    other = dataclasses.replace(motion, person=4, offsets_mm=motion.offsets_mm[:, [1, 0, 2]])  # arms hang at rest
+    elbow = motion.tree.short_names.index("lelb")
+    assert [euler_order(motion.tree, m.offsets_mm, elbow) for m in (motion, other)] == ["ZXY", "XZY"]
+    write_angles_csv(tmp_path / "a.csv", [motion, other])
+    with open(tmp_path / "a.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    first = header.index("lelb_z_deg")
+    assert header[first : first + 3] == ["lelb_z_deg", "lelb_x_deg", "lelb_y_deg"]
+    found = np.array([row[first : first + 3] for row in rows], float)
+    np.testing.assert_allclose(found, np.tile(euler_angles(motion.local_rotations[:, elbow], "ZXY"), (2, 1)), atol=1e-3)
