@@ -51,6 +51,10 @@ def run_multiview(
     if others or len(items) < 2:
         what = f"{others[0]} is none" if others else "there is one"
         raise UserError(f"--calibration needs the video files of several cameras: {what}.")
+    if settings.multiview.min_views > len(items):
+        raise UserError(
+            f"--min-views {settings.multiview.min_views} cameras are more than the {len(items)} of the videos."
+        )
     given = demo_inputs.parse_boxes(settings.boxes)
     boxes = [demo_inputs.boxes_for(given, item) for item in items]
     require_writable(out_dir)

@@ -74,7 +74,8 @@ class View:
 class Moments:
     """Iterates over what all views show at the same time: (number, seconds, {view's number: frame}).
 
-    A view is missing where its frame cannot be decoded. Numbers and times are those of the first video.
+    A view is missing where its frame cannot be decoded. Numbers and times are those of the first video; while that is
+    missing, other videos tell the time that has passed.
 
     Attributes:
         views: in the order of the videos. n_moments, fps: as the files say, or None.
@@ -100,15 +101,17 @@ class Moments:
         self.fps = self._readers[0].fps
 
     def __iter__(self) -> Iterator[tuple[int, float, dict[int, Frame]]]:
-        moment, start_s = 0, None
+        moment, first, starts_s = 0, None, {}  # the last by view: its own time of the first moment
         while all(self._waiting):
             numbers = [frame.index - n for frame, n in zip(self._waiting, self._offsets, strict=True)]
             if min(numbers) >= moment:
                 moment = min(numbers)
                 shown = {i: self._waiting[i] for i, number in enumerate(numbers) if number == moment}
-                time_s = shown[min(shown)].time_s
-                start_s = time_s if start_s is None else start_s
-                yield moment + self._offsets[0], time_s - start_s, shown
+                first = moment if first is None else first
+                passed_s = [frame.time_s - starts_s[i] for i, frame in shown.items() if i in starts_s]
+                time_s = passed_s[0] if passed_s else (moment - first) / (self.fps or 25.0)
+                starts_s = {i: frame.time_s - time_s for i, frame in shown.items()} | starts_s
+                yield moment + self._offsets[0], time_s, shown
                 moment += 1
             for i, number in enumerate(numbers):
                 if number < moment:

@@ -1,5 +1,6 @@
 """Several calibrated cameras: people matched and fused from projected known poses; videos, cameras and moments."""
 
+import contextlib
 import dataclasses
 import json
 
@@ -9,7 +10,7 @@ import pytest
 from metrabs_acae.data.lens import Lens
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.errors import UserError
-from metrabs_acae.inference import demo_inputs, multiview, multiview_posing, video
+from metrabs_acae.inference import demo_inputs, multiview, multiview_inputs, multiview_posing, video
 from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.multiview_inputs import Moments, View
 from metrabs_acae.inference.multiview_people import PeopleInViews
@@ -221,6 +222,23 @@ def test_moments_that_are_shifted(videos, tmp_path):
     assert np.linalg.norm(world - np.stack([bodies_of(i)[0] for i in range(10)]), axis=-1).mean() < 15
 
 
+class LossyVideo(video.VideoFile):
+    """Frame 5 of a.mp4 cannot be decoded."""
+
+    def __iter__(self):
+        return (frame for frame in super().__iter__() if (self.name, frame.index) != ("a.mp4", 5))
+
+
+def test_time_goes_on_where_the_first_video_lacks_a_frame(videos, monkeypatch):
+    """The other one's own time is 0.08 s ahead."""
+    monkeypatch.setattr(multiview_inputs, "open_moving", LossyVideo)
+    several = Multiview(calibration=str(videos / "cameras.json"), sync=(0, 2))
+    with contextlib.closing(Moments(items_of(videos, "ac"), several)) as moments:
+        numbers, times_s, views = zip(*((n, time_s, sorted(shown)) for n, time_s, shown in moments), strict=True)
+    assert list(numbers) == list(range(10)) and views[4:7] == ([0, 1], [1], [0, 1])
+    np.testing.assert_allclose(times_s, np.arange(10) / 25, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("names", "several", "message"),
     [
@@ -295,3 +313,7 @@ def test_flags_that_do_not_go_together(videos, tmp_path):
             multiview.run_multiview("model", [str(videos / "a.mp4")], out_dir=tmp_path, settings=settings)
     with pytest.raises(UserError, match="--calibration needs the video files of several cameras: there is one"):
         multiview.run_multiview("model", [str(videos / "a.mp4")], out_dir=tmp_path, settings=Demo(multiview=several))
+    two = [str(videos / f"{name}.mp4") for name in "ab"]
+    three = Demo(multiview=dataclasses.replace(several, min_views=3))
+    with pytest.raises(UserError, match="--min-views 3 cameras are more than the 2 of the videos"):
+        multiview.run_multiview("model", two, out_dir=tmp_path, settings=three)
