@@ -23,12 +23,15 @@ def run(config: Config) -> None:
 
     Of several files each further one is compared with the first.
     """
+    from metrabs_acae.inference.demo_inputs import unique_stems
+
     flags, results = config.benchmark, []
-    for name in config.verbs.evaluate:
+    stems = unique_stems([Path(name).stem for name in config.verbs.evaluate])
+    for name, stem in zip(config.verbs.evaluate, stems, strict=True):
         result = score_file(Path(name), flags)
         folder = Path(flags.report_dir or Path(name).with_suffix(""))
-        if flags.report_dir and len(config.verbs.evaluate) > 1:
-            folder /= Path(name).stem
+        if flags.report_dir and len(stems) > 1:
+            folder /= stem
         write_report(result, folder)  # first, so that it is there even where `| head` ends the printing
         print(result.report(flags.report_format), flush=True)
         if flags.report_format == "text":
@@ -41,6 +44,8 @@ def run(config: Config) -> None:
 
 def comparison(result: Result, other: Result, title: str) -> str:
     """How much a file's metrics are above another's, with paired intervals, or why that cannot be said."""
+    if result.scored is None or other.scored is None:
+        return f"{title}: cannot be said, because the protocol scores nobody's poses against labels."
     try:
         differences = paired_difference(result.scored, other.scored)
     except UserError as error:

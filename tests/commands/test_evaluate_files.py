@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -55,6 +56,15 @@ def test_other_files_name_the_truth_and_options_of_the_protocol(files, capsys):
     assert main([*skip, *where]) == 0
     assert capsys.readouterr().out.startswith("metric,unit,all")
     assert json.loads((files / "tables" / "report.json").read_text())["counts"]["missing_skipped"] == 2
+
+
+def test_reports_of_files_of_one_name_do_not_replace_each_other(files, tmp_path):
+    paths = [tmp_path / run / "p.npz" for run in ("first", "second")]
+    for path in paths:
+        path.parent.mkdir()
+        shutil.copyfile(files / "p.npz", path)
+    assert main(["--evaluate", *map(str, paths), "--report-dir", str(tmp_path / "tables")]) == 0
+    assert sorted(p.parent.name for p in tmp_path.glob("tables/*/report.json")) == ["p", "p_2"]
 
 
 @pytest.mark.parametrize(

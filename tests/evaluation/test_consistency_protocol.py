@@ -53,6 +53,8 @@ def test_a_file_needs_no_store(tmp_path, capsys):
     report = json.loads((tmp_path / "p" / "report.json").read_text())
     assert 3 < report["results"][0]["distance_spread_mm"] < 7
     assert main(["--evaluate", str(tmp_path / "p.npz")]) == 2 and "--truth" in capsys.readouterr().err
+    assert main(["--evaluate", *[str(tmp_path / "p.npz")] * 2, "--protocol", "consistency"]) == 0
+    assert "cannot be said" in capsys.readouterr().out
 
 
 def test_one_skeleton_has_nothing_to_agree_with():
