@@ -66,6 +66,7 @@ def read_coco(path, images, category: str = "") -> Annotations:
                 mask=_mask(person, picture, left_out),
                 sequence=Path(file_name).parent.as_posix().strip("."),
                 person=str(person.get("id", "")),
+                picture_size_wh=_size(picture),
             )
         )
     if not rows:
@@ -81,6 +82,12 @@ def _category(categories, wanted: str, path) -> dict:
         known = ", ".join(with_keypoints) or "none"
         raise UserError(f"{path}: which category? Those with keypoints: {known}; give --category.")
     return with_keypoints[name]
+
+
+def _size(picture: dict) -> tuple[int, int] | None:
+    """What the file says of a picture's width and height; None where it says nothing."""
+    size = picture.get("width"), picture.get("height")
+    return size if all(isinstance(n, int) and n > 0 for n in size) else None
 
 
 def _mask(person: dict, picture: dict, left_out: Counter):

@@ -12,6 +12,7 @@ import numpy as np
 
 from data_processing import boxes
 from data_processing.images import read_size
+from metrabs_acae.data.camera_files import SAME_SIZE
 from metrabs_acae.data.records import CameraParams
 from metrabs_acae.data.store import PoseStoreWriter
 from metrabs_acae.data.store_checks import project, sides_in_words
@@ -35,6 +36,7 @@ class OwnRow:
         box_ltwh_px: [4]; None: around the joints.
         person: a name or number; empty: the people of a picture are numbered.
         split: train, valid or test; empty: chosen by the recording.
+        picture_size_wh: px, of the picture that the labels and the camera are of, where they say that.
     """
 
     where: str
@@ -49,6 +51,7 @@ class OwnRow:
     frame: float = 0
     person: str = ""
     split: str = ""
+    picture_size_wh: tuple[int, int] | None = None
 
 
 def own_skeleton(
@@ -106,6 +109,8 @@ def write_own_store(
     with writer:
         for row in rows:
             try:
+                if row.picture_size_wh and not allow_suspicious:
+                    _check_size(row)
                 box = _box_around(row) if row.box_ltwh_px is None else row.box_ltwh_px
                 writer.add(
                     row.split or _split(row, valid_fraction),
@@ -158,11 +163,27 @@ def _box_around(row: OwnRow) -> np.ndarray:
     box = boxes.box_of_points(points, BOX_FACTOR)
     if box is None:
         raise UserError("no joint is before the camera, so that there is no box; give one")
-    try:
-        inside = boxes.within_image(box, read_size(row.picture))
-    except (OSError, ValueError):
-        raise UserError(f"the picture {row.picture} is not a readable JPEG or PNG file") from None
+    inside = boxes.within_image(box, _size(row.picture))
     return inside if boxes.area(inside) else box
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        return read_size(path)
+    except (OSError, ValueError):
+        raise UserError(f"the picture {path} is not a readable JPEG or PNG file") from None
+
+
+def _check_size(row: OwnRow) -> None:
+    """UserError where labels or camera are of a larger or smaller picture, or of one that was turned upright."""
+    found = _size(row.picture)
+    if np.abs(np.divide(found, row.picture_size_wh) - 1).max() > SAME_SIZE:
+        sizes = [f"{width} x {height}" for width, height in (found, row.picture_size_wh)]
+        turned = ", turned upright" if found == row.picture_size_wh[::-1] else ""
+        raise UserError(
+            f"the picture {row.picture} has {sizes[0]} pixels, its labels or camera are of one with {sizes[1]}: give "
+            f"the pictures that were labelled and calibrated{turned}"
+        )
 
 
 def _split(row: OwnRow, valid_fraction: float) -> str:

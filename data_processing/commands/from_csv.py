@@ -54,7 +54,7 @@ def run(settings: Settings) -> None:
     if kind == "3d":
         if settings.cameras is None:
             raise UserError(f"{settings.table} has 3D joints, so --cameras FILE.json is needed.")
-        cameras = {c.name: c.camera for c in read_cameras(settings.cameras, unit=settings.units)}
+        cameras = {c.name: c for c in read_cameras(settings.cameras, unit=settings.units)}
     skeleton = own_skeleton(
         settings.name or settings.out.name,
         table.joint_names,
@@ -82,9 +82,10 @@ def _row(table, i: int, cameras: dict, settings: Settings):
     from data_processing.own_store import OwnRow
     from metrabs_acae.data.camera_files import MM_PER_UNIT
 
-    coords, camera = table.coords(i), None
+    coords, camera, size_wh = table.coords(i), None, None
     if table.n_dims == 3:
-        camera = _camera(table, i, cameras)
+        found = _camera(table, i, cameras)
+        camera, size_wh = found.camera, found.image_size_wh
         coords = coords * MM_PER_UNIT[settings.units]
         if settings.frame == "camera":
             coords = coords @ np.asarray(camera.R) + camera.optical_center_mm
@@ -102,6 +103,7 @@ def _row(table, i: int, cameras: dict, settings: Settings):
         frame=table.number(i, "frame") if table.has("frame") else 0,
         person=table.text(i, "person"),
         split=table.text(i, "split").lower(),
+        picture_size_wh=size_wh,
     )
 
 

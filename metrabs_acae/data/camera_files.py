@@ -50,6 +50,8 @@ OPENGL_AXES = np.diag([1.0, -1.0, -1.0])
 QUALISYS_SUBPIXELS = 64
 NEAR_MM = 100.0
 """Cameras that all stand nearer to the origin than this are in other units than said."""
+SAME_SIZE = 0.02
+"""Pictures' sizes that differ by no more than this share count as the same (encoders cut off a few rows)."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ def read_cameras(path, *, unit: str = "mm", world_up=(0.0, 0.0, 1.0)) -> list[Na
         raise UserError(f"The camera file {path} cannot be read ({type(error).__name__}: {error}).") from None
     if not entries:
         raise UserError(f"{path} has no camera; each needs an intrinsic matrix, called {' or '.join(NAMES['K'][:4])}.")
+    names = [name for name, _ in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"{path} has several cameras called '{twice[0]}'; give each a name of its own.")
     scale = 1.0 if is_mm else MM_PER_UNIT[unit]
     cameras = [_camera(name, fields, scale, world_up, path) for name, fields in entries]
     distances = [np.linalg.norm(c.camera.optical_center_mm) for c in cameras]

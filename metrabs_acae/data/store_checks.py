@@ -25,6 +25,7 @@ NEARLY_ALL = 0.9
 MIN_PEOPLE = 10
 """Fewer people say nothing certain about sides."""
 FULL_MASK = 0.99
+LEAST_BOX_PX = 2.0
 
 
 @dataclass
@@ -166,6 +167,12 @@ def _check_pixels(findings: Findings, split: str, pixels: np.ndarray, rows: list
     sizes = np.array([r.image_size_wh for r in rows])[:, None]
     boxes = np.array([r.box_ltwh_px for r in rows], np.float64)[:, None]
     n_labelled = np.maximum(1, np.array([np.isfinite(r.coords).all(-1).sum() for r in rows]))
+    largest = float(np.median(boxes[..., 2:].max(-1)))
+    if largest < LEAST_BOX_PX:
+        findings.errors.append(
+            f"{split}: the median person's box is {largest:.2g} px large: boxes and 2D joints are in pixels, not in "
+            "shares of the picture"
+        )
     with np.errstate(invalid="ignore"):
         inside = ((pixels > -0.5) & (pixels < sizes - 0.5)).all(-1).sum(1) / n_labelled
         margin = 0.1 * boxes[..., 2:]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metrabs_acae.data.camera_files import NamedCamera, read_cameras
+from metrabs_acae.data.camera_files import SAME_SIZE, NamedCamera, read_cameras
 from metrabs_acae.data.lens import PINHOLE, Lens
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference.demo_inputs import DemoInput, check_view, intrinsics_from_fov, parse_intrinsics
@@ -14,8 +14,6 @@ from metrabs_acae.inference.demo_settings import Demo
 from metrabs_acae.inference.exif import Focal
 
 USUAL_FOV_DEGREES = 55.0
-SAME_SIZE = 0.02
-"""Sizes that differ by no more than this share count as the same (encoders cut off a few rows)."""
 
 
 class DemoCameras:

@@ -105,6 +105,16 @@ def test_every_format_gives_the_same_camera(tmp_path, name):
     np.testing.assert_allclose(cameras.project(found.camera, world), expected, atol=1e-2)
 
 
+def test_two_cameras_of_one_name_are_refused(tmp_path):
+    """A scene's views in several folders are often called alike."""
+    transforms(tmp_path / "transforms.json")
+    data = json.loads((tmp_path / "transforms.json").read_text())
+    data["frames"].append({**data["frames"][0], "file_path": "others/cam02.jpg"})
+    (tmp_path / "transforms.json").write_text(json.dumps(data))
+    with pytest.raises(UserError, match="has several cameras called 'cam02'"):
+        read_cameras(tmp_path / "transforms.json", unit="m")
+
+
 def test_fisheye_is_what_is_called_so(tmp_path):
     four = (0.1, -0.05, 0.02, 0.01)
     write_toml(tmp_path / "a.toml", lens=four, fisheye=True)

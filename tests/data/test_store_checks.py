@@ -86,6 +86,10 @@ MISTAKES = {
     "behind": (with_coords(lambda c: c - (0, 9000, 0)), "stand behind their camera"),
     "outside": (with_coords(lambda c: c + (6000, 0, 0)), "outside the picture"),
     "beside the box": (lambda r: {**r, "box_ltwh_px": [0, 0, 20, 20]}, "lie in their person's box"),
+    "shares of the picture": (
+        lambda r: {**r, "box_ltwh_px": np.divide(r["box_ltwh_px"], 160)},
+        "in shares of the picture",
+    ),
     "sides": (with_coords(lambda c: c[Skeleton("own", NAMES).mirror]), "left and right are swapped"),
     "mirrored world": (with_coords(lambda c: c * (-1, 1, 1)), "left and right are swapped"),
     "R transposed": (with_camera(R=lambda c: c.R.T), "R is the rotation from camera to world"),

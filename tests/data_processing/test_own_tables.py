@@ -134,6 +134,16 @@ def test_what_is_wrong_is_said_in_one_sentence_and_no_store_is_made(folder, styl
     assert not (folder / "mine").exists()
 
 
+def test_pictures_of_another_size_than_the_calibrated_ones_are_refused(folder, capsys):
+    """The joints would lie beside the people, and in the picture all the same."""
+    table(folder)
+    camera = json.loads((folder / "cameras.json").read_text())["front"]
+    for size, code in (([176, 176], 2), ([160, 162], 0)):
+        (folder / "cameras.json").write_text(json.dumps({"front": {**camera, "size": size}}))
+        assert run(folder) == code
+    assert "has 160 x 160 pixels, its labels or camera are of one with 176 x 176" in capsys.readouterr().err
+
+
 def test_an_empty_cell_is_a_joint_without_label(folder):
     table(folder, change=lambda c: [*c[:-3], "", "", ""])
     assert np.isnan(read_table(folder / "points.csv").coords(0)[-1]).all()
@@ -170,6 +180,13 @@ def test_coco_files_of_any_keypoints_with_either_kind_of_visibility(folder, visi
     row = store.row("train", 0)
     np.testing.assert_allclose(row.coords[:-1], pixels[:-1], atol=1e-3)
     assert np.isnan(row.coords[-1]).all() and row.person >= 100
+
+
+def test_coco_labels_of_pictures_of_another_size_are_refused(folder, capsys):
+    coco(folder, images=[{"id": i, "file_name": f"walk/{i}.png", "width": 320, "height": 320} for i in range(12)])
+    assert run(folder, source="coco.json", command="from-coco") == 2
+    assert "has 160 x 160 pixels, its labels or camera are of one with 320 x 320" in capsys.readouterr().err
+    assert run(folder, "--allow-suspicious-data", source="coco.json", command="from-coco") == 0
 
 
 def test_coco_files_without_people_or_of_another_kind_are_explained(folder, capsys):
