@@ -26,7 +26,7 @@ from metrabs_acae.inference.image_list import checked_image, has_detector
 from metrabs_acae.inference.photographs import Photograph, read_photograph
 from metrabs_acae.numpy_runtime import estimator, networks, portable
 from metrabs_acae.numpy_runtime.detection import DETECTORS, Detector
-from metrabs_acae.training.run_folder import open_run
+from metrabs_acae.training.run_folder import PRETRAINED, open_run
 
 Picture = str | os.PathLike[str] | npt.NDArray[np.uint8]
 """A file, or [H, W, 3] uint8 RGB."""
@@ -185,7 +185,7 @@ def load(model: str | os.PathLike[str] = "pretrained") -> Model:
         UserError: if there is none.
     """
     model = os.fspath(model)
-    path = _network_file(Path(model))
+    path = None if model == PRETRAINED else _network_file(Path(model))
     if path:
         return Model(_numpy_estimator(path))
     run = open_run(model, or_exported=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import metrabs_acae
+from metrabs_acae import api
 from metrabs_acae.errors import UserError
 from metrabs_acae.inference import demo_inputs
 
@@ -182,3 +183,16 @@ def test_what_cannot_be_used_is_said(model, picture, settings, message):
 def test_a_place_without_a_model(tmp_path):
     with pytest.raises(UserError, match="neither a run folder"):
         metrabs_acae.load(tmp_path)
+
+
+def test_a_folder_that_is_called_pretrained_is_not_the_model_in_the_box(tmp_path, monkeypatch):
+    def open_run(model, **_):
+        raise UserError(f"opened {model}")
+
+    (tmp_path / "pretrained").mkdir()
+    for name in ("portable.json", "pose.onnx"):
+        (tmp_path / "pretrained" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api, "open_run", open_run)
+    with pytest.raises(UserError, match="opened pretrained"):
+        metrabs_acae.load("pretrained")
