@@ -92,7 +92,7 @@ class Bedlam(Converter):
         samplers: dict[str, BufferedMotionSampler] = {}
         kept: dict[int, list[int]] = {}
         for position, (frame, i) in enumerate(zip(frames, order, strict=True)):
-            person = labels.person(i, frame)
+            person = labels.person(i)
             sampler = samplers.setdefault(person, BufferedMotionSampler(THRESHOLD_MM, BUFFER, check_validity=True))
             if sampler.keep(poses[position]):
                 kept.setdefault(frame, []).append(position)
@@ -180,7 +180,7 @@ class Labels:
         """Of the upright picture: its principal point is in the middle."""
         return round(2 * self.K[i, 0, 2]), round(2 * self.K[i, 1, 2])
 
-    def person(self, i: int, frame: int) -> str:
+    def person(self, i: int) -> str:
         """Who it is, by name where the file says so, else by the shape, which is constant."""
         return self._people[i] if self._people else np.array2string(self.shape[i], precision=4)
 

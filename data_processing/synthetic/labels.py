@@ -72,7 +72,7 @@ def label(rng, spec: StoreSpec, exact, camera, camera_number, actor: Actor, numb
         if np.isfinite(coords).all(axis=1).sum() < 7:
             return None
     else:
-        coords = truth[_store_joints(spec.name, spec.skeleton)].astype(np.float64)
+        coords = truth[_store_joints(spec.skeleton)].astype(np.float64)
         if not exact:
             coords = noisy(rng, spec, camera, coords, actor.root_rotation)
         camera_params = CameraParams(camera.R, camera.center_mm, camera.K, camera.distortion, np.array([0, 0, 1.0]))
@@ -90,7 +90,7 @@ def label(rng, spec: StoreSpec, exact, camera, camera_number, actor: Actor, numb
 
 
 @functools.cache
-def _store_joints(name: str, skeleton) -> np.ndarray:
+def _store_joints(skeleton) -> np.ndarray:
     """Indices of a store's joints among all joints."""
     return joints.all_joints().skeleton.indices(skeleton.joint_names)
 
