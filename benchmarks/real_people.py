@@ -4,8 +4,9 @@
         --models default=runs/default-1 box=pretrained
 
 The video shows one person on a treadmill from four calibrated cameras (docs/evaluation.md). Every fifth frame is
-measured (80 views), trackers see them all. All are given the same boxes and make one crop of each person; 12 joints
-count: shoulders, elbows, wrists, hips, knees, ankles, by their COCO names or else the first convention that has them.
+measured (80 views). All are given the same boxes and make one crop of each person; BlazePose also follows the person by
+itself, through all frames. 12 joints count: shoulders, elbows, wrists, hips, knees, ankles, by their COCO names or else
+the first convention that has them.
 """
 
 from __future__ import annotations

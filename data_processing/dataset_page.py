@@ -46,10 +46,14 @@ replace the background). Both are pluggable:
 | `--segmenter onnx:FILE`, `savedmodel:DIR` | a network such as DeepLabv3 with the classes of Pascal VOC |
 
 The paper's tools used YOLOv4 and a DeepLabv3. What does without a network of your own is `--detector movenet
---segmenter mediapipe`: `pip install metrabs_acae[export]`, and for the segmenter the package mediapipe in a
+--segmenter mediapipe`: `pip install 'metrabs_acae[export]'`, and for the segmenter the package mediapipe in a
 version that holds it, up to 0.10 (its file `selfie_segmentation.tflite` alone will do). It expects one person, as the
 crops show; where several stand close, a network for Pascal VOC's classes is the better choice. Datasets whose masks
 come from a segmenter, and from nowhere else: SEGMENTED.
+
+Detectors see whole frames. A frame's key is its file's path below the raw folder, for videos with the frame's number
+behind it (`S1/Seq1/imageSequence/video_0.avi/000123`), as `python -m data_processing detect --root RAW --out FILE`
+writes them. A mask's path is that of the store's picture, ending in `.png`.
 
 ## Backgrounds and occluders
 The paper puts photographs of INRIA Holidays behind people and objects of Pascal VOC 2012 in front of them (without
@@ -63,10 +67,6 @@ python -m data_processing download voc --out voc             # 1.9 GB
 
 `backgrounds` leaves out photographs with people in them. Then train with `--background-dir backgrounds --occluder-dir
 voc/VOCdevkit/VOC2012`.
-
-Detectors see whole frames. A frame's key is its file's path below the raw folder, for videos with the frame's number
-behind it (`S1/Seq1/imageSequence/video_0.avi/000123`), as `python -m data_processing detect --root RAW --out FILE`
-writes them. A mask's path is that of the store's picture, ending in `.png`.
 
 ## Body models
 SURREAL, BEHAVE, RICH, SPEC-SYN and EMDB give poses as parameters of SMPL or SMPL-X. The models' licences forbid passing

@@ -89,19 +89,10 @@ def inconsistency(run: Path, store_path: Path) -> tuple[dict, dict]:
     """
     import numpy as np
 
-    from metrabs_acae.commands import models
-    from metrabs_acae.commands.evaluate import predictor
-    from metrabs_acae.data.store import PoseStore
     from metrabs_acae.evaluation.consistency import agreement, consistency_metrics, like_named
-    from metrabs_acae.evaluation.crops import predict_crops
-    from metrabs_acae.training.run_folder import RunFolder
 
-    store = PoseStore(store_path)
+    store, found = predicted(run, store_path)
     names = store.skeleton.joint_names
-    pose_model, skeleton, settings = models.load_pose_model(RunFolder(run))
-    found = predict_crops(
-        predictor(pose_model), skeleton, store, "test", image_size=settings.model.proc_side, batch_size=64
-    )
     pred, true, valid = found.pred_mm, found.true_mm, found.valid
     points = {}
     for base, members in like_named(names).items():
@@ -130,6 +121,20 @@ def inconsistency(run: Path, store_path: Path) -> tuple[dict, dict]:
         "true_mm": (true[person] - center).round(0).tolist(),
     }
     return {CONSISTENCY: {k: round(float(v), 4) for k, v in numbers.items()}}, details
+
+
+def predicted(run: Path, store_path: Path):
+    """(the store, a run's `CropPredictions` of its test split)."""
+    from metrabs_acae.commands import models
+    from metrabs_acae.commands.evaluate import predictor
+    from metrabs_acae.data.store import PoseStore
+    from metrabs_acae.evaluation.crops import predict_crops
+    from metrabs_acae.training.run_folder import RunFolder
+
+    store = PoseStore(store_path)
+    pose_model, skeleton, settings = models.load_pose_model(RunFolder(run))
+    size = settings.model.proc_side
+    return store, predict_crops(predictor(pose_model), skeleton, store, "test", image_size=size, batch_size=64)
 
 
 def _json(path: Path):

@@ -69,8 +69,8 @@ class Files:
     logdir: str = setting("", used_by=("train",))
     """Run folder of --train; empty: the unfinished or else a new runs/PRESET-NUMBER."""
     load_path: str = setting("", used_by=OF_A_RUN)
-    """Run folder (or, for --demo, SavedModel folder) to use, or 'pretrained', the model that is installed with the
-    project; empty: the newest finished run in runs/."""
+    """Run folder (for --demo and --predict also a SavedModel folder) to use, or 'pretrained', the model that is
+    installed with the project; empty: the newest finished run in runs/."""
     init_path: str = setting("", used_by=("train",), stored=True)
     """Run folder, or 'pretrained', whose weights a new training starts from. With --acae its settings are the starting
     values too."""

@@ -12,12 +12,12 @@ from metrabs_acae import command_line
 from metrabs_acae.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "metrabs_acae" / "pretrained" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND = re.compile(r"python -m metrabs_acae\.main([^`\n]*)")
 
 
 def commands() -> list[tuple[str, str]]:
-    return [(page.name, m[1]) for page in PAGES for m in COMMAND.finditer(page.read_text())]
+    return [(str(page.relative_to(ROOT)), m[1]) for page in PAGES for m in COMMAND.finditer(page.read_text())]
 
 
 @pytest.mark.parametrize("page, arguments", commands())
@@ -31,11 +31,19 @@ def test_the_documentation_shows_commands():
     assert len(commands()) >= 6
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_links_lead_to_files(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+def headings(page: Path) -> set[str]:
+    """What a link's # may be followed by, as GitHub makes it of the headings."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    return {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page):
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        target, _, heading = link.partition("#")
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+            path = page.parent / target if target else page
+            assert path.exists() and (not heading or heading in headings(path)), link
 
 
 def test_presets_are_listed():

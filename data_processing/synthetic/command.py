@@ -13,7 +13,7 @@ class Settings:
     """Renders people with exact labels and writes them as pose stores: no download, no licence to sign."""
 
     size: Literal["tiny", "small", "medium", "large"] = "small"
-    """About 500, 9,000 or 110,000 images."""
+    """About 400, 8,000, 26,000 or 107,000 images."""
     out: Path = Path("synthetic-data")
     """Folder that gets one pose store per dataset."""
     seed: int = 0

@@ -20,7 +20,7 @@ class Data:
     validate_on: tuple[str, ...] = setting(())
     """Pose stores whose valid split is the validation set; empty: all of --dataset3d that have one."""
     test_on: tuple[str, ...] = setting((), used_by=("train", "evaluate", "pack"), free_on_resume=True)
-    """Pose stores whose test split is evaluated after training; empty: the synthetic ones, if they are used."""
+    """Pose stores whose test split is evaluated; empty: those of --dataset3d that have one, or the synthetic ones."""
     synthetic_size: Literal["tiny", "small", "medium", "large"] = setting("small")
     """Size of the embedded synthetic data."""
     synthetic_mixture: Literal["broad", "focused"] = setting("broad")
