@@ -144,6 +144,15 @@ def test_pictures_of_another_size_than_the_calibrated_ones_are_refused(folder, c
     assert "has 160 x 160 pixels, its labels or camera are of one with 176 x 176" in capsys.readouterr().err
 
 
+def test_2d_joints_in_shares_of_the_picture_are_refused(folder, capsys):
+    shares = (coco(folder) / 160).ravel().tolist()
+    header = ["image", *(f"{n}_{a}" for n in NAMES for a in "xy")]
+    lines = [header, *([f"walk/{i}.png", *map(str, shares)] for i in range(12))]
+    (folder / "points.csv").write_text("\n".join(map(",".join, lines)))
+    assert run(folder) == 2
+    assert "in shares of the picture" in capsys.readouterr().err
+
+
 def test_an_empty_cell_is_a_joint_without_label(folder):
     table(folder, change=lambda c: [*c[:-3], "", "", ""])
     assert np.isnan(read_table(folder / "points.csv").coords(0)[-1]).all()
