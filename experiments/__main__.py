@@ -27,7 +27,7 @@ class Where:
     """What all commands have."""
 
     scale: str = setting("small")
-    """tiny, small or paper."""
+    """tiny, small, small-random-start or paper."""
     work_dir: str = setting("")
     """Runs and other large files; empty: runs/experiments/SCALE."""
     results_dir: str = setting("")

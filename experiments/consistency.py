@@ -88,6 +88,17 @@ def findings(scale: Scale) -> tuple[Finding, ...]:
         ),
         *(
             Finding(
+                f"{v} {STARTED} is more accurate than regularize",
+                f"{v}, {STARTED}",
+                "regularize",
+                BENCHMARKS,
+                "mpjpe",
+                question="start",
+            )
+            for v in ("latent", "hybrid")
+        ),
+        *(
+            Finding(
                 "Merged joints are less accurate", "merged joints", "separate heads", b, "mpjpe", "higher", "merging"
             )
             for b in (mupots, dpw, scale.benchmarks["mpi_inf_3dhp"])
