@@ -73,25 +73,19 @@ def describe(settings: PredictionSettings) -> str:
 def load_estimator(path: str | Path, *, with_detector: bool):
     """(multi-person model, its joint names, what identifies it) from a SavedModel or a run folder.
 
-    A run gets the project's own detector where one is wanted.
+    A run's is the one that --export would write, with the project's own detector where one is wanted.
     """
+    from metrabs_acae.commands.export import estimator_of
     from metrabs_acae.inference.demo import load_saved_model
-    from metrabs_acae.inference.detectors import movenet_detector
+    from metrabs_acae.inference.export import CHECKSUMS_FILE, sha256
+    from metrabs_acae.training import checkpoints
 
     run = open_run(path, or_exported=True)
     if run is None:
-        from metrabs_acae.inference.export import CHECKSUMS_FILE, sha256
-
-        estimator = load_saved_model(path)
-        names = tuple(n.decode() for n in estimator.per_skeleton_joint_names[""].numpy())
-        listed = Path(path) / CHECKSUMS_FILE
-        return estimator, names, {"path": str(path), "sha256": sha256(listed) if listed.exists() else ""}
-    from metrabs_acae.inference import PoseEstimator
-    from metrabs_acae.training import checkpoints
-
-    require_absolute(models.settings_of(run).model.model, "--predict")
-    pose_model, skeleton, _ = models.load_pose_model(run)
-    detector = movenet_detector() if with_detector else None
-    estimator = PoseEstimator(pose_model, skeleton, image_size=pose_model.grid.image_size, detector=detector)
-    step = checkpoints.newest_step(run.checkpoints)
-    return estimator, skeleton.joint_names, {"path": str(path), "step": step}
+        estimator, listed = load_saved_model(path), Path(path) / CHECKSUMS_FILE
+        model = {"path": str(path), "sha256": sha256(listed) if listed.exists() else ""}
+    else:
+        require_absolute(models.settings_of(run).model.model, "--predict")
+        estimator = estimator_of(run, detector="" if with_detector else "none")
+        model = {"path": str(path), "step": checkpoints.newest_step(run.checkpoints)}
+    return estimator, tuple(n.decode() for n in estimator.per_skeleton_joint_names[""].numpy()), model
