@@ -107,8 +107,8 @@ class Model:
 
         Args:
             picture: a file, an array [H, W, 3] uint8 RGB, a list of those, or a folder (its pictures by name).
-            boxes: [P, 4] left, top, width, height in px; of several pictures a list of such, of a folder a dict by file
-                name. None: the model's detector finds people.
+            boxes: [P, 4] left, top, width, height in px, each in the picture at least in part; of several pictures a
+                list of such, of a folder a dict by file name. None: the model's detector finds people.
             intrinsics: [3, 3] or (fx, fy, cx, cy) in px, the same for all pictures; None: from `fov`.
             fov: field of view along the larger side, degrees; None: from the file's EXIF data, else 55.
             skeleton: one of `skeletons`; "": the first usual one.
@@ -147,6 +147,8 @@ class Model:
 
     def _estimate(self, intrinsics, fov: float | None, settings: dict):
         """A function of one picture, its boxes and its name, if it has none."""
+        if intrinsics is not None and fov is not None:
+            raise UserError("intrinsics and fov both say how wide the camera sees; give one of them.")
         demo_settings, given = Demo(fov=fov, **settings), demo_inputs.parse_intrinsics(intrinsics)
 
         def given_camera(item: DemoInput, image_size_wh: Sequence[int], focal=None):
@@ -165,6 +167,9 @@ class Model:
             boxes, image = demo_inputs.parse_boxes(boxes), photograph.image
             if boxes is None and not self.has_detector:
                 raise UserError(NO_DETECTOR)
+            if boxes is not None and len(demo_inputs.boxes_in_picture(boxes, image.shape[1::-1])) < len(boxes):
+                height, width = image.shape[:2]
+                raise UserError(f"{name} is {width} x {height} px; boxes (left, top, width, height) lie outside of it.")
             item = DemoInput("image", name, name)
             source = estimator.source(item, image, detected=boxes is None, tracked=False, focal=photograph.focal)
             (people,) = estimator([image], None if boxes is None else [boxes], source)

@@ -173,6 +173,8 @@ def test_files_that_cannot_be_loaded(without_detector, folder, tmp_path):
         (IMAGE, {"intrinsics": (1, 1, 0, 0)}, "intrinsics must have focal lengths in pixels"),
         (IMAGE, {"intrinsics": np.zeros((3, 3))}, r"intrinsics must have \[0, 0, 1\]"),
         (IMAGE, {"fov": 180}, "fov"),
+        (IMAGE, {"fov": 60, "intrinsics": (200, 200, 80, 60)}, "give one of them"),
+        (IMAGE, {"boxes": [BOXES[0], (161, 10, 40, 80)]}, "picture 0 is 160 x 120 px; boxes .* lie outside of it"),
     ],
 )
 def test_what_cannot_be_used_is_said(model, picture, settings, message):
