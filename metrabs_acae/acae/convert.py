@@ -200,8 +200,12 @@ def convert_file(
     if not source:
         raise UserError(f"{in_path} does not say which skeleton its poses have; name it with --from.")
     from_joints, to_joints = find_joints(model, source), find_joints(model, target)
+    as_shown = shown(source, Skeleton(source, from_joints)).joint_names
+    headings = arrays.pop("headings", ())
+    if len(headings) and set(headings.tolist()) <= {*model.joint_names, *as_shown}:  # no other program's names
+        arrays["joint_names"] = headings
     given = read_names(arrays.pop("joint_names", from_joints), f"joint_names of {in_path}")
-    if given not in (from_joints, shown(source, Skeleton(source, from_joints)).joint_names):
+    if given not in (from_joints, as_shown):
         raise UserError(
             f"{in_path} names its {len(given)} joints {', '.join(given[:3])} ..., but {source} is {len(from_joints)} "
             f"joints {', '.join(from_joints[:3])} ... in this order; bring the poses into it."

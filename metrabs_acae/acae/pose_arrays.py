@@ -25,7 +25,8 @@ NO_COORDINATES = ("", "sequence", "frame", "frame_id", "time", "time_s", "timest
 
 
 def read_pose_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """`poses` [..., J, D], or `poses3d_mm` [P, J, 3] and as many of `KEPT` as there are; `joint_names` if known.
+    """`poses` [..., J, D], or `poses3d_mm` [P, J, 3] and as many of `KEPT` as there are; `joint_names` if known, or the
+    `headings` of a table, which may be names of other programs.
 
     .npy and .csv hold nothing but poses; .json a list of them, MediaPipe's landmarks ({"x":, "y":, "z":}) or OpenPose's
     people. A row of numbers may stand for a pose, see `known_joints`.
@@ -76,16 +77,24 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     except (OSError, UnicodeDecodeError, csv.Error):
         raise UserError(f"{path} is not readable text.") from None
     width = len(rows[0]) if rows else 0
-    columns = range(width)
+    columns, named = range(width), {}
     if rows and not all(_is_number(cell) for cell in rows[0]):
-        columns = [i for i, name in enumerate(rows.pop(0)) if name.lower() not in NO_COORDINATES]
+        headings = rows.pop(0)
+        columns = [i for i, name in enumerate(headings) if name.lower() not in NO_COORDINATES]
+        named = _named([headings[i] for i in columns])
     if any(any(row[width:]) for row in rows):  # as R writes them: numbers of the rows, but no heading for these
         raise UserError(f"{path} has lines with more cells than the first; all need as many (is a heading missing?).")
     try:
         values = [[float(row[i]) if row[i] else np.nan for i in columns] for row in rows]
     except (ValueError, IndexError):
         raise UserError(f"{path} must be a table of numbers, below at most one line of headings.") from None
-    return {"poses": np.array(values, np.float64)}
+    return {"poses": np.array(values, np.float64), **named}
+
+
+def _named(headings: list[str]) -> dict[str, np.ndarray]:
+    """The joints of headings such as lhip_smpl_x, lhip_smpl_y, lhip_smpl_z, ...; none for others."""
+    names = [heading[:-2] for heading in headings[::3]]
+    return {"headings": np.array(names)} if headings == [f"{name}_{axis}" for name in names for axis in "xyz"] else {}
 
 
 def _is_number(cell: str) -> bool:

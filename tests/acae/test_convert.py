@@ -132,6 +132,23 @@ def test_files_of_each_kind_are_written_and_read_again(people, tmp_path, suffix,
         assert out["expected_error_mm"].shape == (40, 17)
 
 
+def test_headings_of_a_table_that_name_its_joints_must_be_those_of_the_skeleton(people, tmp_path, capsys):
+    names = list(find_joints(JointMoments.load(), "smpl_24"))
+    swapped = [*names[:20], names[21], names[20], *names[22:]]
+    poses = people("smpl_24").reshape(40, -1)
+    convert = ["convert", "--from", "smpl_24", "--to", "h36m_17", str(tmp_path / "in.csv"), str(tmp_path / "out.csv")]
+
+    def written(joints, code):
+        header = ",".join(f"{name}_{axis}" for name in joints for axis in "xyz")
+        np.savetxt(tmp_path / "in.csv", poses, delimiter=",", header=header, comments="")
+        assert main(convert) == code
+        return capsys.readouterr().err
+
+    written(names, 0)
+    written([f"bone {i}" for i in range(24)], 0)  # another program's names
+    assert "names its 24 joints" in written(swapped, 2)
+
+
 def test_files_of_other_programs(people, tmp_path):
     given = people("blazepose_33")[:33]  # as many poses as joints
     landmarks = [[dict(zip("xyz", joint, strict=True), visibility=0.5) for joint in pose] for pose in given.tolist()]
