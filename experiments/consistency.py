@@ -8,7 +8,7 @@ than separate heads, too; on MuPoTS-3D and 3DPW the hybrid lies between it and l
 joints errs more, except on Human3.6M, but has more correct poses (CPS@200) than separate heads on MuPoTS-3D.
 Here: the same order on the embedded benchmarks and on the store that has every skeleton's joints.
 Cost at `small`: two trainings of 16 minutes, six fine-tunings of 5 minutes, pseudo-labels and a fit a seed; two at a
-time on two cores, 1.6 hours for three seeds.
+time on two cores, 1.7 hours for three seeds.
 """
 
 from __future__ import annotations
