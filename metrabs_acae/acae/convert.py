@@ -16,6 +16,7 @@ from metrabs_acae.acae.pose_arrays import (
     read_pose_arrays,
     require_writable,
     skeleton_of,
+    with_labels_of,
     write_pose_arrays,
 )
 from metrabs_acae.errors import UserError
@@ -183,7 +184,8 @@ def convert_file(
 ) -> tuple[tuple[int, ...], list[str]]:
     """Converts the poses of a file, see `read_pose_arrays`, and writes them, see `write_pose_arrays`.
 
-    What else a demo's file says of the people, and holds in any skeleton, is kept: the result is a prediction file.
+    Labels of the poses (`LABELS`) are kept, and of a demo's file all that holds in any skeleton: the result is a
+    prediction file.
 
     Args:
         acae_path: None: by the moments of the package, with checks of the poses and the errors to expect.
@@ -212,6 +214,7 @@ def convert_file(
         )
     key = next(iter(arrays))
     poses = known_joints(arrays[key], len(from_joints))
+    arrays = with_labels_of(arrays, int(np.prod(poses.shape[:-2])))
     converted, errors = _convert(poses, model, from_joints, to_joints, noise_mm)
     notes = _notes(poses, converted)
     if errors is not None:

@@ -20,15 +20,15 @@ KEPT = (
 
 
 SUFFIXES = (".npz", ".npy", ".csv", ".json")
-NO_COORDINATES = ("", "sequence", "frame", "frame_id", "time", "time_s", "timestamp", "person", "id", "index")
-"""Columns of a CSV file that are left out."""
+LABELS = ("sequence", "frame", "frame_id", "time", "time_s", "timestamp", "person", "id", "index")
+"""Columns of a CSV file, lists of a .json and arrays of an .npz that say which pose is which; kept as they are."""
 
 
 def read_pose_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """`poses` [..., J, D], or `poses3d_mm` [P, J, 3] and as many of `KEPT` as there are; `joint_names` if known, or the
-    `headings` of a table, which may be names of other programs.
+    """`poses` [..., J, D] and as many of `LABELS` [N], or `poses3d_mm` [P, J, 3] and as many of `KEPT` as there are;
+    `joint_names` if known, or the `headings` of a table, which may be names of other programs.
 
-    .npy and .csv hold nothing but poses; .json a list of them, MediaPipe's landmarks ({"x":, "y":, "z":}) or OpenPose's
+    .npy holds nothing but poses; .json a list of them, MediaPipe's landmarks ({"x":, "y":, "z":}) or OpenPose's
     people. A row of numbers may stand for a pose, see `known_joints`.
 
     Raises:
@@ -51,7 +51,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             key = "poses" if "poses" in stored.files or "poses3d_mm" not in stored.files else "poses3d_mm"
-            wanted = ("joint_names", *(KEPT if key == "poses3d_mm" else ()))
+            wanted = ("joint_names", *(KEPT if key == "poses3d_mm" else LABELS))
             arrays = {name: stored[name] for name in wanted if name in stored.files}
         return {key: map_npz_array(path, key), **arrays}
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
@@ -80,8 +80,10 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     columns, named = range(width), {}
     if rows and not all(_is_number(cell) for cell in rows[0]):
         headings = rows.pop(0)
-        columns = [i for i, name in enumerate(headings) if name.lower() not in NO_COORDINATES]
+        labels = {name.lower(): i for i, name in enumerate(headings) if name.lower() in LABELS}
+        columns = [i for i, name in enumerate(headings) if name and name.lower() not in LABELS]
         named = _named([headings[i] for i in columns])
+        named |= {name: _column(name, [row[i] for row in rows if i < len(row)]) for name, i in labels.items()}
     if any(any(row[width:]) for row in rows):  # as R writes them: numbers of the rows, but no heading for these
         raise UserError(f"{path} has lines with more cells than the first; all need as many (is a heading missing?).")
     try:
@@ -89,6 +91,19 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     except (ValueError, IndexError):
         raise UserError(f"{path} must be a table of numbers, below at most one line of headings.") from None
     return {"poses": np.array(values, np.float64), **named}
+
+
+def _column(name: str, cells: list[str]) -> np.ndarray:
+    """Whole numbers, times as numbers, else the texts as they are (a person called 007)."""
+    try:
+        if all(str(int(cell)) == cell for cell in cells):
+            return np.array([np.int64(cell) for cell in cells])
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return np.array(cells, np.float64 if name.startswith("time") else str)
+    except ValueError:
+        return np.array(cells, str)
 
 
 def _named(headings: list[str]) -> dict[str, np.ndarray]:
@@ -123,6 +138,13 @@ def known_joints(poses: np.ndarray, n_joints: int) -> np.ndarray:
     return np.where(missing[..., None], np.nan, poses) if missing.any() else poses
 
 
+def with_labels_of(arrays: Mapping[str, np.ndarray], n_poses: int) -> dict[str, np.ndarray]:
+    """The arrays, without labels that are not one for each pose, such as those of the rows of a single pose."""
+    return {
+        name: a for name, a in arrays.items() if name not in LABELS or (a.shape == (n_poses,) and a.dtype.kind != "O")
+    }
+
+
 def require_writable(path: str | Path) -> None:
     """UserError unless `write_pose_arrays` knows the kind of file."""
     if Path(path).suffix.lower() not in SUFFIXES:
@@ -132,8 +154,8 @@ def require_writable(path: str | Path) -> None:
 def write_pose_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """The arrays of `read_pose_arrays` by the name's ending; all as .npz, the poses alone as .npy.
 
-    .csv has a row per pose, with columns `lhip_smpl_x`; .json the names of the joints and the poses; both also say of
-    which sequence, frame and person they are, if that is known.
+    .csv has a row per pose, with columns `lhip_smpl_x`; .json the names of the joints and the poses; both have the
+    `LABELS`, too.
     """
     path, key = Path(path), next(iter(arrays))
     suffix = path.suffix.lower()
@@ -141,7 +163,7 @@ def write_pose_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Non
         write_npz(path, dict(arrays))
         return
     poses = arrays[key]
-    more = {name: arrays[name].tolist() for name in ("sequence", "frame", "person") if name in arrays}
+    more = {name: arrays[name].tolist() for name in LABELS if name in arrays}
     with replacing(path) as temporary:
         if suffix == ".npy":
             np.save(temporary, poses)
@@ -178,7 +200,8 @@ def _read_json(path: Path) -> dict[str, np.ndarray]:
             return {"poses": np.array([person["pose_keypoints_3d"] for person in data["people"]], np.float64)}
         key = "poses" if "poses" in data else "poses3d_mm"
         named = {"joint_names": np.array(data["joint_names"], str)} if "joint_names" in data else {}
-        return {key: np.array(_numbers(data[key]), np.float64), **named}
+        labels = {name: np.array(data[name]) for name in LABELS if name in data}
+        return {key: np.array(_numbers(data[key]), np.float64), **named, **labels}
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} is not a file of poses, lists of equal length of numbers ({error!r}).") from None
 

@@ -168,6 +168,36 @@ def test_files_of_other_programs(people, tmp_path):
     assert error(np.load(tmp_path / "out.npy"), people("smpl_24")) < 15
 
 
+@pytest.mark.parametrize("suffixes", ["csv csv", "json csv", "npz csv", "csv json", "csv npz json"])
+def test_labels_of_poses_are_kept_through_any_files(people, tmp_path, suffixes):
+    kept = {"frame": [3, 5, 9], "time_s": [0.1, 0.25, 0.5], "person": ["007", "8", "b"]}
+    headings = ["Frame", *(f"x{i}" for i in range(72)), "time_s", "person"]
+    rows = [
+        [kept["frame"][i], *pose.ravel(), kept["time_s"][i], kept["person"][i]]
+        for i, pose in enumerate(people("smpl_24")[:3])
+    ]
+    last = tmp_path / "a.csv"
+    last.write_text("\n".join(",".join(map(str, row)) for row in [headings, *rows]))
+    there = ["smpl_24", "h36m_17", "coco_wholebody_23", "smpl_24", "h36m_17"]
+    for i, suffix in enumerate([*suffixes.split(), "npz"]):
+        out = tmp_path / f"{i}.{suffix}"
+        assert main(["convert", "--from", there[i], "--to", there[i + 1], str(last), str(out)]) == 0
+        last = out
+    with np.load(last) as arrays:
+        assert {name: arrays[name].tolist() for name in kept} == kept
+
+
+def test_numbers_of_the_rows_of_a_single_pose_are_no_labels(people, tmp_path):
+    rows = [f"{i},{x},{y},{z}" for i, (x, y, z) in enumerate(people("smpl_24")[0])]
+    (tmp_path / "a.csv").write_text("\n".join(["id,x,y,z", *rows]))
+    for out in ("out.csv", "out.npz"):
+        assert (
+            main(["convert", "--from", "smpl_24", "--to", "h36m_17", str(tmp_path / "a.csv"), str(tmp_path / out)]) == 0
+        )
+    assert set(read_pose_arrays(tmp_path / "out.csv")) == {"poses", "headings"}
+    assert "id" not in np.load(tmp_path / "out.npz")
+
+
 @pytest.mark.parametrize(
     "name, text, sentence",
     [
