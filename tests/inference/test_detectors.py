@@ -1,6 +1,7 @@
 """Thresholds, doubles, mirrored second look and limits; the detectors that packages and the project bring."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -83,7 +84,7 @@ def test_external_saved_model(tmp_path):
     np.testing.assert_allclose(found[1][:, 4], [0.9, 0.8])
 
 
-@pytest.mark.skipif(not detectors.ssdlite_available(), reason="needs the extra [detector]")
+@pytest.mark.skipif(find_spec(detectors.SSDLITE_PACKAGE) is None, reason="needs the extra [detector]")
 def test_ssdlite_finds_nobody_in_noise():
     detector = tf.function(detectors.load_detector("ssdlite").detect)
     noise = np.random.default_rng(0).integers(0, 256, (1, 120, 160, 3), np.uint8)
