@@ -118,6 +118,7 @@ def embedded(name: str, size: str, *, batch: int, batch_2d: int, **settings) -> 
     tests["full"] = (*benchmarks.values(), CONSISTENCY_STORE)
     for own, benchmark in zip(("h36m", "3dhp", "muco", "surreal"), benchmarks.values(), strict=True):
         mixtures[f"single-{own}"] = ((f"synthetic-{own}", batch),)
+        sizes[f"single-{own}"] = weights[f"synthetic-{own}"] / sum(weights.values())
         tests[f"single-{own}"] = (benchmark,)
     clean = [s for s in STORES.values() if s.clean and "train" in s.splits]
     return Scale(

@@ -60,7 +60,7 @@ def test_experiments_share_their_trainings():
     assert len(names) == len(set(names))
     assert names.count("train-full-s1") == 1 and names.count("hybrid-s1") == 1
     trainings = [n for n in names if n.startswith("train-")]
-    assert len(trainings) == 12  # full, merged, small, medium, four single ones, four shorter ones
+    assert len(trainings) == 16  # full, merged, small, medium, four single ones, eight shorter ones
 
 
 def test_every_file_says_what_it_varies_what_the_paper_found_and_what_it_costs():
