@@ -11,6 +11,7 @@ the first convention that has them.
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 from collections.abc import Iterable
@@ -68,6 +69,8 @@ class Settings:
     """Also a table of errors by camera or photograph."""
     by_joint: bool = setting(False)
     """Also a table of errors by joint."""
+    conventions: tuple[str, ...] = setting(())
+    """A row for each of these (h36m smpl), as far as a model has its joints, instead of the joints described above."""
     write: bool = setting(False)
     """Write the tables to benchmarks/results/real_people.md and into the pages that show them."""
 
@@ -93,10 +96,16 @@ class ModelEstimator:
 
         one_file = Path(path).suffix in networks.RUNTIMES
         self._model = PortableEstimator(path, threads=1) if one_file else metrabs_acae.load(path).estimator
-        self._names = joints_of(self._model, "")[0]
+        self.names = self._names = joints_of(self._model, "")[0]
+
+    def of_convention(self, convention: str) -> ModelEstimator:
+        """The same model, measured by its joints of this convention."""
+        other = copy.copy(self)
+        other.names = tuple(f"{joint}_{convention}" for joint in JOINTS)
+        return other
 
     def __call__(self, view: View) -> Estimate:
-        index = [self._names.index(name) for name in joint_names(view, self._names)]
+        index = [self._names.index(name) for name in joint_names(view, self.names)]
         start = time.process_time()
         result = self._model.estimate_poses(
             view.image,
@@ -221,11 +230,16 @@ def make_estimators(values: Settings) -> dict:
     """By the name of their row."""
     networks = blazepose.read_networks(Path(values.mediapipe)) if values.mediapipe else {}
     estimators = {}
-    for model in values.models:
-        name, equals, path = model.partition("=")
+    for given in values.models:
+        name, equals, path = given.partition("=")
         if not (name and equals and path):
-            raise UserError(f"--models takes NAME=PATH, not '{model}'; for example default=runs/default-1.")
-        estimators[name] = ModelEstimator(path)
+            raise UserError(f"--models takes NAME=PATH, not '{given}'; for example default=runs/default-1.")
+        model = ModelEstimator(path)
+        wanted = {c: model.of_convention(c) for c in values.conventions}
+        having = {f"{name} ({c})": m for c, m in wanted.items() if {*m.names} <= {*model.names}}
+        if wanted and not having:
+            raise UserError(f"{name} has the 12 joints of none of these conventions: {', '.join(wanted)}.")
+        estimators |= having or {name: model}
     for name, content in networks.items():
         network = blazepose.BlazePose(content, threads=1)
         estimators[f"BlazePose {name}, given boxes"] = BlazePoseEstimator(network, tracks=False)

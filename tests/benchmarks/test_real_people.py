@@ -162,6 +162,25 @@ def test_command(videos, photos, tmp_path, monkeypatch, capsys):
         assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text and "| mine" in text
 
 
+def test_rows_of_conventions_are_those_that_a_model_has(monkeypatch):
+    known = tuple(f"{j}_{c}" for c in ("h36m", "smpl") for j in JOINTS) + ("lsho_coco",)
+    poses = {name: i for i, name in enumerate(known)}
+
+    class Network:
+        def estimate_poses(self, *arguments, **more):
+            return {k: np.array([*poses.values()], float)[np.newaxis, :, np.newaxis] for k in ("poses3d", "poses2d")}
+
+    def load(self, path):
+        self._model, self._names, self.names = Network(), known, known
+
+    monkeypatch.setattr(real_people.ModelEstimator, "__init__", load)
+    found = real_people.make_estimators(real_people.Settings(models=("a=b",), conventions=("smpl", "coco", "h36m")))
+    assert list(found) == ["a (smpl)", "a (h36m)"]
+    assert found["a (smpl)"](make_view()).coords3d_mm.ravel().tolist() == [poses[f"{j}_smpl"] for j in JOINTS]
+    with pytest.raises(UserError, match="a has the 12 joints of none of these conventions: coco"):
+        real_people.make_estimators(real_people.Settings(models=("a=b",), conventions=("coco",)))
+
+
 def test_what_is_missing_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(real_views.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pose2sim, which has the videos, is not installed"):
