@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.experiment import AUTOENCODER, CONSISTENCY
@@ -123,18 +124,39 @@ def inconsistency(run: Path, store_path: Path) -> tuple[dict, dict]:
     return {CONSISTENCY: {k: round(float(v), 4) for k, v in numbers.items()}}, details
 
 
-def predicted(run: Path, store_path: Path):
-    """(the store, a run's `CropPredictions` of its test split)."""
+def predicted(run: Path, store_path: Path, joint_names: Sequence[str] | None = None):
+    """(the store, a run's `CropPredictions` of its test split).
+
+    Args:
+        joint_names: joints of the store that the run has; predictions of the others are NaN. None: all.
+    """
+    import numpy as np
+
     from metrabs_acae.commands import models
     from metrabs_acae.commands.evaluate import predictor
     from metrabs_acae.data.store import PoseStore
     from metrabs_acae.evaluation.crops import predict_crops
+    from metrabs_acae.skeletons import corresponding_joints
     from metrabs_acae.training.run_folder import RunFolder
 
     store = PoseStore(store_path)
     pose_model, skeleton, settings = models.load_pose_model(RunFolder(run))
+    predict = predictor(pose_model)
+    if joint_names is not None:
+        of_all, there, of_model = (
+            predict,
+            store.skeleton.indices(joint_names),
+            corresponding_joints(skeleton, joint_names),
+        )
+        skeleton = store.skeleton
+
+        def predict(images, intrinsics):
+            poses = np.full((len(images), skeleton.n_joints, 3), np.nan)
+            poses[:, there] = of_all(images, intrinsics)[:, of_model]
+            return poses
+
     size = settings.model.proc_side
-    return store, predict_crops(predictor(pose_model), skeleton, store, "test", image_size=size, batch_size=64)
+    return store, predict_crops(predict, skeleton, store, "test", image_size=size, batch_size=64)
 
 
 def _json(path: Path):
