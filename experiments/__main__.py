@@ -101,8 +101,8 @@ class List(Where):
 class Page(Where):
     """Write the page of results."""
 
-    out: Path = setting(results.HOME / "docs" / "results.md")
-    """The page."""
+    out: str = setting("")
+    """The page; empty: docs/results.md, for another scale than `small` docs/results-random-start.md and so on."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -223,8 +223,10 @@ def page(flags: Page) -> None:
     from experiments import page as writer
 
     scale = get_scale(flags.scale)
-    writer.write(flags.out, scale, places_of(flags, scale))
-    print(f"Wrote {flags.out}")
+    usual = f"results-{scale.name}.md".replace("-small", "")
+    out = Path(flags.out or results.HOME / "docs" / usual)
+    writer.write(out, scale, places_of(flags, scale))
+    print(f"Wrote {out}")
 
 
 COMMANDS = {
