@@ -1,6 +1,5 @@
 """Which rows get a mean, and which joints of a store a run that lacks others is asked for."""
 
-
 from experiments import unseen
 from experiments.unseen import MEAN, with_means
 
