@@ -190,6 +190,16 @@ def test_seeds_beyond_the_scales_count_where_they_are_there(places, ran, tmp_pat
     assert set(report.collect(EXPERIMENT, TOY, more, seeds=(1,)).get("hybrid", CONSISTENCY, "disagreement_mm")) == {1}
 
 
+def test_a_run_is_asked_for_the_joints_that_it_has(places, ran, monkeypatch):
+    monkeypatch.setattr(metrabs_acae.models, "build_backbone", small_backbone)
+    run, both = places.work / "train-full-s1", places.stores / "both"
+    store, whole = library.predicted(run, both)
+    there = [9, 2]
+    _, some = library.predicted(run, both, [store.skeleton.joint_names[i] for i in there])
+    np.testing.assert_array_equal(some.pred_mm[:, there], whole.pred_mm[:, there])
+    assert np.isnan(np.delete(some.pred_mm, there, axis=1)).all() and some.true_mm.shape == whole.true_mm.shape
+
+
 def test_questions_are_answered_with_a_sentence_of_people(places, ran, tmp_path):
     asked = dataclasses.replace(EXPERIMENT, findings=lambda s: (dataclasses.replace(FINDING, question="agreement"),))
     reasons = tmp_path / "questions.md"

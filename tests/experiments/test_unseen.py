@@ -1,7 +1,18 @@
-"""Which rows get a mean, and which joints of a store a run that lacks others is asked for."""
+"""Which models are measured by which joints, which rows get a mean, and what is said if nothing is there."""
 
-from experiments import unseen
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from data_processing.synthetic.datasets import BENCHMARKS
+from experiments import library, unseen
+from experiments.scales import get_scale
+from experiments.steps import Places
 from experiments.unseen import MEAN, with_means
+from metrabs_acae.skeletons import Skeleton
+
+OWN = ("h36m", "3dhp", "muco", "surreal")
 
 
 def test_a_row_has_a_mean_for_the_seeds_with_all_columns():
@@ -9,6 +20,32 @@ def test_a_row_has_a_mean_for_the_seeds_with_all_columns():
     found = with_means(errors, 2)
     assert found["small"] == {"a": {1: 10, 2: 30}, "b": {1: 20}, MEAN: {1: 15}}
     assert found["full"] == {"b": {2: 5}}
+
+
+def test_single_datasets_are_measured_by_their_own_joints(tmp_path, monkeypatch):
+    """All joints but the root err by as many mm as the model's name has letters."""
+    skeleton = Skeleton("all", tuple(dict.fromkeys(n for b in BENCHMARKS for n in b.joint_names)))
+    roots = skeleton.indices([b.root for b in BENCHMARKS])
+
+    def predicted(run, store, names):
+        true, pred = np.zeros((2, skeleton.n_joints, 3)), np.full((2, skeleton.n_joints, 3), np.nan)
+        pred[:, skeleton.indices(names)] = [len(run.name), 0, 0]
+        pred[:, roots] = 0
+        found = SimpleNamespace(pred_mm=pred, true_mm=true, valid=np.ones(true.shape[:2], bool))
+        return SimpleNamespace(skeleton=skeleton), found
+
+    runs = ["train-small-s1", *(f"train-single-{own}-s1" for own in OWN)]
+    for run in [*runs, "train-full-s1"]:
+        (tmp_path / run).mkdir()
+    for run in runs:  # the full mixture's has not come to its end
+        (tmp_path / run / "evaluation.json").write_text("{}")
+    monkeypatch.setattr(library, "predicted", predicted)
+    found = unseen.measure(get_scale("small"), Places(tmp_path, tmp_path, tmp_path))
+    assert len(found) == 8
+    for b, own in zip(BENCHMARKS, OWN, strict=True):
+        share = 1 - 1 / len(b.joint_names)
+        assert found["small", b.store, 1] == pytest.approx(share * len("train-small-s1"))
+        assert found["own training set", b.store, 1] == pytest.approx(share * len(f"train-single-{own}-s1"))
 
 
 def test_what_is_missing_is_said(tmp_path, capsys):
