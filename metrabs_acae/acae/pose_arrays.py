@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +53,9 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             key = "poses" if "poses" in stored.files or "poses3d_mm" not in stored.files else "poses3d_mm"
-            wanted = ("joint_names", *(KEPT if key == "poses3d_mm" else LABELS))
+            wanted = ("joint_names", *(KEPT if key == "poses3d_mm" else ()))
             arrays = {name: stored[name] for name in wanted if name in stored.files}
+            arrays |= _labels(stored.__getitem__, stored.files) if key == "poses" else {}
         return {key: map_npz_array(path, key), **arrays}
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
         raise UserError(
@@ -83,7 +86,7 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
         labels = {name.lower(): i for i, name in enumerate(headings) if name.lower() in LABELS}
         columns = [i for i, name in enumerate(headings) if name and name.lower() not in LABELS]
         named = _named([headings[i] for i in columns])
-        named |= {name: _column(name, [row[i] for row in rows if i < len(row)]) for name, i in labels.items()}
+        named |= {name: _column(name, [row[i] if i < len(row) else "" for row in rows]) for name, i in labels.items()}
     if any(any(row[width:]) for row in rows):  # as R writes them: numbers of the rows, but no heading for these
         raise UserError(f"{path} has lines with more cells than the first; all need as many (is a heading missing?).")
     try:
@@ -97,13 +100,22 @@ def _column(name: str, cells: list[str]) -> np.ndarray:
     """Whole numbers, times as numbers, else the texts as they are (a person called 007)."""
     try:
         if all(str(int(cell)) == cell for cell in cells):
-            return np.array([np.int64(cell) for cell in cells])
+            return np.array(cells, np.int64)
     except (ValueError, OverflowError):
         pass
-    try:
-        return np.array(cells, np.float64 if name.startswith("time") else str)
-    except ValueError:
-        return np.array(cells, str)
+    if name.startswith("time") and all(_is_number(cell) and math.isfinite(float(cell or "nan")) for cell in cells):
+        return np.array(cells, np.float64)
+    return np.array(cells, str)
+
+
+def _labels(read: Callable[[str], object], there: Container[str]) -> dict[str, np.ndarray]:
+    """Those of `LABELS` that are there and are arrays or lists of equal length."""
+    found = {}
+    for name in LABELS:
+        if name in there:
+            with contextlib.suppress(ValueError):
+                found[name] = np.asarray(read(name))
+    return found
 
 
 def _named(headings: list[str]) -> dict[str, np.ndarray]:
@@ -139,9 +151,11 @@ def known_joints(poses: np.ndarray, n_joints: int) -> np.ndarray:
 
 
 def with_labels_of(arrays: Mapping[str, np.ndarray], n_poses: int) -> dict[str, np.ndarray]:
-    """The arrays, without labels that are not one for each pose, such as those of the rows of a single pose."""
+    """The arrays, without labels that are not a number or text for each pose, such as those of a single pose's rows."""
     return {
-        name: a for name, a in arrays.items() if name not in LABELS or (a.shape == (n_poses,) and a.dtype.kind != "O")
+        name: a
+        for name, a in arrays.items()
+        if name not in LABELS or (a.shape == (n_poses,) and a.dtype.kind in "biufU")
     }
 
 
@@ -163,7 +177,7 @@ def write_pose_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Non
         write_npz(path, dict(arrays))
         return
     poses = arrays[key]
-    more = {name: arrays[name].tolist() for name in LABELS if name in arrays}
+    more = {name: _without_nan(arrays[name].tolist()) for name in LABELS if name in arrays}
     with replacing(path) as temporary:
         if suffix == ".npy":
             np.save(temporary, poses)
@@ -179,6 +193,10 @@ def write_pose_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Non
             plain = np.where(np.isnan(poses), None, poses.astype(np.float64).round(6)).tolist()
             names = arrays["joint_names"].tolist()
             temporary.write_text(json.dumps({"joint_names": names, **more, key: plain}, allow_nan=False) + "\n")
+
+
+def _without_nan(values: list) -> list:
+    return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
 
 
 def skeleton_of(arrays: dict[str, np.ndarray]) -> str:
@@ -200,8 +218,7 @@ def _read_json(path: Path) -> dict[str, np.ndarray]:
             return {"poses": np.array([person["pose_keypoints_3d"] for person in data["people"]], np.float64)}
         key = "poses" if "poses" in data else "poses3d_mm"
         named = {"joint_names": np.array(data["joint_names"], str)} if "joint_names" in data else {}
-        labels = {name: np.array(data[name]) for name in LABELS if name in data}
-        return {key: np.array(_numbers(data[key]), np.float64), **named, **labels}
+        return {key: np.array(_numbers(data[key]), np.float64), **named, **_labels(data.__getitem__, data)}
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} is not a file of poses, lists of equal length of numbers ({error!r}).") from None
 

@@ -187,6 +187,27 @@ def test_labels_of_poses_are_kept_through_any_files(people, tmp_path, suffixes):
         assert {name: arrays[name].tolist() for name in kept} == kept
 
 
+def test_labels_that_are_no_plain_values_do_not_stop_a_conversion(people, tmp_path):
+    poses = people("smpl_24")[:2]
+    labels = {"frame": np.array([3, "a"], object), "time": np.array([0.5, np.nan]), "person": np.array([b"x", b"y"])}
+    np.savez(tmp_path / "a.npz", poses=poses, **labels)
+    lists = {"poses": poses.tolist(), "frame": [[1], [2, 3]], "id": "whole file", "person": ["x", "y"]}
+    (tmp_path / "b.json").write_text(json.dumps(lists))
+    for given, kept in (("a.npz", {"time": [0.5, None]}), ("b.json", {"person": ["x", "y"]})):
+        out = tmp_path / "out.json"
+        assert main(["convert", "--from", "smpl_24", "--to", "h36m_17", str(tmp_path / given), str(out)]) == 0
+        found = json.loads(out.read_text())
+        assert {name: found[name] for name in found if name not in ("joint_names", "poses")} == kept
+
+
+@pytest.mark.parametrize("cells, kept", [("1 nan", ["1", "nan"]), ("0.5 1e3", [0.5, 1000.0])])
+def test_times_are_numbers_where_all_are(people, tmp_path, cells, kept):
+    poses = people("smpl_24").reshape(40, -1).tolist()
+    rows = [f"{cell},{','.join(map(str, poses[i]))}" for i, cell in enumerate(cells.split())]
+    (tmp_path / "a.csv").write_text("\n".join(["time," + ",".join(f"x{i}" for i in range(72)), *rows]))
+    assert read_pose_arrays(tmp_path / "a.csv")["time"].tolist() == kept
+
+
 def test_numbers_of_the_rows_of_a_single_pose_are_no_labels(people, tmp_path):
     rows = [f"{i},{x},{y},{z}" for i, (x, y, z) in enumerate(people("smpl_24")[0])]
     (tmp_path / "a.csv").write_text("\n".join(["id,x,y,z", *rows]))
