@@ -143,12 +143,8 @@ def predicted(run: Path, store_path: Path, joint_names: Sequence[str] | None = N
     pose_model, skeleton, settings = models.load_pose_model(RunFolder(run))
     predict = predictor(pose_model)
     if joint_names is not None:
-        of_all, there, of_model = (
-            predict,
-            store.skeleton.indices(joint_names),
-            corresponding_joints(skeleton, joint_names),
-        )
-        skeleton = store.skeleton
+        of_model, there = corresponding_joints(skeleton, joint_names), store.skeleton.indices(joint_names)
+        of_all, skeleton = predict, store.skeleton
 
         def predict(images, intrinsics):
             poses = np.full((len(images), skeleton.n_joints, 3), np.nan)

@@ -22,34 +22,24 @@ PASSES = ", equal passes"
 
 def rows(scale: Scale, seed: int) -> Rows:
     groups = {OWN: [m for m in scale.mixtures if m.startswith("single-")], "small": ["small"], "medium": ["medium"]}
-
-    def trained(mixtures: list[str], equal_passes: bool):
-        steps = {m: round(scale.training_steps * scale.sizes[m]) if equal_passes else None for m in mixtures}
-        return tuple(recipes.train(scale, seed, m, steps=steps[m]) for m in mixtures)
-
-    return {
-        **{row: trained(mixtures, False) for row, mixtures in groups.items()},
-        "full": trained(["full"], False),
-        **{row + PASSES: trained(mixtures, True) for row, mixtures in groups.items() if {*mixtures} <= {*scale.sizes}},
-    }
+    found = {row: tuple(recipes.train(scale, seed, m) for m in group) for row, group in groups.items()}
+    found["full"] = (recipes.train(scale, seed),)
+    for row, group in groups.items() if scale.sizes else ():
+        steps = {m: round(scale.training_steps * scale.sizes[m]) for m in group}
+        found[row + PASSES] = tuple(recipes.train(scale, seed, m, steps=steps[m]) for m in group)
+    return found
 
 
 def findings(scale: Scale) -> tuple[Finding, ...]:
-    of_equal_passes = (OWN, "small", "medium") if scale.sizes else ()
+    equal_passes = {OWN: "the single datasets", "small": "the small one", "medium": "the medium one"}
     return (
         Finding("A small mixture beats single datasets", "small", OWN, BENCHMARKS, "mpjpe"),
         Finding("The medium mixture beats the small one", "medium", "small", BENCHMARKS, "mpjpe"),
         Finding("The full mixture beats the medium one", "full", "medium", BENCHMARKS, "mpjpe"),
         Finding("The full mixture beats the small one", "full", "small", BENCHMARKS, "mpjpe"),
         *(
-            Finding(
-                f"The full mixture beats the {'single datasets' if row == OWN else f'{row} one'} of equal passes",
-                "full",
-                row + PASSES,
-                BENCHMARKS,
-                "mpjpe",
-            )
-            for row in of_equal_passes
+            Finding(f"The full mixture beats {other} of equal passes", "full", row + PASSES, BENCHMARKS, "mpjpe")
+            for row, other in (equal_passes if scale.sizes else {}).items()
         ),
     )
 

@@ -66,8 +66,9 @@ def _bars(figure, experiment, collected, scale, places) -> None:
         axes.bar(at, means, width, yerr=spreads, label=label, capsize=2)
     axes.set_xticks(range(len(groups)), groups, fontsize=8)
     axes.set_ylabel(_axis_label(metric))
-    axes.margins(y=0.2)  # room for the legend
-    axes.legend(fontsize=8, ncols=3, loc="upper right")
+    columns = 3
+    axes.margins(y=max(0.2, 0.1 + 0.06 * -(-len(labels) // columns)))  # room for the legend
+    axes.legend(fontsize=8, ncols=columns, loc="upper right")
 
 
 def _lines(figure, experiment, collected, scale, places) -> None:

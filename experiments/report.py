@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +51,10 @@ class Collected:
             return first, second
         special = (ex.CONSISTENCY, ex.AUTOENCODER)
         groups = [g for g in self.groups() if g not in special and all(self.get(label, g, metric) for label in labels)]
-        first, second = (self._mean(label, groups, metric) for label in labels)
+        first, second = (self.mean(label, groups, metric) for label in labels)
         return first, second
 
-    def _mean(self, label: str, groups: list[str], metric: str) -> dict[int, float]:
+    def mean(self, label: str, groups: list[str], metric: str) -> dict[int, float]:
         """Mean over the groups for every seed that has them all."""
         listed = [self.get(label, g, metric) for g in groups]
         seeds = set.intersection(*map(set, listed)) if listed else set()
@@ -91,14 +91,14 @@ def render(experiment: Experiment, scale: Scale, places: Places, fmt: str = "tex
     collected = collect(experiment, scale, places, seeds)
     found = group_tables(experiment, scale, collected)
     if fmt in ("csv", "json"):
-        rows = [{"group": group, **row} for group, rows in found.items() for row in _flat(rows)]
+        rows = [{"group": group, **row} for group, rows in found.items() for row in flat(rows)]
         return tables.render(rows, fmt)
     digits = {n.heading: n.digits for n in NUMBERS}
     parts = [tables.render(rows, fmt, title=title(group, rows), digits=digits) for group, rows in found.items()]
     if not parts:
         parts = [f"No step of '{experiment.name}' at scale '{scale.name}' has been run."]
     parts.append(skeleton_table(experiment, collected, fmt))
-    parts.append(_as_list(FINDINGS, finding_lines(experiment, scale, collected), fmt))
+    parts.append(as_list(FINDINGS, finding_lines(experiment, scale, collected), fmt))
     parts += published_tables.published_tables(experiment, fmt)
     if collected.provenance:
         parts.append(provenance_line(collected, fmt))
@@ -118,17 +118,20 @@ def group_tables(experiment: Experiment, scale: Scale, collected: Collected) -> 
             for metric in dict.fromkeys((*columns(experiment, group), *published)):
                 by_seed = collected.get(label, group, metric)
                 if by_seed:
-                    values = list(by_seed.values())
-                    seeds = max(seeds, len(values))
-                    spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-                    cell = tables.PlusMinus(float(np.mean(values)), spread) if len(values) > 1 else values[0]
-                    row[number(metric).heading] = cell
+                    seeds = max(seeds, len(by_seed))
+                    row[number(metric).heading] = cell(by_seed)
             row |= {number(m).heading + PAPER: known.get(label, {}).get(m) for m in published}
             if seeds:
                 rows.append({**row, "seeds": seeds})
         if rows:
             found[group] = rows
     return found
+
+
+def cell(by_seed: Mapping[int, float]) -> tables.PlusMinus | float:
+    """Mean and spread over seeds, or the value of the only seed."""
+    values = list(by_seed.values())
+    return tables.PlusMinus(float(np.mean(values)), float(np.std(values, ddof=1))) if len(values) > 1 else values[0]
 
 
 def skeleton_table(experiment: Experiment, collected: Collected, fmt: str) -> str:
@@ -196,7 +199,7 @@ def provenance_line(collected: Collected, fmt: str) -> str:
     return f"% {text}" if fmt == "latex" else text
 
 
-def _as_list(heading: str, lines: list[str], fmt: str) -> str:
+def as_list(heading: str, lines: list[str], fmt: str) -> str:
     if not lines:
         return ""
     if fmt == "latex":
@@ -206,15 +209,15 @@ def _as_list(heading: str, lines: list[str], fmt: str) -> str:
     return "\n".join([heading, *(f"- {line}" for line in lines)])
 
 
-def _flat(rows: list[dict]) -> list[dict]:
+def flat(rows: list[dict]) -> list[dict]:
     """Means and spreads as columns of their own."""
     flat = []
     for row in rows:
         out = {}
-        for name, cell in row.items():
-            if isinstance(cell, tables.PlusMinus):
-                out[name], out[f"{name} sd"] = cell.value, cell.spread
+        for name, value in row.items():
+            if isinstance(value, tables.PlusMinus):
+                out[name], out[f"{name} sd"] = value.value, value.spread
             else:
-                out[name or "row"] = cell
+                out[name or "row"] = value
         flat.append(out)
     return flat

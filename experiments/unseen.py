@@ -10,16 +10,12 @@ what is there.
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from experiments import __main__ as program
-from experiments import library, many_datasets
+from experiments import library, many_datasets, report
+from experiments.report import Collected
 from experiments.scales import Scale, get_scale
-from experiments.statistics import compare, sentence
 from experiments.steps import Places
 from metrabs_acae import tables
 from metrabs_acae.errors import UserError
@@ -29,10 +25,7 @@ from metrabs_acae.flags import parse
 from metrabs_acae.settings import setting, settings
 
 PROGRAM = "python -m experiments.unseen"
-MEAN = "mean"
-
-Errors = Mapping[str, Mapping[str, Mapping[int, float]]]
-"""Row -> benchmark whose joints count, or `MEAN` -> seed -> MPJPE in mm."""
+TITLE = "MPJPE by each benchmark's joints, people in no benchmark's place (mm; mean ± standard deviation over seeds)"
 
 
 @settings
@@ -43,27 +36,14 @@ class Settings(program.Where):
     """text, markdown, latex, csv or json."""
 
 
-def with_means(errors: Mapping[tuple[str, str, int], float], n_columns: int) -> Errors:
-    """Errors by row, benchmark and seed, with the mean of a row and seed where it has all columns."""
-    found: dict = defaultdict(lambda: defaultdict(dict))
-    for (row, benchmark, seed), value in errors.items():
-        found[row][benchmark][seed] = value
-    for columns in found.values():
-        for seed in dict.fromkeys(seed for of_seed in columns.values() for seed in of_seed):
-            values = [of_seed[seed] for of_seed in columns.values() if seed in of_seed]
-            if len(values) == n_columns:
-                columns[MEAN][seed] = float(np.mean(values))
-    return found
-
-
-def measure(scale: Scale, places: Places) -> dict[tuple[str, str, int], float]:
-    """MPJPE about the benchmark's root by row of `many-datasets`, benchmark and seed, mm."""
+def measure(scale: Scale, places: Places) -> Collected:
+    """MPJPE about the benchmark's root in mm, by row of `many-datasets` and by benchmark whose joints count."""
     from data_processing.synthetic.datasets import BENCHMARKS
 
-    errors = {}
+    values: dict = {}
     for seed in scale.seeds:
         for row, steps in many_datasets.rows(scale, seed).items():
-            of_steps = [[b] for b in BENCHMARKS] if len(steps) > 1 else [BENCHMARKS]
+            of_steps = [[b] for b in BENCHMARKS] if row.startswith(many_datasets.OWN) else [BENCHMARKS]
             for step, benchmarks in zip(steps, of_steps, strict=True):
                 run = Path(places.fill(step.output))
                 if not (run / "evaluation.json").is_file():  # not trained, or not to its end
@@ -73,27 +53,36 @@ def measure(scale: Scale, places: Places) -> dict[tuple[str, str, int], float]:
                 for b in benchmarks:
                     own = store.skeleton.indices(b.joint_names)
                     root = b.joint_names.index(b.root)
-                    value = mpjpe(found.pred_mm[:, own], found.true_mm[:, own], valid=found.valid[:, own], root=root)
-                    errors[row, b.store, seed] = value
-    return errors
+                    error = mpjpe(found.pred_mm[:, own], found.true_mm[:, own], valid=found.valid[:, own], root=root)
+                    values.setdefault(row, {}).setdefault(b.store, {}).setdefault("mpjpe", {})[seed] = error
+    return Collected(values, {}, [], 0)
+
+
+def table(collected: Collected) -> list[dict]:
+    """A row for each model, a column for each benchmark whose joints count and one for their mean."""
+    rows = []
+    for label in collected.values:
+        of_column = {group: collected.get(label, group, "mpjpe") for group in collected.groups()}
+        of_column["mean"] = collected.mean(label, collected.groups(), "mpjpe")
+        cells = {column: report.cell(by_seed) for column, by_seed in of_column.items() if by_seed}
+        seeds = max(len(by_seed) for by_seed in of_column.values())
+        rows.append({"": label, **cells, "seeds": seeds})
+    return rows
 
 
 def run(values: Settings) -> None:
     scale = get_scale(values.scale)
     if not scale.all_joints_store:
         raise UserError(f"The scale '{scale.name}' has no store with every skeleton's joints.")
-    errors = with_means(measure(scale, program.places_of(values, scale)), len(scale.benchmarks))
-    if not errors:
+    collected = measure(scale, program.places_of(values, scale))
+    if not collected.values:
         raise UserError("There is no training of many-datasets; run it first: python -m experiments run many-datasets.")
-    table = []
-    for row, columns in errors.items():
-        cells = {column: np.array([*of_seed.values()]) for column, of_seed in columns.items()}
-        shown = {c: f"{v.mean():.1f}" + (f" ± {v.std(ddof=1):.1f}" if len(v) > 1 else "") for c, v in cells.items()}
-        table.append({"MPJPE in mm, joints of": row, **shown, "seeds": len(next(iter(cells.values())))})
-    print(tables.render(table, values.format) + "\n")
-    for finding in many_datasets.findings(scale):
-        first, second = (errors.get(row, {}).get(MEAN, {}) for row in (finding.first, finding.second))
-        print(f"- {finding.text}: {sentence(compare(first, second, expected=finding.expected), 'mm')}")
+    if values.format in ("csv", "json"):
+        print(tables.render(report.flat(table(collected)), values.format))
+        return
+    said = report.finding_lines(many_datasets.EXPERIMENT, scale, collected)
+    print(tables.render(table(collected), values.format, title=TITLE) + "\n")
+    print(report.as_list(report.FINDINGS, said, values.format))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,19 +7,20 @@ import pytest
 
 from data_processing.synthetic.datasets import BENCHMARKS
 from experiments import library, unseen
+from experiments.report import Collected
 from experiments.scales import get_scale
 from experiments.steps import Places
-from experiments.unseen import MEAN, with_means
 from metrabs_acae.skeletons import Skeleton
+from metrabs_acae.tables import PlusMinus
 
 OWN = ("h36m", "3dhp", "muco", "surreal")
 
 
-def test_a_row_has_a_mean_for_the_seeds_with_all_columns():
-    errors = {("small", "a", 1): 10.0, ("small", "b", 1): 20.0, ("small", "a", 2): 30.0, ("full", "b", 2): 5.0}
-    found = with_means(errors, 2)
-    assert found["small"] == {"a": {1: 10, 2: 30}, "b": {1: 20}, MEAN: {1: 15}}
-    assert found["full"] == {"b": {2: 5}}
+def test_a_row_has_a_mean_of_the_seeds_with_all_columns():
+    small = {"a": {"mpjpe": {1: 10.0, 2: 30.0}}, "b": {"mpjpe": {1: 20.0}}}
+    rows = unseen.table(Collected({"small": small, "full": {"b": {"mpjpe": {2: 5.0}}}}, {}, [], 0))
+    assert rows[0] == {"": "small", "a": PlusMinus(20, pytest.approx(200**0.5)), "b": 20, "mean": 15, "seeds": 2}
+    assert rows[1] == {"": "full", "b": 5, "seeds": 1}
 
 
 def test_single_datasets_are_measured_by_their_own_joints(tmp_path, monkeypatch):
@@ -41,11 +42,12 @@ def test_single_datasets_are_measured_by_their_own_joints(tmp_path, monkeypatch)
         (tmp_path / run / "evaluation.json").write_text("{}")
     monkeypatch.setattr(library, "predicted", predicted)
     found = unseen.measure(get_scale("small"), Places(tmp_path, tmp_path, tmp_path))
-    assert len(found) == 8
+    assert set(found.values) == {"small", "own training set"}
     for b, own in zip(BENCHMARKS, OWN, strict=True):
         share = 1 - 1 / len(b.joint_names)
-        assert found["small", b.store, 1] == pytest.approx(share * len("train-small-s1"))
-        assert found["own training set", b.store, 1] == pytest.approx(share * len(f"train-single-{own}-s1"))
+        assert found.get("small", b.store, "mpjpe")[1] == pytest.approx(share * len("train-small-s1"))
+        of_own = found.get("own training set", b.store, "mpjpe")
+        assert of_own == {1: pytest.approx(share * len(f"train-single-{own}-s1"))}
 
 
 def test_what_is_missing_is_said(tmp_path, capsys):
